@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+QUICKSTART := output/quickstart
+
+.PHONY: help quickstart test lint bench clean
+
+help:
+	@echo "make quickstart  install, make synthetic vehicles, train, evaluate, draw (15 minutes)"
+	@echo "make test        install, lint, run the tests"
+	@echo "make lint        check style"
+	@echo "make bench       measure speed; writes output/bench/speed.json"
+	@echo "make clean       remove .venv and output/quickstart"
+
+$(INSTALLED): setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+# Every step continues where an interrupted one stopped; a finished quickstart evaluates again.
+quickstart: $(INSTALLED)
+	$(BIN)/sav synth --output $(QUICKSTART)/data/synthetic --train 2000 --valid 200 --seed 0
+	$(BIN)/python datasets/prepare_vehicleseg10k.py --root $(QUICKSTART)/data/synthetic
+	$(BIN)/python projects/SAV/train_net.py --config-file configs/synthetic/SAV-Tiny.yaml --resume \
+		DATASETS.ROOT $(QUICKSTART)/data OUTPUT_DIR $(QUICKSTART)
+	@echo
+	@echo "Done. Look at $(QUICKSTART)/predictions.png; all figures are in $(QUICKSTART)/results.json."
+	@echo "Next: $(BIN)/sav predict PHOTO.jpg --model $(QUICKSTART) --output output/predictions"
+	@echo "      train on your own vehicles: README.md, 'Train on your own data'"
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/speed.py --output output/bench/speed.json
+
+clean:
+	rm -rf $(VENV) $(QUICKSTART)

