@@ -1,0 +1,6 @@
+"""Context retrieval: similar training vehicles lend their part features."""
+
+from sav.retrieval.context import ContextEncoder
+from sav.retrieval.gallery import Gallery, GalleryEntries, Neighbours
+
+__all__ = ["ContextEncoder", "Gallery", "GalleryEntries", "Neighbours"]
