@@ -1,0 +1,124 @@
+"""Configuration keys that SAV adds to Detectron2's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from sav.d2 import CfgNode, get_cfg
+from sav.errors import SAVError
+from sav.ontology.text import TEXT_MODEL
+
+
+def add_sav_config(cfg: CfgNode) -> None:
+    """Add SAV's keys, with their defaults, before a config file is merged.
+
+    Args:
+        cfg: what ``get_cfg()`` returned; changed in place.
+    """
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.MODEL.META_ARCHITECTURE = "SAV"
+    cfg.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
+    cfg.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
+    _add_data(cfg)
+    _add_encoders(cfg)
+    _add_model(cfg)
+    _add_solver(cfg)
+
+
+def _add_data(cfg: CfgNode) -> None:
+    # Annotation files are given relative to ROOT; the variable SAV_DATASETS takes its place.
+    cfg.DATASETS.ROOT = "datasets"
+    # Data set name -> annotation file. A new data set is a new line in a config.
+    cfg.DATASETS.PARTS = CfgNode(new_allowed=True)
+
+    cfg.INPUT.SAV = CfgNode()
+    cfg.INPUT.SAV.SIZE = 1024  # canvas side S in pixels, a multiple of 16
+    cfg.INPUT.SAV.FLIP_PROB = 0.5
+    cfg.INPUT.SAV.FLIP_SWAPS_SIDES = True  # False only to measure what it costs
+    cfg.INPUT.SAV.SCALE = (0.72, 1.5)
+    cfg.INPUT.SAV.ASPECT = (0.85, 1.18)
+    cfg.INPUT.SAV.ROTATION = 7.0  # degrees, either way
+    cfg.INPUT.SAV.SHIFT = 0.15  # of the canvas, either way
+    cfg.INPUT.SAV.COLOR = 0.5  # strength of the colour jitter in [0, 1]
+    cfg.INPUT.SAV.GREY_PROB = 0.1
+
+
+def _add_encoders(cfg: CfgNode) -> None:
+    cfg.MODEL.BACKBONE.NAME = "TimmEncoder"
+
+    cfg.MODEL.TIMM = CfgNode()
+    cfg.MODEL.TIMM.NAME = "resnet10t"
+    cfg.MODEL.TIMM.PRETRAINED = False
+    cfg.MODEL.TIMM.OPTIONS = CfgNode(new_allowed=True)  # keyword arguments of timm.create_model
+
+    cfg.MODEL.SAM = CfgNode()
+    cfg.MODEL.SAM.TYPE = "vit_b"
+    cfg.MODEL.SAM.CHECKPOINT = ""  # path of the official sam_vit_*.pth; empty: random weights
+    cfg.MODEL.SAM.FROZEN = True
+
+
+def _add_model(cfg: CfgNode) -> None:
+    cfg.MODEL.SAV = CfgNode()
+    cfg.MODEL.SAV.ONTOLOGY = "vehicleseg10k"  # shipped name, or path of a YAML file
+
+    cfg.MODEL.SAV.GRAPH = CfgNode()
+    cfg.MODEL.SAV.GRAPH.ENABLED = True
+    cfg.MODEL.SAV.GRAPH.LAYERS = 2
+    cfg.MODEL.SAV.GRAPH.TEXT_MODEL = TEXT_MODEL
+
+    cfg.MODEL.SAV.CONTEXT = CfgNode()
+    cfg.MODEL.SAV.CONTEXT.ENABLED = True
+    cfg.MODEL.SAV.CONTEXT.NEIGHBOURS = 4
+    # Share of training photos that see an empty gallery, so that the model also works with one.
+    cfg.MODEL.SAV.CONTEXT.DROPOUT = 0.1
+
+    cfg.MODEL.SAV.DECODER = CfgNode()
+    cfg.MODEL.SAV.DECODER.DEPTH = 2
+    cfg.MODEL.SAV.DECODER.HEADS = 8
+    cfg.MODEL.SAV.DECODER.MLP_DIM = 2048
+
+    cfg.MODEL.SAV.LOSS = CfgNode()
+    cfg.MODEL.SAV.LOSS.MASK = 5.0
+    cfg.MODEL.SAV.LOSS.DICE = 3.0
+    cfg.MODEL.SAV.LOSS.PRESENCE = 2.0
+    cfg.MODEL.SAV.LOSS.IOU = 1.0
+    cfg.MODEL.SAV.LOSS.DENSE = (
+        1.0  # auxiliary cross-entropy on the encoder's and decoder's features
+    )
+    cfg.MODEL.SAV.LOSS.POINTS = 12544  # sampled for each matched mask
+
+    cfg.MODEL.SAV.TEST = CfgNode()
+    cfg.MODEL.SAV.TEST.BATCH = 8  # photos a forward pass
+    cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
+    cfg.MODEL.SAV.TEST.BACKGROUND = 0.3  # a pixel belongs to a part when its probability is higher
+
+
+def _add_solver(cfg: CfgNode) -> None:
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # of the base learning rate
+    cfg.SOLVER.BETAS = (0.9, 0.98)
+    cfg.SOLVER.EMA_DECAY = 0.99  # moving average of the weights; 0 switches it off
+
+
+def load_config(path: str | Path, opts: Sequence[str] = ()) -> CfgNode:
+    """Read a config file on top of all defaults.
+
+    Args:
+        path: a YAML file.
+        opts: KEY VALUE pairs that override it.
+
+    Raises:
+        SAVError: no such file, not YAML, an unknown key, or a value of another type.
+    """
+    if not Path(path).is_file():
+        raise SAVError(f"{path}: no such config file")
+    cfg = get_cfg()
+    add_sav_config(cfg)
+    try:
+        cfg.merge_from_file(str(path))
+        cfg.merge_from_list(list(opts))
+    except (KeyError, ValueError, AssertionError, TypeError, yaml.YAMLError) as error:
+        raise SAVError(f"{path}: {error.args[0] if error.args else error}") from error
+    return cfg

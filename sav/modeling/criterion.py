@@ -1,0 +1,188 @@
+"""Training losses: match queries to instances within each class, then supervise every query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import nn
+from torch.nn import functional as F
+
+from sav.d2 import Instances
+from sav.modeling.decoder import DecoderOutput
+
+_ACROSS_CLASSES = 1e4
+_OVERSAMPLING = 3
+_UNCERTAIN_SHARE = 0.75
+
+
+@dataclass
+class Targets:
+    """Ground truth of one image.
+
+    Attributes:
+        classes: (M,) int64.
+        masks: (M, S, S) float, 0 or 1.
+        label_map: (S, S) int64, class + 1, 0 for background; smaller parts lie on larger ones.
+    """
+
+    classes: torch.Tensor
+    masks: torch.Tensor
+    label_map: torch.Tensor
+
+    @classmethod
+    def from_instances(cls, instances: Instances, device: torch.device) -> Targets:
+        """Read gt_classes and gt_masks."""
+        classes = instances.gt_classes.to(device)
+        masks = instances.gt_masks.tensor.to(device)
+        label_map = torch.zeros(masks.shape[-2:], dtype=torch.int64, device=device)
+        for index in masks.flatten(1).sum(1).argsort(descending=True).tolist():
+            label_map[masks[index]] = classes[index] + 1
+        return cls(classes, masks.float(), label_map)
+
+
+@dataclass
+class Matches:
+    """Matched pairs of a batch, P of them, as index vectors (P,)."""
+
+    image: torch.Tensor
+    query: torch.Tensor
+    instance: torch.Tensor
+
+
+class PartCriterion(nn.Module):
+    """Mask, dice, presence, IoU and dense losses.
+
+    Args:
+        query_classes: (N,) class of each query.
+        weights: "mask", "dice", "presence", "iou", "dense".
+        points: sampled for each matched mask, three quarters of them where the mask is least
+            certain (PointRend, arXiv 1912.08193).
+    """
+
+    def __init__(
+        self, *, query_classes: torch.Tensor, weights: dict[str, float], points: int
+    ) -> None:
+        super().__init__()
+        self.register_buffer("query_classes", query_classes, persistent=False)
+        self.weights = weights
+        self.points = points
+
+    def forward(
+        self, output: DecoderOutput, dense: list[torch.Tensor], targets: list[Targets]
+    ) -> dict[str, torch.Tensor]:
+        """Compute all losses.
+
+        Args:
+            output: the decoder's.
+            dense: auxiliary class logits (B, C + 1, h, w) at any resolution.
+            targets: one an image.
+
+        Returns:
+            Weighted scalar losses by name.
+        """
+        matches = self.match(output, targets)
+        present = torch.zeros_like(output.presence)
+        present[matches.image, matches.query] = 1.0
+        losses = {"presence": F.binary_cross_entropy_with_logits(output.presence, present)}
+        losses.update(self._mask_losses(output, targets, matches))
+        losses["dense"] = _dense_loss(dense, targets)
+        return {f"loss_{name}": self.weights[name] * loss for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def match(self, output: DecoderOutput, targets: list[Targets]) -> Matches:
+        """Hungarian matching within each class.
+
+        Instances beyond a class's number of slots stay unmatched.
+        """
+        pairs: list[torch.Tensor] = []
+        for index, target in enumerate(targets):
+            if len(target.classes) == 0:
+                continue
+            cost = _pair_cost(output.masks[index], target.masks)
+            cost = cost - output.presence[index].sigmoid()[:, None]
+            same = self.query_classes[:, None] == target.classes[None]
+            cost = torch.where(same, cost, _ACROSS_CLASSES)
+            queries, instances = linear_sum_assignment(cost.float().cpu().numpy())
+            pair = torch.tensor([[index] * len(queries), queries.tolist(), instances.tolist()])
+            pairs.append(pair[:, same.cpu()[pair[1], pair[2]]])
+        matched = torch.cat(pairs, dim=1) if pairs else torch.zeros(3, 0, dtype=torch.int64)
+        return Matches(*matched.to(output.masks.device))
+
+    def _mask_losses(
+        self, output: DecoderOutput, targets: list[Targets], matches: Matches
+    ) -> dict[str, torch.Tensor]:
+        logits = output.masks[matches.image, matches.query].float()
+        if len(logits) == 0:
+            # Keeps every parameter in the graph, which distributed training needs.
+            zero = (output.masks.sum() + output.iou.sum()) * 0.0
+            return {"mask": zero, "dice": zero, "iou": zero}
+        masks = torch.stack(
+            [
+                targets[image].masks[instance]
+                for image, instance in zip(
+                    matches.image.tolist(), matches.instance.tolist(), strict=True
+                )
+            ]
+        )
+        points = _sample_points(logits.detach(), self.points)
+        sampled = _read(logits, points)
+        truth = _read(masks, points)
+        probability = sampled.sigmoid()
+        intersection = (probability * truth).sum(1)
+        dice = 1 - (2 * intersection + 1) / (probability.sum(1) + truth.sum(1) + 1)
+        predicted = output.iou[matches.image, matches.query].sigmoid()
+        return {
+            "mask": F.binary_cross_entropy_with_logits(sampled, truth),
+            "dice": dice.mean(),
+            "iou": F.mse_loss(predicted, _mask_iou(logits.detach(), masks)),
+        }
+
+
+def _shrink(masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """(M, S, S) masks to (M, h, w) coverage in [0, 1]."""
+    return F.adaptive_avg_pool2d(masks[:, None], size)[:, 0]
+
+
+def _pair_cost(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy plus dice of every query (N, h, w) with every instance (M, S, S): (N, M)."""
+    truth = _shrink(masks, logits.shape[-2:]).flatten(1)
+    logits = logits.flatten(1).float()
+    cross_entropy = (F.softplus(logits).sum(1, keepdim=True) - logits @ truth.T) / logits.shape[1]
+    probability = logits.sigmoid()
+    total = probability.sum(1, keepdim=True) + truth.sum(1)
+    return cross_entropy + 1 - (2 * probability @ truth.T + 1) / (total + 1)
+
+
+def _sample_points(logits: torch.Tensor, count: int) -> torch.Tensor:
+    """Points (P, count, 2) in [-1, 1] for masks (P, h, w), most of them near their borders."""
+    candidates = torch.rand(len(logits), _OVERSAMPLING * count, 2, device=logits.device) * 2 - 1
+    uncertain = int(_UNCERTAIN_SHARE * count)
+    nearest = _read(logits, candidates).abs().topk(uncertain, dim=1, largest=False).indices
+    chosen = candidates.gather(1, nearest[..., None].expand(-1, -1, 2))
+    uniform = torch.rand(len(logits), count - uncertain, 2, device=logits.device) * 2 - 1
+    return torch.cat([chosen, uniform], dim=1)
+
+
+def _read(masks: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Bilinear values (P, K) of masks (P, h, w) at points (P, K, 2)."""
+    return F.grid_sample(masks[:, None], points[:, None], align_corners=False)[:, 0, 0]
+
+
+def _mask_iou(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """IoU (P,) of binarised logits (P, h, w) with masks (P, S, S), at the logits' resolution."""
+    predicted = (logits > 0).float()
+    truth = _shrink(masks, logits.shape[-2:])
+    intersection = (predicted * truth).sum((1, 2))
+    union = torch.maximum(predicted, truth).sum((1, 2))
+    return intersection / union.clamp(min=1e-6)
+
+
+def _dense_loss(dense: list[torch.Tensor], targets: list[Targets]) -> torch.Tensor:
+    labels = torch.stack([target.label_map for target in targets])[:, None].float()
+    losses = []
+    for logits in dense:
+        small = F.interpolate(labels, size=logits.shape[-2:], mode="nearest-exact")[:, 0].long()
+        losses.append(F.cross_entropy(logits.float(), small))
+    return torch.stack(losses).mean()

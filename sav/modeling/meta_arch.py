@@ -1,0 +1,289 @@
+"""The model: photo in, named instance masks of the vehicle's parts out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import nn
+
+from sav.d2 import (
+    META_ARCH_REGISTRY,
+    Backbone,
+    CfgNode,
+    Instances,
+    build_backbone,
+    configurable,
+)
+from sav.errors import SAVError
+from sav.modeling.criterion import PartCriterion, Targets
+from sav.modeling.decoder import DecoderOutput, PartDecoder
+from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.postprocess import label_map, to_instances
+from sav.modeling.sam import read_sam_checkpoint
+from sav.ontology import Ontology, load_ontology
+from sav.ontology.encoder import GraphEncoder
+from sav.retrieval import ContextEncoder, Gallery, Neighbours
+from sav.retrieval.entries import describe, pool_batch
+
+MAX_SLOTS = 16
+_LOSSES = ("MASK", "DICE", "PRESENCE", "IOU", "DENSE")
+
+
+@META_ARCH_REGISTRY.register()
+class SAV(nn.Module):
+    """Segment Any Vehicle.
+
+    Args:
+        ontology: the part vocabulary.
+        encoder: image encoder, see :mod:`sav.modeling.encoders`.
+        graph: class prompts P from the knowledge graph.
+        context: context Z from the neighbours, or None for the ablation without it.
+        decoder: masks, presence and IoU of all queries.
+        loss_weights: see PartCriterion.
+        loss_points: see PartCriterion.
+        neighbours: k.
+        context_dropout: share of training photos that see an empty gallery.
+        image_size: canvas side S.
+        pixel_mean: RGB, 0 to 255.
+        pixel_std: RGB.
+        score_threshold: instances below it are not returned.
+        background: see :func:`sav.modeling.postprocess.label_map`.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        ontology: Ontology,
+        encoder: Backbone,
+        graph: GraphEncoder,
+        context: ContextEncoder | None,
+        decoder: PartDecoder,
+        loss_weights: dict[str, float],
+        loss_points: int,
+        neighbours: int,
+        context_dropout: float,
+        image_size: int,
+        pixel_mean: tuple[float, ...],
+        pixel_std: tuple[float, ...],
+        score_threshold: float,
+        background: float,
+    ) -> None:
+        super().__init__()
+        self.ontology = ontology
+        self.encoder = encoder
+        self.graph = graph
+        self.context = context
+        self.decoder = decoder
+        self.neighbours = neighbours
+        self.context_dropout = context_dropout
+        self.image_size = image_size
+        self.score_threshold = score_threshold
+        self.background = background
+        self.gallery = Gallery({})
+
+        slots = torch.tensor(ontology.slots)
+        query_classes = torch.arange(len(ontology)).repeat_interleave(slots)
+        slot_ids = torch.cat([torch.arange(count) for count in ontology.slots])
+        self.register_buffer("query_classes", query_classes, persistent=False)
+        self.register_buffer("slot_ids", slot_ids, persistent=False)
+        self.slot_embedding = nn.Embedding(MAX_SLOTS, EMBEDDING_DIM)
+        self.layout = nn.Conv2d(EMBEDDING_DIM, len(ontology) + 1, 1)
+        self.dense = nn.Conv2d(EMBEDDING_DIM // 8, len(ontology) + 1, 1)
+        self.criterion = PartCriterion(
+            query_classes=query_classes, weights=loss_weights, points=loss_points
+        )
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Build the components that the config names."""
+        sav = cfg.MODEL.SAV
+        ontology = load_ontology(sav.ONTOLOGY)
+        encoder = build_backbone(cfg)
+        decoder = PartDecoder(
+            encoder_shape=encoder.output_shape(),
+            depth=sav.DECODER.DEPTH,
+            heads=sav.DECODER.HEADS,
+            mlp_dim=sav.DECODER.MLP_DIM,
+        )
+        if cfg.MODEL.BACKBONE.NAME == "SAMEncoder" and cfg.MODEL.SAM.CHECKPOINT:
+            try:
+                decoder.load_sam(read_sam_checkpoint(cfg.MODEL.SAM.CHECKPOINT))
+            except RuntimeError as error:
+                raise SAVError(
+                    "MODEL.SAV.DECODER: SAM's weights need DEPTH 2, HEADS 8 and MLP_DIM 2048: "
+                    f"{error}"
+                ) from error
+        return {
+            "ontology": ontology,
+            "encoder": encoder,
+            "graph": GraphEncoder(
+                ontology,
+                dim=EMBEDDING_DIM,
+                layers=sav.GRAPH.LAYERS,
+                enabled=sav.GRAPH.ENABLED,
+                text_model=sav.GRAPH.TEXT_MODEL,
+            ),
+            "context": ContextEncoder(dim=EMBEDDING_DIM) if sav.CONTEXT.ENABLED else None,
+            "decoder": decoder,
+            "loss_weights": {name.lower(): sav.LOSS[name] for name in _LOSSES},
+            "loss_points": sav.LOSS.POINTS,
+            "neighbours": sav.CONTEXT.NEIGHBOURS,
+            "context_dropout": sav.CONTEXT.DROPOUT,
+            "image_size": cfg.INPUT.SAV.SIZE,
+            "pixel_mean": tuple(cfg.MODEL.PIXEL_MEAN),
+            "pixel_std": tuple(cfg.MODEL.PIXEL_STD),
+            "score_threshold": sav.TEST.SCORE_THRESHOLD,
+            "background": sav.TEST.BACKGROUND,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return self.pixel_mean.device
+
+    def gallery_fingerprint(self) -> dict[str, Any]:
+        """What gallery entries made by this model depend on."""
+        digest = hashlib.sha256()
+        for module in (self.encoder, self.layout):
+            for name, value in module.state_dict().items():
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return {
+            "ontology": self.ontology.name,
+            "classes": self.ontology.class_names,
+            "image_size": self.image_size,
+            "encoder": digest.hexdigest()[:16],
+        }
+
+    def forward(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, torch.Tensor] | list[dict[str, Any]]:
+        """Train on, or predict, a batch.
+
+        Args:
+            batched_inputs: one dict an image with "image" (3, h, w) uint8 RGB, its long side S;
+                "height" and "width" of the original photo; in training also "instances" with
+                gt_classes, gt_masks and gt_vehicle_ids, and "gallery_key".
+
+        Returns:
+            In training the losses by name. Otherwise one dict an image, with "instances"
+            (pred_masks (N, H, W) bool, pred_boxes, scores, pred_classes, vehicle_ids) and
+            "part_map" (H, W) uint8, class + 1 and 0 for background.
+        """
+        encoded = self.encoder(self.preprocess(batched_inputs))
+        layout = self.layout(encoded[EMBEDDING])
+        if self.training:
+            return self._losses(batched_inputs, encoded, layout)
+        neighbours = self._look_up(encoded, layout, [None] * len(batched_inputs))
+        output = self._decode(encoded, neighbours)
+        return [
+            self._postprocess(output, index, (int(image["height"]), int(image["width"])))
+            for index, image in enumerate(batched_inputs)
+        ]
+
+    def preprocess(self, batched_inputs: list[dict[str, Any]]) -> torch.Tensor:
+        """Normalise and pad at the bottom and right to the canvas: (B, 3, S, S) float."""
+        size = self.image_size
+        canvas = torch.zeros(len(batched_inputs), 3, size, size, device=self.device)
+        for slot, item in zip(canvas, batched_inputs, strict=True):
+            image = item["image"].to(self.device, non_blocking=True)
+            slot[:, : image.shape[1], : image.shape[2]] = (image - self.pixel_mean) / self.pixel_std
+        return canvas
+
+    @torch.no_grad()
+    def update_gallery(self, gallery: Gallery, batched_inputs: list[dict[str, Any]]) -> None:
+        """Add annotated photos to a gallery, with this model's present weights."""
+        encoded = self.encoder(self.preprocess(batched_inputs))
+        layout = self.layout(encoded[EMBEDDING])
+        targets = [Targets.from_instances(x["instances"], self.device) for x in batched_inputs]
+        self._remember(gallery, batched_inputs, encoded, layout, targets)
+
+    def _losses(
+        self,
+        batched_inputs: list[dict[str, Any]],
+        encoded: dict[str, torch.Tensor],
+        layout: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        keys = [item["gallery_key"] for item in batched_inputs]
+        targets = [Targets.from_instances(x["instances"], self.device) for x in batched_inputs]
+        neighbours = self._look_up(encoded, layout, keys)
+        if neighbours is not None:
+            seen = torch.rand(len(keys), 1, 1, device=self.device) >= self.context_dropout
+            neighbours.present &= seen
+        output = self._decode(encoded, neighbours)
+        if self.context is not None:
+            self._remember(self.gallery, batched_inputs, encoded, layout, targets)
+        return self.criterion(output, [layout, self.dense(output.features)], targets)
+
+    @torch.no_grad()
+    def _look_up(
+        self, encoded: dict[str, torch.Tensor], layout: torch.Tensor, keys: list[str | None]
+    ) -> Neighbours | None:
+        """Neighbours of a batch; a photo of the gallery is never its own."""
+        if self.context is None or len(self.gallery) == 0:
+            return None
+        descriptors = describe(encoded[EMBEDDING], layout)
+        return self.gallery.neighbours(descriptors, self.neighbours, keys)
+
+    @torch.no_grad()
+    def _remember(
+        self,
+        gallery: Gallery,
+        batched_inputs: list[dict[str, Any]],
+        encoded: dict[str, torch.Tensor],
+        layout: torch.Tensor,
+        targets: list[Targets],
+    ) -> None:
+        # Keyed, so that of two views of one photo in a batch the last one stays.
+        last = {item["gallery_key"]: index for index, item in enumerate(batched_inputs)}
+        chosen = [i for i in last.values() if len(targets[i].classes)]
+        if not chosen:
+            return
+        embedding = encoded[EMBEDDING][chosen]
+        parts = [
+            (
+                targets[i].masks,
+                targets[i].classes,
+                batched_inputs[i]["instances"].gt_vehicle_ids.to(self.device),
+            )
+            for i in chosen
+        ]
+        descriptors = describe(embedding, layout[chosen])
+        entries = pool_batch(descriptors, embedding, parts, len(self.ontology))
+        gallery.update([batched_inputs[i]["gallery_key"] for i in chosen], entries)
+
+    def _decode(
+        self, encoded: dict[str, torch.Tensor], neighbours: Neighbours | None
+    ) -> DecoderOutput:
+        batch = len(encoded[EMBEDDING])
+        prompts = self.graph()
+        classes = prompts.expand(batch, -1, -1)
+        if self.context is not None:
+            classes = classes + self.context(prompts, neighbours, batch)
+        queries = classes[:, self.query_classes] + self.slot_embedding(self.slot_ids)
+        return self.decoder(encoded, queries)
+
+    def _postprocess(
+        self, output: DecoderOutput, index: int, size: tuple[int, int]
+    ) -> dict[str, Instances | torch.Tensor]:
+        masks = output.masks[index]
+        presence = output.presence[index].float().sigmoid()
+        scores = presence * output.iou[index].float().sigmoid()
+        kept = scores >= self.score_threshold
+        return {
+            "instances": to_instances(
+                masks[kept],
+                scores[kept],
+                self.query_classes[kept],
+                body_ids=self.ontology.body_ids,
+                size=size,
+            ),
+            "part_map": label_map(
+                masks, presence, self.query_classes, background=self.background, size=size
+            ),
+        }

@@ -1,0 +1,179 @@
+"""From the decoder's logits to named parts in the pixels of the original photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from scipy.sparse.csgraph import connected_components
+from torch.nn import functional as F
+
+from sav.d2 import Boxes, Instances
+
+# Full-resolution float masks are made in pieces of about this many values (256 MiB).
+_PIECE = 1 << 26
+_VEHICLE_GAP = 0.05
+
+
+def to_original_frame(logits: torch.Tensor, height: int, width: int) -> Iterator[torch.Tensor]:
+    """Enlarge logits to the original photo, a piece at a time.
+
+    The canvas holds the photo with its long side over the whole canvas, at its top left corner.
+
+    Args:
+        logits: (N, h, w) over the square canvas.
+        height: of the original photo.
+        width: of the original photo.
+
+    Yields:
+        (n, height, width) float, together N.
+    """
+    side = max(height, width)
+    for piece in logits.split(max(1, _PIECE // (side * side))):
+        enlarged = F.interpolate(
+            piece[:, None].float(), size=(side, side), mode="bilinear", align_corners=False
+        )
+        yield enlarged[:, 0, :height, :width]
+
+
+def label_map(
+    logits: torch.Tensor,
+    presence: torch.Tensor,
+    query_classes: torch.Tensor,
+    *,
+    background: float,
+    size: tuple[int, int],
+) -> torch.Tensor:
+    """Which part each pixel belongs to.
+
+    A class's probability is the noisy-or of its queries' presence times mask.
+
+    Args:
+        logits: (N, h, w) mask logits over the canvas.
+        presence: (N,) probabilities.
+        query_classes: (N,) sorted class of each query.
+        background: probability that a part must exceed.
+        size: height and width of the original photo.
+
+    Returns:
+        (H, W) uint8, class + 1, and 0 for background.
+    """
+    absent = 1 - presence[:, None, None] * logits.float().sigmoid()
+    classes = int(query_classes.max()) + 1
+    none_of = torch.ones(classes, *logits.shape[1:], device=logits.device)
+    index = query_classes[:, None, None].expand_as(absent)
+    none_of = none_of.scatter_reduce(0, index, absent, "prod")
+    best = torch.full(size, background, device=logits.device)
+    labels = torch.zeros(size, dtype=torch.uint8, device=logits.device)
+    first = 1
+    for piece in to_original_frame(1 - none_of, *size):
+        value, winner = piece.max(0)
+        better = value > best
+        labels[better] = (winner[better] + first).to(torch.uint8)
+        best = torch.maximum(best, value)
+        first += len(piece)
+    return labels
+
+
+def to_instances(
+    logits: torch.Tensor,
+    scores: torch.Tensor,
+    classes: torch.Tensor,
+    *,
+    body_ids: tuple[int, ...],
+    size: tuple[int, int],
+) -> Instances:
+    """Full-resolution instances, best first; masks without a pixel are left out.
+
+    Args:
+        logits: (N, h, w) mask logits over the canvas.
+        scores: (N,) in [0, 1].
+        classes: (N,) int64.
+        body_ids: see Ontology.body_ids.
+        size: height and width of the original photo.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    pieces = [piece > 0 for piece in to_original_frame(logits[order], *size)]
+    masks = torch.cat(pieces) if pieces else torch.zeros(0, *size, dtype=torch.bool)
+    seen = masks.flatten(1).any(1)
+    masks, order = masks[seen], order[seen]
+    instances = Instances(size)
+    instances.pred_masks = masks
+    instances.pred_boxes = Boxes(mask_boxes(masks))
+    instances.scores = scores[order]
+    instances.pred_classes = classes[order]
+    instances.vehicle_ids = group_into_vehicles(
+        instances.pred_boxes.tensor, instances.pred_classes, instances.scores, body_ids
+    )
+    return instances
+
+
+def mask_boxes(masks: torch.Tensor) -> torch.Tensor:
+    """Tight XYXY pixel boxes (N, 4) float32 of non-empty masks (N, H, W)."""
+    columns, rows = masks.any(1).int(), masks.any(2).int()
+    left, top = columns.argmax(1), rows.argmax(1)
+    right = masks.shape[2] - columns.flip(1).argmax(1)
+    bottom = masks.shape[1] - rows.flip(1).argmax(1)
+    return torch.stack([left, top, right, bottom], dim=1).float()
+
+
+def group_into_vehicles(
+    boxes: torch.Tensor, classes: torch.Tensor, scores: torch.Tensor, body_ids: tuple[int, ...]
+) -> torch.Tensor:
+    """Which vehicle each part belongs to.
+
+    Where the vocabulary has a body class, each body that no better body covers is a vehicle, and a
+    part joins the body that holds most of its box. Otherwise parts whose boxes touch, or nearly
+    do, are one vehicle.
+
+    Args:
+        boxes: (N, 4) XYXY.
+        classes: (N,) int64.
+        scores: (N,) in [0, 1].
+        body_ids: the body classes; may be empty.
+
+    Returns:
+        (N,) int64 vehicle ids, counted from 0, the vehicle of the best part or body first.
+    """
+    if len(boxes) == 0:
+        return classes.new_zeros(0)
+    is_body = torch.isin(classes, classes.new_tensor(body_ids))
+    bodies = _main_bodies(boxes, scores, is_body.nonzero()[:, 0])
+    if len(bodies) == 0:
+        return _touching(boxes)
+    inside = _intersection(boxes, boxes[bodies]) / _area(boxes)[:, None].clamp(min=1e-6)
+    # Among bodies that hold a part equally, the nearest.
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    distance = torch.cdist(centre, centre[bodies])
+    return (inside - 1e-3 * distance / distance.max().clamp(min=1e-6)).argmax(1)
+
+
+def _main_bodies(boxes: torch.Tensor, scores: torch.Tensor, bodies: torch.Tensor) -> torch.Tensor:
+    """Indices of bodies, best first, without those that lie mostly within a better one."""
+    kept: list[int] = []
+    for index in bodies[scores[bodies].argsort(descending=True, stable=True)].tolist():
+        box = boxes[index : index + 1]
+        if kept and (_intersection(box, boxes[kept]) / _area(box).clamp(min=1e-6)).max() > 0.7:
+            continue
+        kept.append(index)
+    return bodies.new_tensor(kept)
+
+
+def _touching(boxes: torch.Tensor) -> torch.Tensor:
+    """Connected components of boxes, each enlarged a little."""
+    margin = _VEHICLE_GAP * (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True)
+    grown = torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], dim=1)
+    touching = (_intersection(grown, grown) > 0).cpu().numpy()
+    _, labels = connected_components(touching, directed=False)
+    return torch.from_numpy(labels).to(boxes.device, torch.int64)
+
+
+def _area(boxes: torch.Tensor) -> torch.Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
+
+
+def _intersection(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Areas (N, M) shared by boxes (N, 4) and (M, 4)."""
+    low = torch.maximum(first[:, None, :2], second[None, :, :2])
+    high = torch.minimum(first[:, None, 2:], second[None, :, 2:])
+    return (high - low).clamp(min=0).prod(2)

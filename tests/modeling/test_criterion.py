@@ -1,0 +1,117 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sav.d2 import BitMasks, Instances
+from sav.modeling.criterion import PartCriterion, Targets
+from sav.modeling.decoder import DecoderOutput
+
+WEIGHTS = {"mask": 1.0, "dice": 1.0, "presence": 1.0, "iou": 1.0, "dense": 1.0}
+QUERY_CLASSES = torch.tensor([0, 1, 1, 1, 2])
+S = 32
+
+
+def rectangle(left, right):
+    mask = torch.zeros(S, S, dtype=torch.bool)
+    mask[4:28, left:right] = True
+    return mask
+
+
+def targets(classes, masks):
+    instances = Instances((S, S))
+    instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
+    instances.gt_masks = BitMasks(torch.stack(masks) if masks else torch.zeros(0, S, S).bool())
+    return Targets.from_instances(instances, torch.device("cpu"))
+
+
+def output(masks=None, presence=None):
+    shape = (1, len(QUERY_CLASSES))
+    return DecoderOutput(
+        masks=torch.full((*shape, 8, 8), -4.0) if masks is None else masks,
+        presence=torch.zeros(shape) if presence is None else presence,
+        iou=torch.zeros(shape),
+        features=torch.zeros(1, 32, 8, 8),
+    )
+
+
+def logits_of(mask):
+    return F.avg_pool2d(mask[None, None].float(), 4)[0, 0] * 16 - 8
+
+
+@pytest.fixture
+def criterion():
+    return PartCriterion(query_classes=QUERY_CLASSES, weights=WEIGHTS, points=256)
+
+
+def test_matching_stays_inside_the_class_and_picks_the_best_slot(criterion):
+    left, right = rectangle(2, 12), rectangle(20, 30)
+    masks = torch.full((1, 5, 8, 8), -8.0)
+    masks[0, 1] = logits_of(right)
+    masks[0, 3] = logits_of(left)
+    masks[0, 0] = logits_of(left)  # a perfect mask of another class attracts nothing
+    found = criterion.match(output(masks), [targets([1, 1], [left, right])])
+    pairs = dict(zip(found.query.tolist(), found.instance.tolist(), strict=True))
+    assert pairs == {3: 0, 1: 1}
+
+
+def test_more_instances_than_slots_leaves_the_rest_unmatched(criterion):
+    masks = [rectangle(0, 8), rectangle(10, 18), rectangle(20, 28)]
+    found = criterion.match(output(), [targets([2, 2, 0], masks)])
+    assert sorted(found.query.tolist()) == [0, 4]
+
+
+def test_absent_classes_are_pushed_down(criterion):
+    presence = torch.zeros(1, 5, requires_grad=True)
+    losses = criterion(output(presence=presence), [torch.zeros(1, 4, 8, 8)], [targets([], [])])
+    losses["loss_presence"].backward()
+    assert (presence.grad > 0).all()
+    assert losses["loss_mask"] == 0
+
+
+def test_present_class_pushes_exactly_its_matched_slot_up(criterion):
+    presence = torch.zeros(1, 5, requires_grad=True)
+    batch = [targets([1], [rectangle(2, 20)])]
+    criterion(output(presence=presence), [torch.zeros(1, 4, 8, 8)], batch)[
+        "loss_presence"
+    ].backward()
+    assert (presence.grad[0, 1:4] < 0).sum() == 1
+    assert (presence.grad[0, [0, 4]] > 0).all()
+
+
+def test_perfect_masks_cost_almost_nothing(criterion):
+    mask = rectangle(4, 20)
+    masks = torch.full((1, 5, 8, 8), -8.0)
+    batch = [targets([0], [mask])]
+    bad = criterion(output(masks), [torch.zeros(1, 4, 8, 8)], batch)
+    masks[0, 0] = logits_of(mask)
+    good = criterion(output(masks), [torch.zeros(1, 4, 8, 8)], batch)
+    assert good["loss_dice"] < 0.25 * bad["loss_dice"]
+    assert good["loss_mask"] < 0.25 * bad["loss_mask"]
+
+
+def test_iou_head_learns_the_real_iou(criterion):
+    mask = rectangle(4, 20)
+    masks = torch.full((1, 5, 8, 8), -8.0)
+    masks[0, 0] = logits_of(mask)
+    result = output(masks)
+    result.iou = torch.full((1, 5), 8.0)
+    losses = criterion(result, [torch.zeros(1, 4, 8, 8)], [targets([0], [mask])])
+    assert losses["loss_iou"] < 1e-3
+    result.iou = torch.full((1, 5), -8.0)
+    losses = criterion(result, [torch.zeros(1, 4, 8, 8)], [targets([0], [mask])])
+    assert losses["loss_iou"] > 0.9
+
+
+def test_small_parts_lie_on_large_ones_in_the_label_map():
+    body, door = rectangle(0, 32), rectangle(8, 16)
+    labels = targets([2, 0], [door, body]).label_map
+    assert labels[10, 10] == 3
+    assert labels[10, 20] == 1
+    assert labels[0, 0] == 0
+
+
+def test_an_empty_batch_still_reaches_every_output(criterion):
+    result = output(torch.zeros(1, 5, 8, 8, requires_grad=True))
+    losses = criterion(result, [torch.zeros(1, 4, 8, 8)], [targets([], [])])
+    sum(losses.values()).backward()
+    assert result.masks.grad is not None

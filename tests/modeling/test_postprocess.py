@@ -1,0 +1,122 @@
+import torch
+from torch.nn import functional as F
+
+from sav.modeling import postprocess
+from sav.modeling.postprocess import (
+    group_into_vehicles,
+    label_map,
+    mask_boxes,
+    to_instances,
+    to_original_frame,
+)
+
+
+def test_original_frame_undoes_the_letterbox():
+    # An 80 x 40 photo on a 64 canvas: its 32 upper rows. A stripe at x in [20, 40) of the photo.
+    logits = torch.full((1, 16, 16), -5.0)
+    logits[0, :, 4:8] = 5.0
+    mask = torch.cat(list(to_original_frame(logits, 40, 80)))[0] > 0
+    assert mask.shape == (40, 80)
+    assert mask[:, 20:40].all()
+    assert mask.sum() == 40 * 20
+
+
+def test_pieces_give_the_same_as_one_pass(monkeypatch):
+    logits = torch.randn(7, 8, 8)
+    whole = torch.cat(list(to_original_frame(logits, 30, 50)))
+    monkeypatch.setattr(postprocess, "_PIECE", 2 * 50 * 50)
+    pieces = list(to_original_frame(logits, 30, 50))
+    assert len(pieces) == 4
+    assert torch.allclose(torch.cat(pieces), whole)
+
+
+def test_boxes_are_tight_and_exclusive_at_the_end():
+    masks = torch.zeros(1, 20, 30, dtype=torch.bool)
+    masks[0, 3:8, 10:21] = True
+    assert mask_boxes(masks).tolist() == [[10, 3, 21, 8]]
+
+
+def test_instances_come_best_first_without_empty_masks():
+    logits = torch.full((3, 8, 8), -5.0)
+    logits[0, :4] = 5
+    logits[2, 4:] = 5
+    found = to_instances(
+        logits,
+        torch.tensor([0.2, 0.9, 0.6]),
+        torch.tensor([4, 5, 6]),
+        body_ids=(),
+        size=(16, 16),
+    )
+    assert found.pred_classes.tolist() == [6, 4]
+    assert found.pred_masks.dtype == torch.bool
+    assert found.pred_boxes.tensor.tolist() == [[0, 8, 16, 16], [0, 0, 16, 8]]
+
+
+def test_no_instance_at_all_is_well_formed():
+    found = to_instances(
+        torch.zeros(0, 8, 8),
+        torch.zeros(0),
+        torch.zeros(0, dtype=torch.int64),
+        body_ids=(0,),
+        size=(10, 12),
+    )
+    assert len(found) == 0
+    assert found.pred_masks.shape == (0, 10, 12)
+    assert found.pred_boxes.tensor.shape == (0, 4)
+    assert found.vehicle_ids.shape == (0,)
+
+
+def test_label_map_is_a_noisy_or_of_the_slots():
+    logits = torch.full((3, 4, 4), 9.0)
+    classes = torch.tensor([0, 1, 1])
+    options = {"background": 0.3, "size": (4, 4)}
+    # Two weak slots of class 1 together beat one stronger slot of class 0.
+    weak = label_map(logits, torch.tensor([0.5, 0.4, 0.4]), classes, **options)
+    assert (weak == 2).all()
+    one = label_map(logits, torch.tensor([0.5, 0.4, 0.0]), classes, **options)
+    assert (one == 1).all()
+    none = label_map(logits, torch.tensor([0.2, 0.1, 0.1]), classes, **options)
+    assert (none == 0).all()
+
+
+def test_label_map_does_not_depend_on_pieces(monkeypatch):
+    logits, presence = torch.randn(6, 8, 8), torch.rand(6)
+    classes = torch.tensor([0, 0, 1, 2, 2, 3])
+    options = {"background": 0.3, "size": (20, 24)}
+    whole = label_map(logits, presence, classes, **options)
+    monkeypatch.setattr(postprocess, "_PIECE", 24 * 24)
+    assert torch.equal(label_map(logits, presence, classes, **options), whole)
+    assert F.one_hot(whole.long(), 5).sum((0, 1)).count_nonzero() >= 3
+
+
+def boxes(*rows):
+    return torch.tensor(rows, dtype=torch.float32)
+
+
+def test_parts_join_the_body_that_holds_them():
+    found = group_into_vehicles(
+        boxes(
+            [0, 0, 50, 50], [60, 0, 100, 50], [5, 40, 15, 55], [90, 40, 99, 55], [52, 20, 55, 30]
+        ),
+        torch.tensor([0, 0, 2, 2, 1]),
+        torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]),
+        body_ids=(0,),
+    )
+    assert found.tolist() == [0, 1, 0, 1, 1]
+
+
+def test_a_body_inside_a_better_body_is_no_vehicle_of_its_own():
+    found = group_into_vehicles(
+        boxes([0, 0, 50, 50], [5, 5, 30, 30]), torch.tensor([0, 0]), torch.tensor([0.9, 0.4]), (0,)
+    )
+    assert found.tolist() == [0, 0]
+
+
+def test_without_a_body_class_touching_parts_are_one_vehicle():
+    found = group_into_vehicles(
+        boxes([0, 0, 10, 10], [10, 0, 20, 10], [60, 0, 70, 10], [70.5, 0, 80, 10]),
+        torch.tensor([1, 2, 1, 2]),
+        torch.tensor([0.9, 0.8, 0.7, 0.6]),
+        body_ids=(),
+    )
+    assert found.tolist() == [0, 0, 1, 1]
