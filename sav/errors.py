@@ -24,7 +24,9 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     try:
         main()
     except SAVError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        # Data loader workers send their traceback along; the message is at its end.
+        message = str(error).rpartition(f"{SAVError.__name__}: ")[2]
+        sys.stderr.write(f"error: {' '.join(message.split())}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

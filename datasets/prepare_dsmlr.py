@@ -1,0 +1,9 @@
+"""Convert DSMLR Car Parts to COCO part annotations; see datasets/README.md."""
+
+from functools import partial
+
+from sav.data.prepare import main
+from sav.errors import run_command
+
+if __name__ == "__main__":
+    run_command(partial(main, "dsmlr"))

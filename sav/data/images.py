@@ -1,0 +1,96 @@
+"""Reading photos: their size, their pixels, and the size at which a network sees them.
+
+EXIF rotation is always applied: LabelMe draws on the rotated photo, Detectron2 reads it rotated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from sav.errors import SAVError
+
+_EXIF_ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image and turn what may go wrong, decoding included, into user errors.
+
+    Raises:
+        SAVError: the image is missing, broken or too large; the message leaves out its path.
+    """
+    try:
+        with Image.open(path) as image:
+            yield image
+    except FileNotFoundError as error:
+        raise SAVError("there is no such image") from error
+    except Image.DecompressionBombError as error:
+        raise SAVError(f"the image is too large: {error}") from error
+    # PIL reports broken files as OSError, and broken PNG chunks as SyntaxError or ValueError.
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SAVError(f"the image cannot be read: {error}") from error
+
+
+def read_image_size(path: Path) -> tuple[int, int]:
+    """Size of an image after its EXIF rotation.
+
+    The pixels are decoded too, at low resolution where the format allows it, so that a truncated
+    file is found while a data set is prepared and not in the middle of a training run.
+
+    Returns:
+        width, height in pixels.
+
+    Raises:
+        SAVError: see :func:`open_image`.
+    """
+    with open_image(path) as image:
+        width, height = image.size
+        if image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS:
+            width, height = height, width
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        image.load()
+    return width, height
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """Read a photo, with its EXIF rotation applied.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        SAVError: the image is missing, broken or too large.
+    """
+    try:
+        with open_image(Path(path)) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except SAVError as error:
+        raise SAVError(f"{path}: {error}") from error
+
+
+def resize_long_side(image: np.ndarray, size: int) -> np.ndarray:
+    """Scale an image so that its long side has a given length.
+
+    Args:
+        image: (H, W, 3) uint8.
+        size: of the long side, in pixels.
+
+    Returns:
+        (h, w, 3) uint8 with max(h, w) == size and the same aspect ratio to the nearest pixel.
+    """
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    if scale == 1:
+        return image
+    # Averaging over the area keeps thin parts from flickering in and out of the sampling grid.
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, shape, interpolation=interpolation)

@@ -1,0 +1,134 @@
+"""Records in, model inputs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from sav.d2 import BitMasks, Boxes, CfgNode, Instances, configurable
+from sav.d2 import transforms as T
+from sav.data.annotations import load_instance_masks
+from sav.data.augmentation import RandomAffine, RandomColor, is_mirrored
+from sav.data.images import read_rgb, resize_long_side
+from sav.data.masks import mask_box
+from sav.errors import SAVError
+from sav.ontology import load_ontology
+
+_MIN_PIXELS = 4
+
+
+class PartDatasetMapper:
+    """Turns a record of a part data set into what the model takes.
+
+    For training, the photo and its masks go through one random affine map onto a square canvas of S
+    pixels, then the photo is recoloured. A map that mirrors the scene swaps the classes of the two
+    sides. Otherwise the photo's long side is scaled to S, and no annotation is even looked at.
+
+    Randomness is drawn from numpy's global state, which Detectron2 seeds in each loader worker.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        is_train: bool,
+        size: int,
+        augmentations: list[T.Augmentation],
+        mirror_ids: list[int],
+    ) -> None:
+        """Keep the settings.
+
+        Args:
+            is_train: augment, and carry annotations.
+            size: canvas side S, or length of the long side, in pixels.
+            augmentations: applied in turn when training; the result must be S x S.
+            mirror_ids: class that each class becomes in a mirrored photo.
+        """
+        self.is_train = is_train
+        self.size = size
+        self.augmentations = T.AugmentationList(augmentations)
+        self.mirror_ids = np.array(mirror_ids, dtype=np.int64)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        """Read ``INPUT.SAV``."""
+        options = cfg.INPUT.SAV
+        ontology = load_ontology(cfg.MODEL.SAV.ONTOLOGY)
+        affine = RandomAffine(
+            size=options.SIZE,
+            scale=options.SCALE,
+            aspect=options.ASPECT,
+            rotation=options.ROTATION,
+            shift=options.SHIFT,
+            flip_prob=options.FLIP_PROB,
+            border=tuple(cfg.MODEL.PIXEL_MEAN),
+        )
+        color = RandomColor(strength=options.COLOR, grey_prob=options.GREY_PROB)
+        swaps = options.FLIP_SWAPS_SIDES
+        return {
+            "is_train": is_train,
+            "size": options.SIZE,
+            "augmentations": [affine, color] if is_train else [],
+            "mirror_ids": ontology.mirror_ids if swaps else list(range(len(ontology))),
+        }
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """Map one record, which stays as it is.
+
+        Args:
+            dataset_dict: a record of the catalog.
+
+        Returns:
+            the record without its annotations, with "image" (3, h, w) uint8 RGB and, for training,
+            "instances": gt_boxes, gt_classes, gt_masks (BitMasks), gt_vehicle_ids on the canvas.
+            "height" and "width" are those of the original photo.
+
+        Raises:
+            SAVError: the photo is missing, broken, or not of the size that the record states.
+        """
+        if torch.utils.data.get_worker_info() is not None and cv2.getNumThreads() > 1:
+            cv2.setNumThreads(0)  # The workers are the parallelism; more threads only fight.
+        record = {key: value for key, value in dataset_dict.items() if key != "annotations"}
+        image = read_rgb(record["file_name"])
+        height, width = image.shape[:2]
+        stated = record.setdefault("height", height), record.setdefault("width", width)
+        if stated != (height, width):
+            raise SAVError(
+                f"{record['file_name']}: the image is {width}x{height}, but the data set says "
+                f"{stated[1]}x{stated[0]}; prepare it again"
+            )
+        if not self.is_train:
+            record["image"] = _to_tensor(resize_long_side(image, self.size))
+            return record
+        aug_input = T.AugInput(image)
+        transform = self.augmentations(aug_input)
+        record["image"] = _to_tensor(aug_input.image)
+        record["instances"] = self._instances(
+            {"height": height, "width": width, **dataset_dict}, transform
+        )
+        return record
+
+    def _instances(self, record: dict[str, Any], transform: T.Transform) -> Instances:
+        masks, classes, vehicles = load_instance_masks(record)
+        if is_mirrored(transform):
+            classes = self.mirror_ids[classes]
+        canvas = np.zeros((len(masks), self.size, self.size), dtype=np.uint8)
+        for i, mask in enumerate(masks):
+            canvas[i] = transform.apply_segmentation(mask)
+        keep = np.flatnonzero(canvas.sum(axis=(1, 2), dtype=np.int64) >= _MIN_PIXELS)
+        canvas = canvas[keep]
+        boxes = np.array([mask_box(mask) for mask in canvas], dtype=np.float32).reshape(-1, 4)
+        instances = Instances((self.size, self.size))
+        instances.gt_boxes = Boxes(torch.from_numpy(boxes))
+        instances.gt_classes = torch.from_numpy(classes[keep])
+        instances.gt_masks = BitMasks(torch.from_numpy(canvas.astype(bool)))
+        instances.gt_vehicle_ids = torch.from_numpy(vehicles[keep])
+        return instances
+
+
+def _to_tensor(image: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) -> (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,0 +1,116 @@
+"""Part data sets in Detectron2's catalogs, as the config lists them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog, load_coco_json
+from sav.data.coco_file import read_coco
+from sav.errors import SAVError
+from sav.ontology import Ontology, load_ontology
+
+
+def register_part_datasets(cfg: CfgNode) -> None:
+    """Register every data set of ``DATASETS.PARTS``; doing it twice changes nothing.
+
+    Annotation files lie under ``DATASETS.ROOT``. Those of ``DATASETS.TRAIN`` and ``DATASETS.TEST``
+    are checked at once, the others when they are first used.
+
+    Each record has Detectron2's standard keys, "vehicle_id" in its annotations, and "gallery_key",
+    which is unique over all data sets.
+
+    Raises:
+        SAVError: a data set that the config uses is unknown, missing, does not fit its ontology or
+            the model's, or its name already stands for another file.
+    """
+    root = Path(cfg.DATASETS.ROOT)
+    for name, json_file in cfg.DATASETS.PARTS.items():
+        path = (root / json_file).resolve()
+        if name in DatasetCatalog.list():
+            known = MetadataCatalog.get(name).get("json_file")
+            if known != str(path):
+                raise SAVError(f"data set '{name}' is already registered, for {known}")
+            continue
+        DatasetCatalog.register(name, partial(_load, name, path, cfg.MODEL.SAV.ONTOLOGY))
+        MetadataCatalog.get(name).set(json_file=str(path))
+    _check_used(cfg)
+
+
+def _check_used(cfg: CfgNode) -> None:
+    model_ontology = load_ontology(cfg.MODEL.SAV.ONTOLOGY)
+    for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+        if name not in DatasetCatalog.list():
+            known = ", ".join(sorted(cfg.DATASETS.PARTS)) or "none"
+            raise SAVError(
+                f"data set '{name}' is not registered; add it to DATASETS.PARTS, which has {known}"
+            )
+        if name not in cfg.DATASETS.PARTS:
+            continue
+        path = Path(MetadataCatalog.get(name).json_file)
+        ontology = _describe(name, path, cfg.MODEL.SAV.ONTOLOGY)
+        if ontology.class_names != model_ontology.class_names:
+            raise SAVError(
+                f"data set '{name}' has the parts of ontology {ontology.name}, but "
+                f"MODEL.SAV.ONTOLOGY is {cfg.MODEL.SAV.ONTOLOGY}"
+            )
+
+
+def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
+    """Check an annotation file's header and fill the metadata of its data set."""
+    contents = _read(path, name, model_ontology)
+    info = contents.get("info") or {}
+    # An ontology of the user's own is known by its path, which only the config has.
+    source = model_ontology
+    if info.get("ontology") not in (None, load_ontology(model_ontology).name):
+        source = info["ontology"]
+    ontology = load_ontology(source)
+    categories = sorted(contents["categories"], key=lambda category: category["id"])
+    names = [category["name"] for category in categories]
+    if names != ontology.class_names:
+        wrong = next((n for n in names if n not in ontology.class_names), None)
+        what = f"category '{wrong}' is not" if wrong else "not all categories are, or in its order,"
+        raise SAVError(
+            f"{path}: {what} in the ontology {ontology.name}; "
+            "'sav prepare coco' converts such files, see datasets/README.md"
+        )
+    image_root = (path.parent / info.get("image_root", ".")).resolve()
+    if not image_root.is_dir():
+        raise SAVError(f"{path}: its image folder {image_root} does not exist; prepare it again")
+    MetadataCatalog.get(name).set(
+        thing_classes=ontology.class_names,
+        thing_colors=ontology.colors,
+        thing_dataset_id_to_contiguous_id={c["id"]: i for i, c in enumerate(categories)},
+        image_root=str(image_root),
+        ontology=str(source),
+        evaluator_type="sav_parts",
+    )
+    return ontology
+
+
+def _read(path: Path, name: str, ontology: str) -> dict[str, Any]:
+    if not path.is_file():
+        converter = ontology if ontology in ("vehicleseg10k", "dsmlr") else "coco"
+        raise SAVError(
+            f"{path}: data set '{name}' has no annotation file; make it with "
+            f"'sav prepare {converter} --out {path.parent} ...', or set DATASETS.ROOT (or the "
+            "environment variable SAV_DATASETS) to the folder that has it"
+        )
+    return read_coco(path)
+
+
+def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
+    """What the catalog calls: the records of a data set."""
+    _describe(name, path, model_ontology)
+    image_root = MetadataCatalog.get(name).image_root
+    records = load_coco_json(str(path), image_root, name, extra_annotation_keys=["vehicle_id"])
+    missing = [r["file_name"] for r in records if not Path(r["file_name"]).is_file()]
+    if missing:
+        raise SAVError(
+            f"{missing[0]}: no such image; {len(missing)} of the {len(records)} images that {path} "
+            "lists are missing"
+        )
+    for record in records:
+        record["gallery_key"] = f"{name}/{record['image_id']}"
+    return records

@@ -1,0 +1,184 @@
+"""From a record to what the model takes."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sav.config import add_sav_config
+from sav.d2 import BoxMode, detection_utils, get_cfg
+from sav.data import PartDatasetMapper, read_rgb
+from sav.data.masks import encode_mask
+from sav.errors import SAVError
+from sav.ontology import load_ontology
+
+ONTOLOGY = load_ontology("vehicleseg10k")
+LEFT, RIGHT = ONTOLOGY.class_id("Left front door"), ONTOLOGY.class_id("Right front door")
+WHEEL, PLATE = ONTOLOGY.class_id("Wheel"), ONTOLOGY.class_id("Plate")
+
+
+@pytest.fixture
+def cfg():
+    cfg = get_cfg()
+    add_sav_config(cfg)
+    cfg.INPUT.SAV.SIZE = 64
+    return cfg
+
+
+def freeze(cfg, flip):
+    """Switch off all randomness but the flip, which is decided."""
+    cfg.INPUT.SAV.merge_from_list(
+        ["FLIP_PROB", float(flip), "SCALE", (1.0, 1.0), "ASPECT", (1.0, 1.0), "ROTATION", 0.0]
+    )
+    cfg.INPUT.SAV.merge_from_list(["SHIFT", 0.0, "COLOR", 0.0, "GREY_PROB", 0.0])
+
+
+@pytest.fixture
+def record(tmp_path):
+    """A red left door and a green wheel, the one as polygon, the other as a run-length code."""
+    photo = np.zeros((128, 128, 3), np.uint8)
+    photo[20:60, 10:50] = (255, 0, 0)
+    photo[80:120, 60:120] = (0, 255, 0)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    polygon = [[10, 20, 50, 20, 50, 60, 10, 60]]
+    annotations = [
+        (LEFT, polygon, 4),
+        (WHEEL, encode_mask(photo[..., 1] > 0), 5),
+        (PLATE, [[0, 0, 2, 0, 2, 2, 0, 2]], 5),
+    ]
+    return {
+        "file_name": str(tmp_path / "photo.png"),
+        "height": 128,
+        "width": 128,
+        "image_id": 7,
+        "gallery_key": "set/7",
+        "annotations": [
+            {
+                "category_id": class_id,
+                "segmentation": segmentation,
+                "vehicle_id": vehicle,
+                "bbox": [0, 0, 1, 1],
+                "bbox_mode": BoxMode.XYWH_ABS,
+                "iscrowd": 0,
+            }
+            for class_id, segmentation, vehicle in annotations
+        ],
+    }
+
+
+def test_unmoved_record(cfg, record):
+    freeze(cfg, flip=False)
+    before = copy.deepcopy(record)
+    out = PartDatasetMapper(cfg, is_train=True)(record)
+    assert record == before
+    assert "annotations" not in out
+    assert (out["height"], out["width"], out["gallery_key"]) == (128, 128, "set/7")
+    assert out["image"].shape == (3, 64, 64)
+    assert out["image"].dtype == torch.uint8
+    instances = out["instances"]
+    assert instances.image_size == (64, 64)
+    # The plate ends with a single pixel and is dropped.
+    assert instances.gt_classes.tolist() == [LEFT, WHEEL]
+    assert instances.gt_vehicle_ids.tolist() == [4, 5]
+    assert instances.gt_boxes.tensor.tolist() == [[5, 10, 25, 30], [30, 40, 60, 60]]
+    masks = instances.gt_masks.tensor
+    assert masks.dtype == torch.bool
+    for mask, color in zip(masks, ([255, 0, 0], [0, 255, 0]), strict=True):
+        inside = out["image"][:, mask]
+        assert (inside == torch.tensor(color)[:, None]).all()
+
+
+@pytest.mark.parametrize(("swaps", "expected"), [(True, RIGHT), (False, LEFT)])
+def test_flip_swaps_sides(cfg, record, swaps, expected):
+    freeze(cfg, flip=True)
+    cfg.INPUT.SAV.FLIP_SWAPS_SIDES = swaps
+    out = PartDatasetMapper(cfg, is_train=True)(record)
+    assert out["instances"].gt_classes.tolist() == [expected, WHEEL]
+    assert out["instances"].gt_boxes.tensor.tolist() == [[39, 10, 59, 30], [4, 40, 34, 60]]
+    assert (out["image"][0, out["instances"].gt_masks.tensor[0]] == 255).all()
+
+
+def test_random_augmentation_keeps_masks_on_their_parts(cfg, record):
+    mapper = PartDatasetMapper(cfg, is_train=True)
+    mapper.augmentations.augs = mapper.augmentations.augs[:1]  # colours stay, so parts show
+    np.random.seed(0)
+    classes = set()
+    for _ in range(30):
+        out = mapper(record)
+        instances = out["instances"]
+        for class_id, mask, box in zip(
+            instances.gt_classes, instances.gt_masks.tensor, instances.gt_boxes.tensor, strict=True
+        ):
+            if class_id == PLATE:
+                continue
+            channel = 1 if class_id == WHEEL else 0
+            photo = (out["image"][channel] > 127) & (out["image"][2] < 50)
+            assert (photo & mask).sum() > 0.85 * mask.sum()
+            assert mask.sum() > 0.85 * photo.sum()
+            rows, columns = np.nonzero(mask.numpy())
+            tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert box.tolist() == tight
+        classes.update(instances.gt_classes.tolist())
+    assert {LEFT, RIGHT, WHEEL} <= classes
+
+
+def test_seed_repeats_the_sample(cfg, record):
+    mapper = PartDatasetMapper(cfg, is_train=True)
+
+    def draw(seed):
+        np.random.seed(seed)
+        return mapper(record)["image"]
+
+    assert torch.equal(draw(5), draw(5))
+    assert not torch.equal(draw(5), draw(6))
+
+
+def test_image_without_annotations(cfg, record):
+    record["annotations"] = []
+    instances = PartDatasetMapper(cfg, is_train=True)(record)["instances"]
+    assert len(instances) == 0
+    assert instances.gt_masks.tensor.shape == (0, 64, 64)
+    assert instances.gt_boxes.tensor.shape == (0, 4)
+    assert instances.gt_classes.dtype == torch.int64
+
+
+def test_crowds_are_left_out(cfg, record):
+    freeze(cfg, flip=False)
+    record["annotations"][0]["iscrowd"] = 1
+    instances = PartDatasetMapper(cfg, is_train=True)(record)["instances"]
+    assert instances.gt_classes.tolist() == [WHEEL]
+
+
+def test_annotations_are_not_looked_at_when_testing(cfg, record):
+    record["annotations"] = "nonsense"
+    out = PartDatasetMapper(cfg, is_train=False)(record)
+    assert out.keys() == {"file_name", "height", "width", "image_id", "gallery_key", "image"}
+    assert out["image"].shape == (3, 64, 64)
+
+
+def test_exif_is_applied_as_detectron2_does(cfg, tmp_path):
+    photo = np.random.default_rng(0).integers(0, 255, (20, 40, 3), dtype=np.uint8)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}.png"
+        Image.fromarray(photo).save(path, exif=exif)
+        expected = detection_utils.read_image(str(path), format="RGB")
+        np.testing.assert_array_equal(read_rgb(path), expected)
+        out = PartDatasetMapper(cfg, is_train=False)({"file_name": str(path)})
+        assert (out["height"], out["width"]) == expected.shape[:2]
+        assert out["image"].shape[1:] == ((64, 32) if orientation > 4 else (32, 64))
+
+
+def test_bad_photos_are_named(cfg, record, tmp_path):
+    mapper = PartDatasetMapper(cfg, is_train=False)
+    with pytest.raises(SAVError, match="data set says 64x128"):
+        mapper({**record, "width": 64})
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    with pytest.raises(SAVError, match=r"broken\.jpg: the image cannot be read"):
+        mapper({**record, "file_name": str(broken)})
+    with pytest.raises(SAVError, match=r"gone\.jpg: there is no such image"):
+        mapper({**record, "file_name": str(tmp_path / "gone.jpg")})

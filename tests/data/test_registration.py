@@ -1,0 +1,155 @@
+"""Data sets of the config in Detectron2's catalogs."""
+
+import json
+
+import pytest
+
+from sav.config import add_sav_config
+from sav.d2 import DatasetCatalog, MetadataCatalog, get_cfg
+from sav.data import load_instance_masks, part_map_from_annotations, register_part_datasets
+from sav.data.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
+from sav.errors import SAVError
+from sav.ontology import load_ontology
+
+from .conftest import SIZE
+
+
+@pytest.fixture
+def cfg(folder):
+    """A config whose one data set, named after the test's folder, is in use."""
+    folder.add("1")
+    folder.add("2", [])
+    ontology = load_ontology("vehicleseg10k")
+    out = folder.root / "coco"
+    convert_vehicleseg10k(VehicleSegSource(folder.root, ontology), out, splits=["train"], workers=1)
+    cfg = get_cfg()
+    add_sav_config(cfg)
+    name = f"{folder.root.parent.name}_cars"
+    cfg.DATASETS.ROOT = str(folder.root)
+    cfg.DATASETS.PARTS[name] = "coco/instances_train.json"
+    cfg.DATASETS.TRAIN = (name,)
+    cfg.DATASETS.TEST = ()
+    yield cfg
+    for registered in cfg.DATASETS.PARTS:
+        if registered in DatasetCatalog.list():
+            DatasetCatalog.remove(registered)
+            MetadataCatalog.remove(registered)
+
+
+def test_records_and_metadata(cfg):
+    register_part_datasets(cfg)
+    register_part_datasets(cfg)
+    (name,) = cfg.DATASETS.TRAIN
+    meta = MetadataCatalog.get(name)
+    ontology = load_ontology("vehicleseg10k")
+    assert meta.thing_classes == ontology.class_names
+    assert meta.thing_colors == ontology.colors
+    assert (meta.ontology, meta.evaluator_type) == ("vehicleseg10k", "sav_parts")
+    full, empty = DatasetCatalog.get(name)
+    assert [full["gallery_key"], empty["gallery_key"]] == [f"{name}/1", f"{name}/2"]
+    assert {a["vehicle_id"] for a in full["annotations"]} == {0}
+    masks, classes, vehicles = load_instance_masks(full)
+    assert masks.shape == (5, *SIZE)
+    assert classes.tolist() == [6, 0, 5, 2, 2]
+    assert vehicles.tolist() == [0] * 5
+    parts = part_map_from_annotations(full)
+    for mask, class_id in zip(masks, classes, strict=True):
+        assert (parts[mask.astype(bool)] == class_id + 1).all()
+    assert (parts > 0).sum() == masks.sum()
+    assert part_map_from_annotations(empty).max() == 0
+
+
+def test_environment_variable_is_the_default_root(monkeypatch):
+    monkeypatch.setenv("SAV_DATASETS", "elsewhere")
+    cfg = get_cfg()
+    add_sav_config(cfg)
+    assert cfg.DATASETS.ROOT == "elsewhere"
+
+
+def test_plain_coco_file_beside_its_images(cfg, folder):
+    path = folder.root / "coco" / "instances_train.json"
+    contents = json.loads(path.read_text())
+    del contents["info"]
+    for annotation in contents["annotations"]:
+        x, y, w, h = annotation["bbox"]
+        annotation["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+        del annotation["vehicle_id"]
+    (folder.root / "images" / "train" / "plain.json").write_text(json.dumps(contents))
+    cfg.DATASETS.PARTS[cfg.DATASETS.TRAIN[0]] = "images/train/plain.json"
+    register_part_datasets(cfg)
+    record, _ = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    masks, _, vehicles = load_instance_masks(record)
+    assert vehicles.tolist() == [0] * 5
+    areas = [w * h for _, _, w, h in (a["bbox"] for a in record["annotations"])]
+    assert masks.sum(axis=(1, 2)).tolist() == areas
+    # Small parts lie over large ones where boxes overlap.
+    assert (part_map_from_annotations(record)[masks[2].astype(bool)] == 6).all()
+
+
+def remove_file(cfg, path):
+    path.unlink()
+    return "has no annotation file; make it with 'sav prepare vehicleseg10k"
+
+
+def remove_image(cfg, path):
+    next(path.parents[1].glob("images/train/2.jpg")).unlink()
+    return "no such image; 1 of the 2 images"
+
+
+def remove_images(cfg, path):
+    (path.parents[1] / "images").rename(path.parents[1] / "moved")
+    return "image folder .* does not exist"
+
+
+def wrong_model(cfg, path):
+    cfg.MODEL.SAV.ONTOLOGY = "dsmlr"
+    return "MODEL.SAV.ONTOLOGY is dsmlr"
+
+
+def wrong_category(cfg, path):
+    path.write_text(path.read_text().replace('"Wheel"', '"Spoiler"'))
+    return "category 'Spoiler' is not in the ontology"
+
+
+def broken_file(cfg, path):
+    path.write_text("{")
+    return "not valid JSON"
+
+
+def unknown_name(cfg, path):
+    cfg.DATASETS.TEST = ("no_such_set",)
+    return "'no_such_set' is not registered"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        remove_file,
+        remove_image,
+        remove_images,
+        wrong_model,
+        wrong_category,
+        broken_file,
+        unknown_name,
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(cfg, folder, spoil):
+    message = spoil(cfg, folder.root / "coco" / "instances_train.json")
+    with pytest.raises(SAVError, match=message):
+        register_part_datasets(cfg)
+        DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+
+
+def test_one_name_for_two_files_is_refused(cfg, folder):
+    register_part_datasets(cfg)
+    cfg.DATASETS.PARTS[cfg.DATASETS.TRAIN[0]] = "coco/other.json"
+    with pytest.raises(SAVError, match="already registered"):
+        register_part_datasets(cfg)
+
+
+def test_unused_data_sets_may_be_missing(cfg, tmp_path):
+    unused = f"{cfg.DATASETS.TRAIN[0]}_unused"
+    cfg.DATASETS.PARTS[unused] = "coco/missing.json"
+    register_part_datasets(cfg)
+    with pytest.raises(SAVError, match="has no annotation file"):
+        DatasetCatalog.get(unused)
