@@ -1,0 +1,92 @@
+"""Pictures of part instances, in the ontology's colours, through Detectron2's visualizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+
+from sav.d2 import Instances, Visualizer
+from sav.ontology import Ontology
+
+
+def draw_parts(
+    image: np.ndarray,
+    parts: Instances,
+    ontology: Ontology,
+    *,
+    min_side: int = 768,
+    max_side: int | None = None,
+) -> np.ndarray:
+    """Draw part masks with their names, and with scores where there are any.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        parts: pred_masks (N, H, W) bool and pred_classes (N,); scores (N,) optional.
+        ontology: names and colours of the classes.
+        min_side: a smaller image is enlarged until its long side has this many pixels, so that
+            text stays legible.
+        max_side: a larger image is reduced to this; None keeps its size.
+
+    Returns:
+        (H', W', 3) uint8 RGB.
+    """
+    size = drawing_size(image.shape[1], image.shape[0], min_side, max_side)
+    image = resize_image(image, size)
+    classes = parts.pred_classes.tolist()
+    scores = parts.scores.tolist() if parts.has("scores") else [None] * len(classes)
+    canvas = Visualizer(np.ascontiguousarray(image))
+    if classes:
+        canvas.overlay_instances(
+            masks=[_resize_mask(mask, size) for mask in parts.pred_masks],
+            labels=[
+                _label(ontology.class_names[c], s) for c, s in zip(classes, scores, strict=True)
+            ],
+            # The visualizer jitters colours of its own choice; these stay the same in all frames.
+            assigned_colors=[_unit_color(ontology.colors[c]) for c in classes],
+            alpha=0.45,
+        )
+    return canvas.output.get_image()
+
+
+def drawing_size(
+    width: int, height: int, min_side: int, max_side: int | None = None
+) -> tuple[int, int]:
+    """Size (width, height) of a drawing whose long side lies between the two sides given."""
+    long_side = max(width, height)
+    side = max(long_side, min_side)
+    if max_side is not None:
+        side = min(side, max_side)
+    return max(1, round(width * side / long_side)), max(1, round(height * side / long_side))
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a uint8 image to (width, height) for display."""
+    if image.shape[1::-1] == size:
+        return image
+    shrinks = size[0] < image.shape[1]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def keep_confident(parts: Instances, score_threshold: float) -> Instances:
+    """The instances whose score is at least `score_threshold`."""
+    return parts[parts.scores >= score_threshold]
+
+
+def _label(name: str, score: float | None) -> str:
+    return name if score is None else f"{name} {score:.0%}"
+
+
+def _unit_color(color: Sequence[int]) -> tuple[float, float, float]:
+    red, green, blue = (value / 255 for value in color)
+    return red, green, blue
+
+
+def _resize_mask(mask: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Resize a (H, W) bool mask to `size` (width, height) with a smooth outline."""
+    smooth = mask.cpu().numpy().astype(np.float32)
+    if smooth.shape[::-1] != size:
+        smooth = cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR)
+    return smooth >= 0.5

@@ -1,0 +1,42 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sav.errors import SAVError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary file name to write to, and rename it when the block ends well.
+
+    The temporary file lies in the same folder and keeps the suffix, by which image and video
+    writers choose their format. It is removed when the block raises.
+
+    Args:
+        path: the file to write; its folder is made.
+
+    Raises:
+        SAVError: the file or its folder cannot be written.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.stem}-{os.getpid()}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    try:
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(target: Path, error: OSError) -> SAVError:
+    return SAVError(f"{target}: cannot be written: {error.strerror or error}")

@@ -1,0 +1,129 @@
+"""A sheet of photos with truth and prediction side by side: the first thing to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from sav.d2 import DatasetCatalog, DatasetEvaluator, Instances, MetadataCatalog, comm
+from sav.data import load_instance_masks, read_rgb
+from sav.evaluation.drawing import draw_parts, drawing_size, keep_confident, resize_image
+from sav.evaluation.files import atomic_path
+from sav.ontology import load_ontology
+
+_PANEL = 560
+"""Long side of one picture, in pixels."""
+
+_GAP = 8
+_HEADER = 40
+_TEXT = (40, 40, 40)
+
+
+class PredictionSheet(DatasetEvaluator):
+    """Draws some images of the test set, spread evenly through it, into one PNG.
+
+    It measures nothing: its results are empty.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        path: str | Path,
+        *,
+        num_images: int = 8,
+        score_threshold: float = 0.5,
+    ) -> None:
+        """Choose the images.
+
+        Args:
+            dataset_name: a registered part data set.
+            path: the PNG to write.
+            num_images: rows of the sheet; fewer when the data set is smaller.
+            score_threshold: predictions below it are not drawn.
+        """
+        records = DatasetCatalog.get(dataset_name)
+        count = min(num_images, len(records))
+        # The middles of `count` equal stretches of the data set.
+        chosen = [(2 * i + 1) * len(records) // (2 * count) for i in range(count)]
+        self._records = {records[i]["image_id"]: records[i] for i in chosen}
+        self._path = Path(path)
+        self._score_threshold = score_threshold
+        self._ontology = load_ontology(MetadataCatalog.get(dataset_name).ontology)
+        self._kept: dict[Any, Instances] = {}
+
+    def reset(self) -> None:
+        """Forget the predictions kept."""
+        self._kept = {}
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Keep the predictions of the chosen images."""
+        for given, output in zip(inputs, outputs, strict=True):
+            if given["image_id"] in self._records:
+                parts = output["instances"].to(torch.device("cpu"))
+                self._kept[given["image_id"]] = keep_confident(parts, self._score_threshold)
+
+    def evaluate(self) -> dict[str, Any]:
+        """Write the sheet on the first process; returns {}."""
+        comm.synchronize()
+        gathered = comm.gather(self._kept, dst=0)
+        kept = {image_id: parts for shard in gathered for image_id, parts in shard.items()}
+        if comm.is_main_process() and kept:
+            rows = [
+                self._row(record, kept[image_id])
+                for image_id, record in self._records.items()
+                if image_id in kept
+            ]
+            titles = ["photo", "truth", f"prediction, score at least {self._score_threshold:.0%}"]
+            with atomic_path(self._path) as temporary:
+                Image.fromarray(_stack(rows, titles)).save(temporary)
+        return {}
+
+    def _row(self, record: dict[str, Any], prediction: Instances) -> list[np.ndarray]:
+        image = read_rgb(record["file_name"])
+        size = drawing_size(image.shape[1], image.shape[0], _PANEL, _PANEL)
+        drawn = [
+            draw_parts(image, parts, self._ontology, min_side=_PANEL, max_side=_PANEL)
+            for parts in (truth_instances(record), prediction)
+        ]
+        return [resize_image(image, size), *drawn]
+
+
+def truth_instances(record: dict[str, Any]) -> Instances:
+    """The annotations of a record in the form of predictions.
+
+    Args:
+        record: a data set record.
+
+    Returns:
+        Instances with pred_masks (N, H, W) bool and pred_classes (N,) int64.
+    """
+    masks, classes, _ = load_instance_masks(record)
+    truth = Instances((record["height"], record["width"]))
+    truth.pred_masks = torch.from_numpy(masks.astype(bool))
+    truth.pred_classes = torch.from_numpy(classes)
+    return truth
+
+
+def _stack(rows: list[list[np.ndarray]], titles: list[str]) -> np.ndarray:
+    """Put pictures on a white sheet: columns of `_PANEL` pixels, rows as high as they need."""
+    heights = [row[0].shape[0] for row in rows]
+    height = _HEADER + sum(heights) + _GAP * (len(rows) - 1)
+    width = len(titles) * (_PANEL + _GAP) - _GAP
+    sheet = np.full((height, width, 3), 255, dtype=np.uint8)
+    top = _HEADER
+    for row, row_height in zip(rows, heights, strict=True):
+        for column, picture in enumerate(row):
+            left = column * (_PANEL + _GAP) + (_PANEL - picture.shape[1]) // 2
+            sheet[top : top + row_height, left : left + picture.shape[1]] = picture
+        top += row_height + _GAP
+    canvas = Image.fromarray(sheet)
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=22)
+    for column, title in enumerate(titles):
+        middle = column * (_PANEL + _GAP) + _PANEL // 2
+        draw.text((middle, _HEADER // 2), title, fill=_TEXT, font=font, anchor="mm")
+    return np.asarray(canvas)
