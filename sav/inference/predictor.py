@@ -1,0 +1,177 @@
+"""Photo in, named part instances out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sav.config import load_config
+from sav.d2 import CfgNode, Instances, build_model
+from sav.data import resize_long_side
+from sav.errors import SAVError
+from sav.modeling import SAV
+from sav.modeling.weights import load_weights
+from sav.ontology import Ontology
+from sav.retrieval import Gallery
+
+WEIGHTS_FILE = "model_final.safetensors"
+CONFIG_FILE = "config.yaml"
+GALLERY_FOLDER = "gallery"
+
+
+class SAVPredictor:
+    """Finds vehicle parts in photos; no clicks, no boxes.
+
+    Example::
+
+        predictor = SAVPredictor.from_pretrained("output/quickstart")
+        parts = predictor(image)
+        for mask, cls in zip(parts.pred_masks, parts.pred_classes):
+            print(predictor.class_names[cls], mask.sum())
+
+    Attributes:
+        cfg: the frozen config of the run.
+        model: the model, in evaluation mode.
+        ontology: the part vocabulary; class ids of predictions index its classes.
+    """
+
+    def __init__(self, cfg: CfgNode, model: SAV) -> None:
+        """Wrap a model that is ready for use.
+
+        Args:
+            cfg: the config that the model was built from.
+            model: with its weights and its gallery.
+        """
+        self.cfg = cfg
+        self.model = model.eval()
+        self.ontology: Ontology = model.ontology
+
+    @classmethod
+    def from_pretrained(
+        cls, run_folder: str | Path, device: str | torch.device | None = None
+    ) -> SAVPredictor:
+        """Load a run: its config, its final weights and its gallery.
+
+        Args:
+            run_folder: OUTPUT_DIR of a finished training.
+            device: where to run; None takes a GPU when there is one.
+
+        Raises:
+            SAVError: a file is missing, broken, or does not fit the config.
+        """
+        folder = Path(run_folder)
+        if not folder.is_dir():
+            raise SAVError(f"{folder}: no such run folder; give the OUTPUT_DIR of a training")
+        cfg = load_config(folder / CONFIG_FILE)
+        return cls.from_config(cfg, folder / WEIGHTS_FILE, folder / GALLERY_FOLDER, device)
+
+    @classmethod
+    def from_config(
+        cls,
+        cfg: CfgNode,
+        weights: str | Path,
+        gallery: str | Path | None = None,
+        device: str | torch.device | None = None,
+    ) -> SAVPredictor:
+        """Build the model of a config and load its weights strictly.
+
+        Args:
+            cfg: a config with SAV's keys.
+            weights: a safetensors file of the whole model, or a checkpoint of a run.
+            gallery: a gallery folder; one that does not exist leaves the model without context.
+            device: where to run; None takes a GPU when there is one.
+
+        Raises:
+            SAVError: a file is missing, broken, or does not fit the config.
+        """
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.DEVICE = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        # The weights replace what the encoder started its training from; no need to have that.
+        cfg.MODEL.SAM.CHECKPOINT = ""
+        cfg.MODEL.TIMM.PRETRAINED = False
+        cfg.freeze()
+        model = build_model(cfg)
+        load_weights(model, Path(weights))
+        if gallery is not None and Path(gallery).is_dir():
+            model.gallery = Gallery.load(Path(gallery))
+            model.gallery.check_fingerprint(model.gallery_fingerprint(), str(gallery))
+        return cls(cfg, model)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by class id."""
+        return self.ontology.class_names
+
+    def __call__(self, image: np.ndarray) -> Instances:
+        """Find the parts in one photo.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            Instances on the CPU at the photo's size: pred_masks (N, H, W) bool, pred_boxes in XYXY
+            pixels, scores (N,) in [0, 1], pred_classes (N,) int64, vehicle_ids (N,) int64.
+
+        Raises:
+            SAVError: the array is not such an image.
+        """
+        return self.predict_batch([image])[0]
+
+    def predict_batch(self, images: Sequence[np.ndarray]) -> list[Instances]:
+        """Find the parts in several photos, of any sizes, in one pass.
+
+        Args:
+            images: each (H, W, 3) uint8 RGB.
+
+        Returns:
+            For each photo what a call with it alone returns.
+
+        Raises:
+            SAVError: an array is not such an image.
+        """
+        return [output["instances"] for output in self.predict_outputs(images)]
+
+    @torch.no_grad()
+    def predict_outputs(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """Like :meth:`predict_batch`, with the label map of each photo.
+
+        Args:
+            images: each (H, W, 3) uint8 RGB.
+
+        Returns:
+            For each photo {"instances": Instances, "part_map": (H, W) integer tensor of class id +
+            1, 0 background}, on the CPU.
+
+        Raises:
+            SAVError: an array is not such an image.
+        """
+        if not images:
+            return []
+        outputs = self.model([self._to_input(image) for image in images])
+        return [{key: value.to("cpu") for key, value in output.items()} for output in outputs]
+
+    def _to_input(self, image: np.ndarray) -> dict[str, Any]:
+        check_image(image)
+        height, width = image.shape[:2]
+        resized = resize_long_side(np.ascontiguousarray(image), self.model.image_size)
+        tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        return {"image": tensor, "height": height, "width": width}
+
+
+def check_image(image: object) -> None:
+    """Refuse what is no (H, W, 3) uint8 array.
+
+    Raises:
+        SAVError: says what was given and what is expected.
+    """
+    if not isinstance(image, np.ndarray):
+        raise SAVError(f"image is a {type(image).__name__}; give a numpy array (H, W, 3) uint8 RGB")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise SAVError(f"image has shape {image.shape}; give an array (H, W, 3) in RGB order")
+    if image.dtype != np.uint8:
+        raise SAVError(f"image has dtype {image.dtype}; give uint8, 0 to 255")
