@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,8 +30,8 @@ def add_sav_config(cfg: CfgNode) -> None:
 
 
 def _add_data(cfg: CfgNode) -> None:
-    # Annotation files are given relative to ROOT; the variable SAV_DATASETS takes its place.
-    cfg.DATASETS.ROOT = "datasets"
+    # Annotation files are given relative to ROOT.
+    cfg.DATASETS.ROOT = os.environ.get("SAV_DATASETS", "datasets")
     # Data set name -> annotation file. A new data set is a new line in a config.
     cfg.DATASETS.PARTS = CfgNode(new_allowed=True)
 

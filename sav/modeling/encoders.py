@@ -48,6 +48,8 @@ class TimmEncoder(Backbone):
         self.lateral = nn.ModuleDict(
             {str(s): nn.Conv2d(self._channels[s], EMBEDDING_DIM, 1) for s in deep}
         )
+        # Which side of the vehicle is seen is a property of the whole photo.
+        self.whole = nn.Conv2d(self._channels[max(deep)], EMBEDDING_DIM, 1)
         self.neck = nn.Sequential(
             LayerNorm2d(EMBEDDING_DIM),
             nn.Conv2d(EMBEDDING_DIM, EMBEDDING_DIM, 3, padding=1, groups=EMBEDDING_DIM),
@@ -82,6 +84,7 @@ class TimmEncoder(Backbone):
                 merged = merged + F.interpolate(
                     deep, size=merged.shape[-2:], mode="bilinear", align_corners=False
                 )
+        merged = merged + self.whole(features[max(features)].mean((2, 3), keepdim=True))
         return {EMBEDDING: self.neck(merged), "skip4": features[4], "skip8": features[8]}
 
     def output_shape(self) -> dict[str, ShapeSpec]:

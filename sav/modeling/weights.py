@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from sav.errors import SAVError
@@ -24,16 +24,19 @@ def save_weights(model: SAV, path: Path) -> None:
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     temporary = path.with_suffix(".tmp")
     classes = json.dumps(model.ontology.class_names)
-    save_file(state, temporary, metadata={"classes": classes, "format": "pt"})
+    # safetensors' own save_file makes files that only their owner can read.
+    temporary.write_bytes(save(state, metadata={"classes": classes, "format": "pt"}))
     temporary.replace(path)
 
 
-def load_weights(model: SAV, path: Path) -> None:
-    """Load weights strictly; weights of another vocabulary give all that does not depend on it.
+def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:
+    """Load weights strictly: every key must fit.
 
     Args:
         model: changed in place.
         path: a ``.safetensors`` file of ours, or a training checkpoint ``.pth``.
+        adapt: take weights of another vocabulary too, as the start of a training: what depends on
+            the class list stays as it is, everything else must fit.
 
     Raises:
         SAVError: no such file, not a weights file, or the first keys that do not fit.
@@ -44,8 +47,8 @@ def load_weights(model: SAV, path: Path) -> None:
         state, classes = _read(path)
     except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
         raise SAVError(f"{path}: not a weights file of SAV ({error})") from error
-    if classes not in (None, model.ontology.class_names):
-        state = _adopt(model, state, path)
+    if adapt and classes not in (None, model.ontology.class_names):
+        state = _adapt(model, state, path)
     _check_keys(model, state, path)
     model.load_state_dict(state, strict=True)
     logging.getLogger(__name__).info("Weights loaded from %s", path)
@@ -60,9 +63,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[str] | None]:
         return state, json.loads((file.metadata() or {}).get("classes", "null"))
 
 
-def _adopt(
-    model: nn.Module, state: dict[str, torch.Tensor], path: Path
-) -> dict[str, torch.Tensor]:
+def _adapt(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
     own = model.state_dict()
     bound = [name for name in own if name.startswith(_VOCABULARY_BOUND)]
     logging.getLogger(__name__).info(

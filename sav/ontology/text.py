@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from sav.errors import SAVError
 from sav.ontology.ontology import Ontology
@@ -64,14 +63,10 @@ def save_text_embeddings(
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_digest(ontology, text_model)}.safetensors"
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    os.close(handle)
-    save_file(
-        {_KEY: embeddings.contiguous()},
-        temporary,
-        metadata={"ontology": ontology.name, "text_model": text_model},
-    )
-    Path(temporary).replace(target)
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    metadata = {"ontology": ontology.name, "text_model": text_model}
+    temporary.write_bytes(save({_KEY: embeddings.contiguous()}, metadata=metadata))
+    temporary.replace(target)
     return target
 
 

@@ -45,14 +45,13 @@ class ContextEncoder(nn.Module):
             (B, C, dim).
         """
         classes, dim = prompts.shape
-        values = self.no_exemplar.expand(batch * classes, 1, dim)
-        visible = torch.ones(batch * classes, 1, dtype=torch.bool, device=prompts.device)
-        if neighbours is not None:
-            lent = self.appearance(neighbours.prototypes) + self.geometry(neighbours.geometry)
-            lent = lent.transpose(1, 2).reshape(batch * classes, -1, dim)
-            present = neighbours.present.transpose(1, 2).reshape(batch * classes, -1)
-            values = torch.cat([values, lent], dim=1)
-            visible = torch.cat([visible, present], dim=1)
+        if neighbours is None:
+            neighbours = _nobody(batch, classes, dim, prompts.device)
+        lent = self.appearance(neighbours.prototypes) + self.geometry(neighbours.geometry)
+        lent = lent.transpose(1, 2).reshape(batch * classes, -1, dim)
+        present = neighbours.present.transpose(1, 2).reshape(batch * classes, -1)
+        values = torch.cat([self.no_exemplar.expand(len(lent), 1, dim), lent], dim=1)
+        visible = torch.cat([present.new_ones(len(lent), 1), present], dim=1)
         key, value = self.key_value(values).chunk(2, dim=-1)
         query = self.query(prompts).repeat(batch, 1)[:, None]
         attended = F.scaled_dot_product_attention(
@@ -63,3 +62,12 @@ class ContextEncoder(nn.Module):
     def _split(self, tokens: torch.Tensor) -> torch.Tensor:
         """(X, T, dim) to (X, heads, T, dim / heads)."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _nobody(batch: int, classes: int, dim: int, device: torch.device) -> Neighbours:
+    """One neighbour that shows nothing: every parameter stays in use, as DDP demands."""
+    return Neighbours(
+        prototypes=torch.zeros(batch, 1, classes, dim, device=device),
+        geometry=torch.zeros(batch, 1, classes, GEOMETRY_DIM, device=device),
+        present=torch.zeros(batch, 1, classes, dtype=torch.bool, device=device),
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import faiss
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from sav.errors import SAVError
 
@@ -163,7 +163,7 @@ class Gallery:
         entries = self.entries
         tensors = {} if entries is None else entries.tensors()
         temporary = folder / f"{_TENSORS}.tmp"
-        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
+        temporary.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
         temporary.replace(folder / _TENSORS)
         text = json.dumps({"fingerprint": self.fingerprint, "keys": self.keys}, indent=1)
         temporary = folder / f"{_INDEX}.tmp"

@@ -56,4 +56,9 @@ def test_the_order_of_neighbours_does_not_matter(encoder, prompts):
 
 def test_without_any_exemplar_gradients_are_finite(encoder, prompts):
     encoder(prompts, neighbours(torch.zeros(B, K, C, dtype=torch.bool)), B).sum().backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
+    assert all(p.grad.isfinite().all() for p in encoder.parameters())
+
+
+def test_every_parameter_is_used_without_a_gallery(encoder, prompts):
+    encoder(prompts, None, B).sum().backward()
+    assert all(p.grad is not None for p in encoder.parameters())

@@ -1,0 +1,115 @@
+"""How fast each hot path is on this machine, in one run.
+
+Figures of one run can be compared with one another; figures of two machines cannot. Run with
+``make bench`` or ``python benchmarks/speed.py --output output/bench/speed.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from sav.config import load_config
+from sav.d2 import DatasetCatalog, engine_description
+from sav.data import PartDatasetMapper, register_part_datasets
+from sav.data.prepare import CONVERTERS
+from sav.engine.trainer import Trainer
+from sav.inference.predictor import SAVPredictor
+from sav.synthetic import generate_dataset, render_scene
+
+CONFIG = Path(__file__).parents[1] / "configs" / "synthetic" / "SAV-Tiny.yaml"
+PHOTOS = 64
+
+
+def seconds(function: Callable[[], Any], repeats: int) -> float:
+    """Median seconds of one call, after one call to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def prepare(root: Path) -> dict[str, float]:
+    """Make and convert a small data set; returns seconds an image of both."""
+    folder = root / "synthetic"
+    splits = {"train": PHOTOS, "valid": 8}
+    generate_dataset(folder, splits=splits, seed=0, image_size=256, workers=1)
+    parser = argparse.ArgumentParser()
+    CONVERTERS["vehicleseg10k"].add_arguments(parser)
+    start = time.perf_counter()
+    CONVERTERS["vehicleseg10k"].run(parser.parse_args(["--root", str(folder), "--workers", "1"]))
+    converted = (time.perf_counter() - start) / (PHOTOS + 8)
+    rendered = seconds(lambda: render_scene(np.random.default_rng(1), 256), 20)
+    return {"render one 256x256 photo (one core)": rendered, "convert one photo": converted}
+
+
+def measure(root: Path) -> dict[str, float]:
+    """Seconds of every hot path."""
+    torch.manual_seed(0)
+    found = prepare(root)
+    cfg = load_config(CONFIG, ["DATASETS.ROOT", str(root), "DATALOADER.NUM_WORKERS", "0"])
+    register_part_datasets(cfg)
+    records = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    mapper = PartDatasetMapper(cfg, is_train=True)
+    found["map one training photo"] = seconds(lambda: mapper(records[0]), 50)
+
+    model = Trainer.build_model(cfg)
+    optimizer = Trainer.build_optimizer(cfg, model)
+    batch = [mapper(record) for record in records[: cfg.SOLVER.IMS_PER_BATCH]]
+
+    def step() -> None:
+        losses = model(batch)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+
+    found[f"train one step of {len(batch)} photos"] = seconds(step, 20)
+    predictor = SAVPredictor(cfg, model)
+    photo = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    found["predict one 256x256 photo"] = seconds(lambda: predictor(photo), 20)
+    found["predict 16 of them in a batch"] = seconds(
+        lambda: predictor.predict_batch([photo] * 16), 5
+    )
+    images = model.preprocess(batch[:1])
+    with torch.no_grad():
+        found["encoder alone, one photo"] = seconds(lambda: model.encoder(images), 50)
+    return found
+
+
+def main() -> None:
+    """Measure, print a table, write the figures."""
+    parser = argparse.ArgumentParser(description="Measure the speed of each hot path.")
+    parser.add_argument("--output", type=Path, default=Path("output/bench/speed.json"))
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder))
+    print(tabulate([(k, v * 1e3, 1 / v) for k, v in found.items()], ["", "ms", "a second"]))
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "engine": engine_description(),
+    }
+    report = {"machine": machine, "seconds": found}
+    args.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"Written to {args.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+#!/usr/bin/env python
+r"""Train or evaluate SAV.
+
+Examples::
+
+    train_net.py --config-file configs/dsmlr/SAV-Tiny.yaml
+    train_net.py --config-file configs/dsmlr/SAV-Tiny.yaml --resume SOLVER.MAX_ITER 8000
+    train_net.py --config-file output/dsmlr/config.yaml --eval-only \
+        MODEL.WEIGHTS output/dsmlr/model_final.safetensors
+    train_net.py --config-file configs/vehicleseg10k/SAV-ViT-B.yaml --num-gpus 8
+"""
+
+from sav.engine.run import argument_parser, run
+from sav.errors import run_command
+
+if __name__ == "__main__":
+    run_command(lambda: run(argument_parser().parse_args()))

@@ -1,0 +1,1 @@
+"""Trainer, hooks and runs."""

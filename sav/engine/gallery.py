@@ -1,0 +1,38 @@
+"""Building the gallery of a trained model."""
+
+from __future__ import annotations
+
+import logging
+
+from torch import nn
+from tqdm import tqdm
+
+from sav.d2 import CfgNode, build_detection_test_loader
+from sav.data import FitCanvas, PartDatasetMapper
+from sav.modeling import SAV
+from sav.retrieval import Gallery
+
+
+def build_gallery(cfg: CfgNode, model: nn.Module) -> Gallery:
+    """Encode every training photo once, unaugmented, with the model's present weights.
+
+    Args:
+        cfg: its DATASETS.TRAIN are the vehicles.
+        model: a SAV, possibly wrapped for distributed training.
+    """
+    sav: SAV = getattr(model, "module", model)
+    gallery = Gallery(sav.gallery_fingerprint())
+    mapper = PartDatasetMapper(
+        cfg, is_train=True, augmentations=[FitCanvas(cfg.INPUT.SAV.SIZE, cfg.MODEL.PIXEL_MEAN)]
+    )
+    was_training = sav.training
+    sav.eval()
+    for name in cfg.DATASETS.TRAIN:
+        loader = build_detection_test_loader(
+            cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
+        )
+        for batch in tqdm(loader, desc=f"Gallery of {name}", unit="batch", leave=False):
+            sav.update_gallery(gallery, batch)
+    sav.train(was_training)
+    logging.getLogger(__name__).info("Gallery built: %d vehicles", len(gallery))
+    return gallery

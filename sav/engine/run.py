@@ -1,0 +1,65 @@
+"""One run: configure, train or evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+from sav.config import load_config
+from sav.d2 import (
+    CfgNode,
+    comm,
+    default_argument_parser,
+    default_setup,
+    engine_description,
+    launch,
+    setup_logger,
+)
+from sav.data import register_part_datasets
+from sav.engine.trainer import Trainer, evaluate_run
+from sav.errors import SAVError
+from sav.modeling.weights import load_weights
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """Read the config, register its data sets, open the run folder and its log."""
+    cfg = load_config(args.config_file, args.opts)
+    register_part_datasets(cfg)
+    cfg.freeze()
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="sav")
+    logging.getLogger("sav").info("Engine: %s", engine_description())
+    default_setup(cfg, args)
+    return cfg
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Train, or with --eval-only evaluate, as the arguments say. Runs in each process."""
+    cfg = setup(args)
+    if args.eval_only:
+        if not cfg.MODEL.WEIGHTS:
+            raise SAVError("--eval-only: set MODEL.WEIGHTS to the weights to evaluate")
+        model = Trainer.build_model(cfg)
+        load_weights(model, Path(cfg.MODEL.WEIGHTS))
+        return evaluate_run(cfg, model, save=False)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+def run(args: argparse.Namespace) -> None:
+    """Start the processes that the arguments ask for."""
+    launch(
+        main,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Detectron2's own arguments."""
+    return default_argument_parser()
