@@ -20,7 +20,7 @@ $(INSTALLED): setup.py constraints.txt
 
 # Every step continues where an interrupted one stopped; a finished quickstart evaluates again.
 quickstart: $(INSTALLED)
-	$(BIN)/sav synth --output $(QUICKSTART)/data/synthetic --train 2000 --valid 200 --seed 0
+	$(BIN)/sav synth --out $(QUICKSTART)/data/synthetic --train 2000 --valid 200 --seed 0
 	$(BIN)/python datasets/prepare_vehicleseg10k.py --root $(QUICKSTART)/data/synthetic
 	$(BIN)/python projects/SAV/train_net.py --config-file configs/synthetic/SAV-Tiny.yaml --resume \
 		DATASETS.ROOT $(QUICKSTART)/data OUTPUT_DIR $(QUICKSTART)

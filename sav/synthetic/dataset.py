@@ -1,0 +1,227 @@
+"""Writes data sets of rendered images in VehicleSeg10K's own layout."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from sav.errors import SAVError
+from sav.synthetic.annotate import annotate, to_labelme
+from sav.synthetic.parts import load_mapping
+from sav.synthetic.scene import render_scene
+
+ANNOTATION_FORMATS: tuple[str, ...] = ("labelme", "index_png")
+MANIFEST = "synthetic.json"
+_RENDERER_VERSION = 1  # raise it when the same seed gives other bytes
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What decides the bytes of a data set; see :func:`generate_dataset`."""
+
+    splits: dict[str, int]
+    seed: int
+    image_size: int
+    annotation_format: str
+    ontology: str
+    color_masks: bool
+    renderer_version: int = _RENDERER_VERSION
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One image to write."""
+
+    root: Path
+    split: str
+    stem: str
+    key: tuple[int, int, int]
+    settings: _Settings
+
+    @property
+    def image(self) -> Path:
+        return self.root / "images" / self.split / f"{self.stem}.jpg"
+
+    @property
+    def annotation(self) -> Path:
+        suffix = ".json" if self.settings.annotation_format == "labelme" else ".png"
+        return self.root / "annotations" / self.split / f"{self.stem}{suffix}"
+
+
+def generate_dataset(
+    out_dir: str | Path,
+    *,
+    splits: Mapping[str, int] | None = None,
+    seed: int = 0,
+    image_size: int = 256,
+    workers: int | None = None,
+    annotation_format: str = "labelme",
+    ontology: str = "vehicleseg10k",
+    color_masks: bool = False,
+) -> Path:
+    """Render a data set.
+
+    The bytes depend on the settings, not on the number of workers. A finished data set is left
+    alone, an interrupted one is completed.
+
+    Args:
+        out_dir: gets images/<split>/<stem>.jpg and annotations/<split>/<stem>.json (or .png).
+        splits: number of images of each split; 2000 "train" and 200 "valid" when None.
+        seed: of the whole data set.
+        image_size: side of the square images in pixels.
+        workers: processes; None takes one per processor.
+        annotation_format: "labelme" polygons or "index_png" masks (class id + 1).
+        ontology: name of the part vocabulary.
+        color_masks: with "index_png", write <stem>_color.png beside each mask.
+
+    Returns:
+        `out_dir`.
+
+    Raises:
+        SAVError: a setting is out of range, or `out_dir` holds something else.
+    """
+    root = Path(out_dir)
+    settings = _Settings(
+        dict(splits or {"train": 2000, "valid": 200}),
+        seed,
+        image_size,
+        annotation_format,
+        ontology,
+        color_masks,
+    )
+    _check(settings)
+    if _claim(root, settings):
+        return root
+    jobs = [job for job in _jobs(root, settings) if not job.annotation.is_file()]
+    for split in settings.splits:
+        for kind in ("images", "annotations"):
+            (root / kind / split).mkdir(parents=True, exist_ok=True)
+    with tqdm(total=len(jobs), desc="rendering", unit="image") as bar:
+        for _ in _run(jobs, workers or os.cpu_count() or 1):
+            bar.update()
+    _write_manifest(root, settings, complete=True)
+    return root
+
+
+def _check(settings: _Settings) -> None:
+    load_mapping(settings.ontology)
+    if settings.annotation_format not in ANNOTATION_FORMATS:
+        raise SAVError(
+            f"annotation format '{settings.annotation_format}': not known; "
+            f"choose one of {', '.join(ANNOTATION_FORMATS)}"
+        )
+    if not 32 <= settings.image_size <= 2048:
+        raise SAVError(f"image size {settings.image_size}: choose 32 to 2048 pixels")
+    if settings.seed < 0:
+        raise SAVError(f"seed {settings.seed}: choose a number that is not negative")
+    for split, count in settings.splits.items():
+        if count < 0 or not split.isidentifier():
+            raise SAVError(f"split '{split}' of {count} images: give a plain name and a number")
+
+
+def _claim(root: Path, settings: _Settings) -> bool:
+    """Reserve a folder for a data set; True when it is there in full already."""
+    manifest = root / MANIFEST
+    if not manifest.is_file():
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise SAVError(f"{root}: not empty and no synthetic data set; choose a new folder")
+        root.mkdir(parents=True, exist_ok=True)
+        _write_manifest(root, settings, complete=False)
+        return False
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        complete, other = found["complete"], found["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SAVError(f"{manifest}: cannot be read; delete the folder and start again") from error
+    wanted = asdict(settings)
+    if other != wanted:
+        changed = sorted(k for k in wanted if other.get(k) != wanted[k])
+        raise SAVError(
+            f"{root}: holds a synthetic data set with another {', '.join(changed)}; "
+            "choose a new folder, or delete this one"
+        )
+    return bool(complete)
+
+
+def _write_manifest(root: Path, settings: _Settings, *, complete: bool) -> None:
+    content = {"settings": asdict(settings), "complete": complete}
+    _write(root / MANIFEST, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file so that it is there in full or not at all."""
+    scratch = path.with_name(f".{path.name}.part")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise SAVError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _jobs(root: Path, settings: _Settings) -> Iterator[_Job]:
+    number = 0
+    for split_index, (split, count) in enumerate(settings.splits.items()):
+        for index in range(count):
+            number += 1
+            yield _Job(root, split, f"{number:09d}", (settings.seed, split_index, index), settings)
+
+
+def _run(jobs: list[_Job], workers: int) -> Iterator[None]:
+    """Do the jobs, one yield each, in this process or in several."""
+    workers = min(workers, len(jobs) // 8)  # a process costs more than a few images
+    if workers < 2:
+        yield from map(_render, jobs)
+        return
+    # spawn: forking a process that runs threads (torch, OpenCV) can hang
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _use_one_thread) as pool:
+        try:
+            yield from pool.map(_render, jobs, chunksize=8)
+        except BrokenProcessPool as error:
+            raise SAVError(
+                f"{jobs[0].root}: a worker process was killed; run again with fewer workers, it "
+                "goes on where it stopped"
+            ) from error
+
+
+def _use_one_thread() -> None:
+    """Leave the other processors to the other workers."""
+    cv2.setNumThreads(0)
+
+
+def _render(job: _Job) -> None:
+    """Render one image and write it; the annotation comes last and marks it as done."""
+    rng = np.random.default_rng(job.key)
+    scene = render_scene(rng, job.settings.image_size)
+    quality = int(rng.integers(72, 97))
+    mapping = load_mapping(job.settings.ontology)
+    labels = annotate(scene, mapping)
+    _write(job.image, _encode(scene.image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]))
+    if job.settings.annotation_format == "labelme":
+        path = f"../../images/{job.split}/{job.image.name}"
+        record: dict[str, Any] = to_labelme(labels, mapping.ontology.class_names, path)
+        _write(job.annotation, json.dumps(record).encode())
+        return
+    if job.settings.color_masks:
+        colors = np.array([(0, 0, 0), *mapping.ontology.colors], np.uint8)
+        picture = _encode(colors[labels.index_map], ".png")
+        _write(job.annotation.with_name(f"{job.stem}_color.png"), picture)
+    _write(job.annotation, _encode(labels.index_map, ".png"))
+
+
+def _encode(image: np.ndarray, suffix: str, options: list[int] | None = None) -> bytes:
+    """Encode an RGB or a one-channel uint8 image."""
+    pixels = image[..., ::-1] if image.ndim == 3 else image
+    return cv2.imencode(suffix, pixels, options or [])[1].tobytes()
