@@ -1,0 +1,320 @@
+"""Data loaders: ``list[dict]`` batches for training and for testing."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import pickle
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from sav.d2.builtin import comm
+from sav.d2.builtin.catalog import DatasetCatalog, MetadataCatalog
+from sav.d2.builtin.config import CfgNode, configurable
+from sav.d2.builtin.relay import relayed_message
+from sav.d2.builtin.samplers import InferenceSampler, TrainingSampler
+from sav.errors import SAVError
+
+logger = logging.getLogger(__name__)
+
+Mapper = Callable[[dict[str, Any]], Any]
+
+
+class _PackedList(Dataset):
+    """Records pickled into one buffer: workers share it, and each access gives a fresh copy."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        packed = [pickle.dumps(record, protocol=-1) for record in records]
+        self._ends = np.cumsum([len(p) for p in packed], dtype=np.int64)
+        self._buffer = np.frombuffer(b"".join(packed), dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> Any:
+        begin = self._ends[index - 1] if index else 0
+        return pickle.loads(memoryview(self._buffer[begin : self._ends[index]]))
+
+
+class _MappedDataset(Dataset):
+    """A data set seen through a mapper.
+
+    An item is asked for by its index, or by (position in the stream, index). In the second case the
+    randomness of the mapper depends on the seed and the position only: not on the worker that does
+    the work, nor on where a run was interrupted.
+    """
+
+    def __init__(self, dataset: Any, mapper: Mapper | None, seed: int = 0) -> None:
+        self._dataset = dataset
+        self._mapper = mapper
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, item: int | tuple[int, int]) -> Any:
+        if not isinstance(item, tuple):
+            return self._map(item)
+        position, index = item
+        with _seeded(self._seed, position):
+            return self._map(index)
+
+    def _map(self, index: int) -> Any:
+        record = self._dataset[index]
+        return record if self._mapper is None else self._mapper(record)
+
+
+@contextmanager
+def _seeded(*key: int) -> Iterator[None]:
+    """Seed ``random``, ``numpy.random`` and torch's CPU generator, and restore them afterwards."""
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    words = np.random.SeedSequence([abs(k) for k in key]).generate_state(3).tolist()
+    random.seed(words[0])
+    np.random.seed(words[1])
+    torch.default_generator.manual_seed(words[2])
+    try:
+        yield
+    finally:
+        random.setstate(state[0])
+        np.random.set_state(state[1])
+        torch.set_rng_state(state[2])
+
+
+class _StreamSampler(Sampler):
+    """Pairs of (position in the common stream, index) from a sampler of indices."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        position = getattr(self.sampler, "start", 0) + comm.get_rank()
+        for index in self.sampler:
+            yield position, index
+            position += comm.get_world_size()
+
+
+class _Loader(DataLoader):
+    """torch's loader, in which a user's error keeps its one line when a worker raised it."""
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from super().__iter__()
+        except SAVError as error:
+            message = relayed_message(error)
+            if message is None:
+                raise
+            raise SAVError(message) from None
+
+
+class TrainLoader:
+    """Endless batches for training, which can begin at any iteration.
+
+    Args:
+        dataset: records, or a map-style data set.
+        mapper: turns a record into what the model takes; None leaves it.
+        sampler: of indices.
+        total_batch_size: over all processes, which must divide it evenly.
+        aspect_ratio_grouping: whether a batch holds only tall or only wide images, by ``width`` and
+            ``height`` of the items.
+        num_workers: worker processes; 0 maps in this process.
+        collate_fn: makes a batch of a list; None leaves the list.
+        kwargs: passed to torch's ``DataLoader``.
+    """
+
+    def __init__(
+        self,
+        dataset: Sequence[Any] | Dataset,
+        *,
+        mapper: Mapper | None,
+        sampler: Sampler,
+        total_batch_size: int,
+        aspect_ratio_grouping: bool = True,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        world_size = comm.get_world_size()
+        if total_batch_size <= 0 or total_batch_size % world_size:
+            raise AssertionError(
+                f"total batch size {total_batch_size} is not a multiple of the {world_size} "
+                "processes; change SOLVER.IMS_PER_BATCH"
+            )
+        self.sampler = sampler
+        self.total_batch_size = total_batch_size
+        self.batch_size = total_batch_size // world_size
+        self._grouping = aspect_ratio_grouping
+        self._collate = collate_fn or _as_list
+        seed = getattr(sampler, "seed", 0)
+        # Its own generator, so that starting workers draws nothing from the model's randomness.
+        kwargs.setdefault("generator", torch.Generator().manual_seed(seed))
+        self._loader = _Loader(
+            _MappedDataset(_pack(dataset), mapper, seed),
+            batch_size=1 if aspect_ratio_grouping else self.batch_size,
+            sampler=_StreamSampler(sampler),
+            drop_last=True,
+            num_workers=num_workers,
+            collate_fn=operator.itemgetter(0) if aspect_ratio_grouping else self._collate,
+            **kwargs,
+        )
+
+    def start_at(self, iteration: int) -> None:
+        """Let the next pass begin with the batch of this iteration.
+
+        Exact without aspect ratio grouping, whose half-filled groups are not kept.
+        """
+        self.sampler.start = iteration * self.total_batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._grouping:
+            yield from self._loader
+            return
+        groups: tuple[list[Any], list[Any]] = ([], [])
+        for item in self._loader:
+            group = groups[item["width"] > item["height"]]
+            group.append(item)
+            if len(group) == self.batch_size:
+                yield self._collate(group[:])
+                group.clear()
+
+
+def _pack(dataset: Sequence[Any] | Dataset) -> Any:
+    return _PackedList(dataset) if isinstance(dataset, list) else dataset
+
+
+def _as_list(batch: list[Any]) -> list[Any]:
+    return batch
+
+
+def get_detection_dataset_dicts(
+    names: str | Sequence[str], filter_empty: bool = True
+) -> list[dict[str, Any]]:
+    """Load registered data sets into one list.
+
+    Args:
+        names: one name or several; their class names must agree.
+        filter_empty: leave out images without an annotation that is not a crowd.
+
+    Returns:
+        The records.
+
+    Raises:
+        AssertionError: when there is no name, no record, or the classes differ.
+    """
+    names = [names] if isinstance(names, str) else list(names)
+    if not names:
+        raise AssertionError("no data set is named; set DATASETS.TRAIN or DATASETS.TEST")
+    records: list[dict[str, Any]] = []
+    for name in names:
+        loaded = DatasetCatalog.get(name)
+        if not loaded:
+            raise AssertionError(f"data set {name!r} is empty")
+        records += loaded
+    classes = {tuple(MetadataCatalog.get(name).get("thing_classes", ())) for name in names}
+    if len(classes) > 1:
+        raise AssertionError(f"data sets {', '.join(names)} have different thing_classes")
+    if filter_empty and "annotations" in records[0]:
+        kept = [r for r in records if any(a.get("iscrowd", 0) == 0 for a in r["annotations"])]
+        logger.info(
+            "%d of %d images have no usable annotation and are left out",
+            len(records) - len(kept),
+            len(records),
+        )
+        records = kept
+    if not records:
+        raise AssertionError(f"no image of {', '.join(names)} has an annotation")
+    return records
+
+
+def _train_loader_from_config(
+    cfg: CfgNode,
+    mapper: Mapper | None = None,
+    *,
+    dataset: Sequence[Any] | Dataset | None = None,
+    sampler: Sampler | None = None,
+) -> dict[str, Any]:
+    if dataset is None:
+        dataset = get_detection_dataset_dicts(
+            cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+        )
+    if sampler is None:
+        if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+            raise ValueError(f"unknown DATALOADER.SAMPLER_TRAIN {cfg.DATALOADER.SAMPLER_TRAIN!r}")
+        # A negative seed asks for a random run.
+        sampler = TrainingSampler(len(dataset), seed=cfg.SEED if cfg.SEED >= 0 else None)
+    return {
+        "dataset": dataset,
+        "mapper": mapper,
+        "sampler": sampler,
+        "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
+        "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        "num_workers": cfg.DATALOADER.NUM_WORKERS,
+    }
+
+
+@configurable(from_config=_train_loader_from_config)
+def build_detection_train_loader(
+    dataset: Sequence[Any] | Dataset,
+    *,
+    mapper: Mapper | None,
+    sampler: Sampler | None = None,
+    total_batch_size: int,
+    **kwargs: Any,
+) -> TrainLoader:
+    """Build the loader of training batches; see :class:`TrainLoader`.
+
+    With a config, records come from ``DATASETS.TRAIN`` and the rest from ``DATALOADER`` and
+    ``SOLVER``: ``build_detection_train_loader(cfg, mapper=mapper)``.
+    """
+    if sampler is None:
+        sampler = TrainingSampler(len(dataset))
+    return TrainLoader(
+        dataset, mapper=mapper, sampler=sampler, total_batch_size=total_batch_size, **kwargs
+    )
+
+
+def _test_loader_from_config(
+    cfg: CfgNode, dataset_name: str | Sequence[str], mapper: Mapper | None = None
+) -> dict[str, Any]:
+    return {
+        "dataset": get_detection_dataset_dicts(dataset_name, filter_empty=False),
+        "mapper": mapper,
+        "num_workers": cfg.DATALOADER.NUM_WORKERS,
+    }
+
+
+@configurable(from_config=_test_loader_from_config)
+def build_detection_test_loader(
+    dataset: Sequence[Any] | Dataset,
+    *,
+    mapper: Mapper | None,
+    sampler: Sampler | None = None,
+    batch_size: int = 1,
+    num_workers: int = 0,
+    collate_fn: Callable[[list[Any]], Any] | None = None,
+) -> DataLoader:
+    """Build a loader that gives every image once, shared out over the processes.
+
+    With a config: ``build_detection_test_loader(cfg, dataset_name, mapper=mapper)``.
+
+    Args:
+        dataset: records, or a map-style data set.
+        mapper: turns a record into what the model takes; None leaves it.
+        sampler: of indices; by default an :class:`InferenceSampler`.
+        batch_size: per process.
+        num_workers: worker processes; 0 maps in this process.
+        collate_fn: makes a batch of a list; None leaves the list.
+    """
+    return _Loader(
+        _MappedDataset(_pack(dataset), mapper),
+        batch_size=batch_size,
+        sampler=InferenceSampler(len(dataset)) if sampler is None else sampler,
+        drop_last=False,
+        num_workers=num_workers,
+        collate_fn=collate_fn or _as_list,
+    )

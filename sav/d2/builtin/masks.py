@@ -1,0 +1,165 @@
+"""Instance masks as bitmaps or as polygons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pycocotools.mask as mask_util
+import torch
+
+from sav.d2.builtin.structures import Boxes
+
+
+def polygons_to_bitmask(
+    polygons: Sequence[np.ndarray | Sequence[float]], height: int, width: int
+) -> np.ndarray:
+    """Rasterise the union of polygons.
+
+    Args:
+        polygons: each is flat x, y, x, y, ... in pixels.
+        height: of the image in pixels.
+        width: of the image in pixels.
+
+    Returns:
+        bool (height, width).
+    """
+    if len(polygons) == 0:
+        return np.zeros((height, width), dtype=bool)
+    flat = [np.asarray(p, dtype=np.float64).reshape(-1).tolist() for p in polygons]
+    union = mask_util.merge(mask_util.frPyObjects(flat, height, width))
+    return mask_util.decode(union).astype(bool)
+
+
+class BitMasks:
+    """N masks of one image as a bool tensor of shape (N, H, W)."""
+
+    def __init__(self, tensor: torch.Tensor | np.ndarray) -> None:
+        tensor = torch.as_tensor(tensor).to(torch.bool)
+        if tensor.dim() != 3:
+            raise AssertionError(f"bit masks have shape (N, H, W), not {tuple(tensor.shape)}")
+        self.image_size = tuple(tensor.shape[1:])
+        self.tensor = tensor
+
+    def to(self, *args: torch.device | str, **kwargs: torch.device | str) -> BitMasks:
+        """Return the masks on another device."""
+        return BitMasks(self.tensor.to(*args, **kwargs))
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the tensor."""
+        return self.tensor.device
+
+    def __getitem__(self, item: int | slice | torch.Tensor) -> BitMasks:
+        if isinstance(item, int):
+            return BitMasks(self.tensor[item].unsqueeze(0))
+        return BitMasks(self.tensor[item])
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        yield from self.tensor
+
+    def __len__(self) -> int:
+        return self.tensor.shape[0]
+
+    def __repr__(self) -> str:
+        return f"BitMasks(num_instances={len(self)}, image_size={self.image_size})"
+
+    def nonempty(self) -> torch.Tensor:
+        """Return which masks have a pixel, bool (N,)."""
+        return self.tensor.flatten(1).any(dim=1)
+
+    def get_bounding_boxes(self) -> Boxes:
+        """Return tight XYXY boxes whose far edges lie after the last pixel; zeros if empty."""
+        columns, rows = self.tensor.any(dim=1), self.tensor.any(dim=2)
+        boxes = torch.zeros(len(self), 4, device=self.device)
+        found = self.nonempty()
+        if not found.any():
+            return Boxes(boxes)
+        for axis, hits in enumerate((columns[found].int(), rows[found].int())):
+            boxes[found, axis] = hits.argmax(dim=1).float()
+            boxes[found, axis + 2] = (hits.shape[1] - hits.flip(1).argmax(dim=1)).float()
+        return Boxes(boxes)
+
+    @staticmethod
+    def from_polygon_masks(
+        polygon_masks: PolygonMasks | list[list[np.ndarray]], height: int, width: int
+    ) -> BitMasks:
+        """Rasterise polygons into masks of (height, width)."""
+        polygons = getattr(polygon_masks, "polygons", polygon_masks)
+        masks = [polygons_to_bitmask(p, height, width) for p in polygons]
+        return BitMasks(np.stack(masks) if masks else np.zeros((0, height, width), dtype=bool))
+
+    @staticmethod
+    def cat(bitmasks_list: Sequence[BitMasks]) -> BitMasks:
+        """Concatenate masks of one image."""
+        return BitMasks(torch.cat([m.tensor for m in bitmasks_list]))
+
+
+class PolygonMasks:
+    """N masks of one image; each is a list of polygons, flat float64 arrays x, y, x, y, ..."""
+
+    def __init__(self, polygons: Sequence[Sequence[np.ndarray | Sequence[float]]]) -> None:
+        self.polygons = [
+            [np.asarray(polygon, dtype=np.float64).reshape(-1) for polygon in instance]
+            for instance in polygons
+        ]
+        for instance in self.polygons:
+            for polygon in instance:
+                if len(polygon) % 2 or len(polygon) < 6:
+                    raise ValueError(f"a polygon of {len(polygon)} numbers is not 3 points or more")
+
+    def to(self, *_args: torch.device | str, **_kwargs: torch.device | str) -> PolygonMasks:
+        """Return itself: polygons live on the CPU."""
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Always the CPU."""
+        return torch.device("cpu")
+
+    def __getitem__(self, item: int | slice | torch.Tensor | list[int]) -> PolygonMasks:
+        if isinstance(item, int):
+            return PolygonMasks([self.polygons[item]])
+        if isinstance(item, slice):
+            return PolygonMasks(self.polygons[item])
+        indices = np.arange(len(self))[np.asarray(torch.as_tensor(item).cpu())]
+        return PolygonMasks([self.polygons[i] for i in indices])
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        return iter(self.polygons)
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+    def __repr__(self) -> str:
+        return f"PolygonMasks(num_instances={len(self)})"
+
+    def nonempty(self) -> torch.Tensor:
+        """Return which instances have a polygon, bool (N,)."""
+        return torch.tensor([len(p) > 0 for p in self.polygons], dtype=torch.bool)
+
+    def area(self) -> torch.Tensor:
+        """Return the areas in square pixels by the shoelace formula, float (N,)."""
+        areas = []
+        for instance in self.polygons:
+            total = 0.0
+            for polygon in instance:
+                x, y = polygon[0::2], polygon[1::2]
+                total += 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+            areas.append(total)
+        return torch.tensor(areas)
+
+    def get_bounding_boxes(self) -> Boxes:
+        """Return tight XYXY boxes; zeros for an instance without a polygon."""
+        boxes = torch.zeros(len(self), 4)
+        for i, instance in enumerate(self.polygons):
+            if instance:
+                points = np.concatenate(instance).reshape(-1, 2)
+                corners = np.concatenate([points.min(axis=0), points.max(axis=0)])
+                boxes[i] = torch.from_numpy(corners).float()
+        return Boxes(boxes)
+
+    @staticmethod
+    def cat(polymasks_list: Sequence[PolygonMasks]) -> PolygonMasks:
+        """Concatenate masks of one image."""
+        return PolygonMasks([polygons for masks in polymasks_list for polygons in masks])

@@ -1,0 +1,99 @@
+"""Detectron2's trainer and what it writes, mended."""
+
+from __future__ import annotations
+
+import argparse
+import weakref
+from pathlib import Path
+from typing import Any
+
+from detectron2.checkpoint import DetectionCheckpointer as _DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.engine import AMPTrainer, SimpleTrainer
+from detectron2.engine import DefaultTrainer as _DefaultTrainer
+from detectron2.engine import default_setup as _default_setup
+from detectron2.engine.train_loop import TrainerBase
+from detectron2.utils import comm
+from detectron2.utils.events import (
+    CommonMetricPrinter,
+    EventWriter,
+    TensorboardXWriter,
+    get_event_storage,
+)
+from detectron2.utils.events import JSONWriter as _JSONWriter
+from detectron2.utils.logger import setup_logger
+
+from sav.d2.builtin.checkpoint import SafeCheckpoints
+from sav.d2.builtin.defaults import create_ddp_model
+from sav.d2.builtin.events import json_lines
+
+
+class DetectionCheckpointer(SafeCheckpoints, _DetectionCheckpointer):
+    """Detectron2's checkpointer with atomic writes and safe reads."""
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load; after a failure the checkpointer stays usable, which the original forgets."""
+        try:
+            return super().load(path, *args, **kwargs)
+        finally:
+            self._parsed_url_during_load = None
+
+
+class JSONWriter(_JSONWriter):
+    """Detectron2's writer of metrics, as strict JSON."""
+
+    def write(self) -> None:
+        """Write what is new."""
+        scalars = get_event_storage().latest_with_smoothing_hint(self._window_size)
+        lines, self._last_write = json_lines(scalars, self._last_write)
+        self._file_handle.writelines(f"{line}\n" for line in lines)
+        self._file_handle.flush()
+
+
+def default_writers(output_dir: str, max_iter: int | None = None) -> list[EventWriter]:
+    """Return writers to the log, to ``metrics.json`` and to TensorBoard."""
+    Path(output_dir).mkdir(parents=True, exist_ok=True)
+    return [
+        CommonMetricPrinter(max_iter),
+        JSONWriter(str(Path(output_dir) / "metrics.json")),
+        TensorboardXWriter(output_dir),
+    ]
+
+
+def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Set up Detectron2's logs and ours, seeds and backends."""
+    setup_logger(cfg.OUTPUT_DIR or None, distributed_rank=comm.get_rank(), name="sav")
+    _default_setup(cfg, args)
+
+
+class DefaultTrainer(_DefaultTrainer):
+    """Detectron2's trainer that also runs on several CPUs and resumes its data where they were."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        # The original's constructor insists on GPUs when there are several processes.
+        TrainerBase.__init__(self)
+        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        data_loader = self.build_train_loader(cfg)
+        model = create_ddp_model(model)
+        trainer_type = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
+        self._trainer = trainer_type(model, data_loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = DetectionCheckpointer(
+            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+        )
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.cfg = cfg
+        self.register_hooks(self.build_hooks())
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Resume with the data where they stopped, or load ``MODEL.WEIGHTS``."""
+        super().resume_or_load(resume)
+        if self.start_iter and hasattr(self.data_loader, "start_at"):
+            self.data_loader.start_at(self.start_iter)
+
+    def build_writers(self) -> list[EventWriter]:
+        """Return the writers of metrics."""
+        return default_writers(self.cfg.OUTPUT_DIR, self.max_iter)

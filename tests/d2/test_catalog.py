@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import pycocotools.mask as mask_util
+import pytest
+
+from sav.d2 import BoxMode, DatasetCatalog, MetadataCatalog, load_coco_json
+
+
+def test_names_are_registered_once():
+    DatasetCatalog.register("once", lambda: [{"image_id": 1}])
+    try:
+        assert "once" in DatasetCatalog.list()
+        assert DatasetCatalog.get("once") == [{"image_id": 1}]
+        with pytest.raises(AssertionError, match="once"):
+            DatasetCatalog.register("once", list)
+    finally:
+        DatasetCatalog.remove("once")
+    with pytest.raises(KeyError, match="once"):
+        DatasetCatalog.get("once")
+
+
+def test_metadata_is_set_once():
+    metadata = MetadataCatalog.get("facts")
+    try:
+        metadata.set(thing_classes=["a"], json_file="x.json")
+        metadata.thing_classes = ["a"]
+        assert MetadataCatalog.get("facts").thing_classes == ["a"]
+        assert metadata.get("absent", 3) == 3
+        assert metadata.name == "facts"
+        with pytest.raises(AssertionError, match="thing_classes"):
+            metadata.thing_classes = ["b"]
+        with pytest.raises(AttributeError, match="absent"):
+            _ = metadata.absent
+        assert metadata.as_dict()["json_file"] == "x.json"
+    finally:
+        MetadataCatalog.remove("facts")
+
+
+def test_coco_records(dataset, coco_root):
+    records = load_coco_json(
+        str(coco_root / "coco.json"), str(coco_root), dataset, extra_annotation_keys=["vehicle_id"]
+    )
+    assert [r["image_id"] for r in records] == [1, 2, 3, 4]
+    first = records[0]
+    assert (first["width"], first["height"]) == (60, 40)
+    assert Path(first["file_name"]) == coco_root / "1.png"
+    annotation = first["annotations"][1]
+    assert annotation["bbox"] == [30, 10, 20, 25]
+    assert annotation["bbox_mode"] == BoxMode.XYWH_ABS
+    assert annotation["category_id"] == 1
+    assert annotation["vehicle_id"] == 7
+    assert records[3]["annotations"] == []
+    metadata = MetadataCatalog.get(dataset)
+    assert metadata.thing_classes == ["wheel", "door", "plate"]
+    assert metadata.thing_dataset_id_to_contiguous_id == {10: 0, 20: 1, 30: 2}
+
+
+def test_coco_ids_stay_without_a_name(coco_root):
+    records = load_coco_json(str(coco_root / "coco.json"), str(coco_root))
+    assert records[0]["annotations"][1]["category_id"] == 20
+
+
+def test_coco_segmentations_are_cleaned(coco_root):
+    path = coco_root / "coco.json"
+    coco = json.loads(path.read_text())
+    coco["annotations"][0]["segmentation"] = {"size": [40, 60], "counts": [100, 50, 2250]}
+    coco["annotations"][1]["segmentation"] = [[1, 1, 2, 2], [5, 5, 9, 5, 9, 9]]
+    path.write_text(json.dumps(coco))
+    first, second = load_coco_json(str(path), str(coco_root))[0]["annotations"]
+    assert mask_util.area(first["segmentation"]) == 50
+    assert second["segmentation"] == [[5, 5, 9, 5, 9, 9]]

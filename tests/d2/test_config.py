@@ -1,0 +1,140 @@
+import pytest
+import yaml
+
+from sav.d2 import CfgNode, configurable, get_cfg
+
+
+def test_default_keys_and_values():
+    cfg = get_cfg()
+    assert cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN"
+    assert cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR"
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.IMS_PER_BATCH) == (40000, 16)
+    assert cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE == "value"
+    assert cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS is True
+    assert (cfg.OUTPUT_DIR, cfg.SEED, cfg.TEST.EVAL_PERIOD) == ("./output", -1, 0)
+
+
+def test_builtin_defaults_are_those_of_detectron2():
+    """Every key of the built-in engine exists in the active one with the same value."""
+    from sav.d2.builtin.config import get_cfg as builtin_cfg
+
+    def compare(ours, theirs, path=""):
+        for key, value in ours.items():
+            assert key in theirs, path + key
+            if isinstance(value, dict):
+                compare(value, theirs[key], f"{path}{key}.")
+            else:
+                assert value == theirs[key], path + key
+
+    compare(builtin_cfg(), get_cfg())
+
+
+def test_base_is_relative_to_the_file(tmp_path):
+    (tmp_path / "base.yaml").write_text("SOLVER:\n  MAX_ITER: 5\n  BASE_LR: 0.5\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "own.yaml").write_text("_BASE_: ../base.yaml\nSOLVER:\n  MAX_ITER: 7\n")
+    cfg = get_cfg()
+    cfg.merge_from_file(str(tmp_path / "sub" / "own.yaml"))
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR) == (7, 0.5)
+
+
+def test_unknown_keys_raise(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("SOLVER:\n  MAX_ITERS: 5\n")
+    with pytest.raises(KeyError, match="MAX_ITERS"):
+        get_cfg().merge_from_file(str(path))
+    with pytest.raises((KeyError, AssertionError), match="MAX_ITERS"):
+        get_cfg().merge_from_list(["SOLVER.MAX_ITERS", "5"])
+
+
+def test_missing_file_raises(tmp_path):
+    with pytest.raises((FileNotFoundError, AssertionError), match=r"none\.yaml"):
+        get_cfg().merge_from_file(str(tmp_path / "none.yaml"))
+
+
+def test_types_are_checked_and_lists_become_tuples():
+    cfg = get_cfg()
+    cfg.merge_from_list(["DATASETS.TRAIN", "['a', 'b']", "SOLVER.MAX_ITER", "3"])
+    assert cfg.DATASETS.TRAIN == ("a", "b")
+    assert cfg.SOLVER.MAX_ITER == 3
+    with pytest.raises(ValueError, match="MAX_ITER"):
+        cfg.merge_from_list(["SOLVER.MAX_ITER", "many"])
+
+
+def test_an_int_is_a_float_where_one_is_declared(tmp_path):
+    cfg = get_cfg()
+    cfg.merge_from_list(["SOLVER.BASE_LR", "1", "SOLVER.MOMENTUM", 0])
+    assert isinstance(cfg.SOLVER.BASE_LR, float)
+    assert cfg.SOLVER.BASE_LR == 1.0
+    path = tmp_path / "c.yaml"
+    path.write_text("SOLVER:\n  BASE_LR: 2\n")
+    cfg.merge_from_file(str(path))
+    assert isinstance(cfg.SOLVER.BASE_LR, float)
+    assert cfg.SOLVER.BASE_LR == 2.0
+
+
+def test_new_keys_are_added_before_the_merge_and_allowed_where_said(tmp_path):
+    cfg = get_cfg()
+    cfg.MODEL.EXTRA = CfgNode({"WIDTH": 8})
+    cfg.DATASETS.PARTS = CfgNode(new_allowed=True)
+    path = tmp_path / "c.yaml"
+    path.write_text("MODEL:\n  EXTRA:\n    WIDTH: 9\nDATASETS:\n  PARTS:\n    mine: a/b.json\n")
+    cfg.merge_from_file(str(path))
+    assert (cfg.MODEL.EXTRA.WIDTH, cfg.DATASETS.PARTS.mine) == (9, "a/b.json")
+
+
+def test_frozen_clone_and_dump(tmp_path):
+    cfg = get_cfg()
+    cfg.SOLVER.MAX_ITER = 11
+    cfg.freeze()
+    with pytest.raises(AttributeError):
+        cfg.SOLVER.MAX_ITER = 12
+    other = cfg.clone()
+    other.defrost()
+    other.SOLVER.MAX_ITER = 12
+    assert cfg.SOLVER.MAX_ITER == 11
+    path = tmp_path / "dump.yaml"
+    path.write_text(cfg.dump())
+    again = get_cfg()
+    again.merge_from_file(str(path))
+    assert yaml.safe_load(again.dump()) == yaml.safe_load(cfg.dump())
+
+
+class Layer:
+    @configurable
+    def __init__(self, width, depth=2):
+        self.width, self.depth = width, depth
+
+    @classmethod
+    def from_config(cls, cfg, factor=1):
+        return {"width": cfg.MODEL.WIDTH * factor}
+
+
+def test_configurable_class():
+    cfg = get_cfg()
+    cfg.MODEL.WIDTH = 8
+    assert Layer(3).width == 3
+    assert (Layer(cfg).width, Layer(cfg).depth) == (8, 2)
+    assert Layer(cfg, depth=5).depth == 5
+    assert Layer(cfg=cfg, width=4).width == 4
+    assert Layer(cfg, factor=3).width == 24
+
+
+def test_configurable_needs_from_config():
+    class Bare:
+        @configurable
+        def __init__(self, width):
+            pass
+
+    with pytest.raises(AttributeError, match="from_config"):
+        Bare(get_cfg())
+
+
+def test_configurable_function():
+    @configurable(from_config=lambda cfg: {"a": cfg.SOLVER.MAX_ITER, "b": 1})
+    def pair(a, b):
+        return a, b
+
+    assert pair(get_cfg()) == (40000, 1)
+    assert pair(get_cfg(), b=3) == (40000, 3)
+    assert pair(1, b=2) == (1, 2)

@@ -1,0 +1,66 @@
+import json
+import logging
+
+import pytest
+
+from sav.d2 import CommonMetricPrinter, EventStorage, JSONWriter, get_event_storage
+
+
+def test_storage_keeps_histories():
+    with pytest.raises(AssertionError):
+        get_event_storage()
+    with EventStorage(5) as storage:
+        assert get_event_storage() is storage
+        for value in (1.0, 9.0, 2.0):
+            storage.put_scalar("loss", value)
+            storage.put_scalars(lr=value, smoothing_hint=False)
+            storage.step()
+        assert storage.iter == 8
+        assert storage.history("loss").latest() == 2.0
+        assert storage.latest()["loss"] == (2.0, 7)
+        smooth = storage.latest_with_smoothing_hint(20)
+        assert smooth["loss"] == (2.0, 7)
+        assert smooth["lr"] == (2.0, 7)
+        storage.put_scalar("loss", 9.0)
+        assert storage.latest_with_smoothing_hint(20)["loss"][0] == 5.5
+        with storage.name_scope("stage"):
+            storage.put_scalar("loss", 3)
+        assert "stage/loss" in storage.histories()
+        with pytest.raises(KeyError):
+            storage.history("absent")
+        with pytest.raises(AssertionError):
+            storage.put_scalar("loss", 1, smoothing_hint=False)
+
+
+def test_metrics_are_strict_json_lines(tmp_path):
+    path = tmp_path / "metrics.json"
+    writer = JSONWriter(str(path))
+    with EventStorage(0) as storage:
+        storage.put_scalar("segm/AP-Wheel", float("nan"), smoothing_hint=False)
+        storage.put_scalar("loss", 2.0)
+        writer.write()
+        writer.write()
+        storage.step()
+        storage.put_scalar("loss", float("inf"))
+        writer.write()
+    writer.close()
+    lines = path.read_text().splitlines()
+    assert [json.loads(line, parse_constant=pytest.fail) for line in lines] == [
+        {"iteration": 0, "loss": 2.0, "segm/AP-Wheel": None},
+        {"iteration": 1, "loss": None},
+    ]
+    JSONWriter(str(path)).close()
+    assert path.read_text().splitlines() == lines
+
+
+def test_printer_shows_what_matters(caplog):
+    with EventStorage(0) as storage, caplog.at_level(logging.INFO):
+        printer = CommonMetricPrinter(max_iter=100)
+        printer.logger.propagate = True
+        logging.getLogger(printer.logger.name.split(".", maxsplit=1)[0]).propagate = True
+        storage.put_scalars(total_loss=1.5, loss_mask=0.25, time=2.0, data_time=0.5)
+        storage.put_scalar("lr", 0.001, smoothing_hint=False)
+        printer.write()
+    text = caplog.messages[-1]
+    for part in ("eta: 0:03:18", "iter: 0", "total_loss: 1.5", "loss_mask: 0.25", "lr: 0.001"):
+        assert part in text

@@ -1,0 +1,101 @@
+import pytest
+import torch
+from torch import nn
+
+from sav.d2 import (
+    build_lr_scheduler,
+    build_optimizer,
+    get_cfg,
+    get_default_optimizer_params,
+    maybe_add_gradient_clipping,
+)
+
+
+def model():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.LayerNorm(3), nn.Linear(3, 1))
+    net[3].bias.requires_grad = False
+    return net
+
+
+def test_parameters_are_grouped_by_their_settings():
+    net = model()
+    groups = get_default_optimizer_params(
+        net, base_lr=0.1, weight_decay=0.01, weight_decay_norm=0.0, bias_lr_factor=2.0
+    )
+    by_setting = {(g["lr"], g["weight_decay"]): len(g["params"]) for g in groups}
+    assert by_setting == {(0.1, 0.01): 2, (0.2, 0.01): 1, (0.1, 0.0): 2, (0.2, 0.0): 2}
+    groups = get_default_optimizer_params(
+        net, base_lr=0.1, lr_factor_func=lambda name: 0.5 if name.startswith("0.") else 1.0
+    )
+    assert {g["lr"]: len(g["params"]) for g in groups} == {0.05: 2, 0.1: 5}
+    groups = get_default_optimizer_params(net, overrides={"weight": {"weight_decay": 3.0}})
+    assert sorted(len(g["params"]) for g in groups) == [3, 4]
+    with pytest.raises(ValueError, match="base_lr"):
+        get_default_optimizer_params(net, bias_lr_factor=2.0)
+
+
+def test_shared_parameters_appear_once():
+    net = model()
+    net.append(net[0])
+    groups = get_default_optimizer_params(net)
+    assert sum(len(g["params"]) for g in groups) == 7
+
+
+def rates(**solver):
+    cfg = get_cfg()
+    for key, value in {"BASE_LR": 1.0, "MAX_ITER": 10, "WARMUP_ITERS": 0, **solver}.items():
+        setattr(cfg.SOLVER, key, value)
+    optimizer = build_optimizer(cfg, model())
+    scheduler = build_lr_scheduler(cfg, optimizer)
+    found = []
+    for _ in range(10):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_multi_step_schedule():
+    steps = rates(STEPS=(4, 8), GAMMA=0.1, WARMUP_ITERS=2, WARMUP_FACTOR=0.2)
+    assert steps == pytest.approx([0.2, 0.6, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_cosine_schedule():
+    cosine = rates(LR_SCHEDULER_NAME="WarmupCosineLR", BASE_LR_END=0.5)
+    assert cosine[0] == 1
+    assert cosine[5] == pytest.approx(0.75)
+    assert cosine[9] > 0.5
+    warm = rates(
+        LR_SCHEDULER_NAME="WarmupCosineLR",
+        WARMUP_ITERS=4,
+        WARMUP_METHOD="constant",
+        WARMUP_FACTOR=0.1,
+    )
+    assert warm[:4] == pytest.approx([0.1] * 4)
+    assert warm[4] == pytest.approx(rates(LR_SCHEDULER_NAME="WarmupCosineLR")[4])
+
+
+def test_unknown_schedule_raises():
+    with pytest.raises(ValueError, match="NoLR"):
+        rates(LR_SCHEDULER_NAME="NoLR")
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("value", [0.5, 0.5]), ("norm", [0.3, 0.4])])
+def test_gradients_are_clipped_before_the_step(kind, expected):
+    cfg = get_cfg()
+    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
+    cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = kind
+    cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = 0.5
+    parameter = nn.Parameter(torch.zeros(2))
+    of_class = maybe_add_gradient_clipping(cfg, torch.optim.SGD)([parameter], lr=1.0)
+    of_instance = maybe_add_gradient_clipping(cfg, torch.optim.SGD([parameter], lr=1.0))
+    for optimizer in (of_class, of_instance):
+        assert isinstance(optimizer, torch.optim.SGD)
+        parameter.data.zero_()
+        parameter.grad = torch.tensor([3.0, 4.0])
+        optimizer.step()
+        assert (-parameter.data).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_clipping_is_off_by_default():
+    assert maybe_add_gradient_clipping(get_cfg(), torch.optim.SGD) is torch.optim.SGD

@@ -1,0 +1,294 @@
+import argparse
+import json
+import logging
+import re
+
+import pytest
+import torch
+import yaml
+
+import sav.d2
+from sav.d2 import (
+    DetectionCheckpointer,
+    build_model,
+    default_argument_parser,
+    default_setup,
+    hooks,
+    setup_logger,
+)
+from sav.errors import SAVError
+
+from .toy import ToyTrainer, toy_cfg
+
+
+@pytest.fixture(autouse=True)
+def _close_logs():
+    """Let no log file of one test receive the lines of another."""
+    yield
+    for name in ("sav", "fvcore", "detectron2", "some"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
+        logger.propagate = True
+
+
+def train(cfg, resume=False):
+    torch.manual_seed(0)
+    trainer = ToyTrainer(cfg)
+    trainer.resume_or_load(resume=resume)
+    trainer.train()
+    return trainer
+
+
+def strict_lines(path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+
+
+def test_a_run_learns_and_leaves_its_files(tmp_path):
+    cfg = toy_cfg(tmp_path, MAX_ITER=40, CHECKPOINT_PERIOD=20, STEPS=(30,))
+    cfg.TEST.EVAL_PERIOD = 20
+    trainer = train(cfg)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"model_0000019.pth", "model_0000039.pth", "model_final.pth"} <= names
+    assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
+    assert not [name for name in names if "partial" in name]
+    assert any(name.startswith("events.out.tfevents") for name in names)
+
+    lines = strict_lines(tmp_path / "metrics.json")
+    assert [line["iteration"] for line in lines if "loss_line" in line] == [19, 39]
+    losses = [line["loss_line"] for line in lines if "loss_line" in line]
+    assert losses[1] < losses[0]
+    assert list(lines[0]) == sorted(lines[0])
+    assert {"data_time", "lr", "time", "total_loss", "loss_size"} <= set(lines[0])
+    evaluated = [line for line in lines if "toy/mean" in line]
+    assert evaluated[0]["toy/images"] == 10
+    assert len(evaluated) == 2
+    assert trainer.iter == 40
+
+
+def test_learning_rate_warms_up_and_drops(tmp_path):
+    cfg = toy_cfg(tmp_path, WARMUP_FACTOR=0.5, GAMMA=0.1)
+    trainer = ToyTrainer(cfg)
+    rates = []
+    record = hooks.CallbackHook(
+        before_step=lambda t: rates.append(t.optimizer.param_groups[0]["lr"])
+    )
+    trainer.register_hooks([record, None])
+    trainer.train()
+    assert rates == pytest.approx([0.05, 0.1 * 4 / 6, 0.1 * 5 / 6, 0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_resume_ends_with_the_same_weights(tmp_path):
+    whole = train(toy_cfg(tmp_path / "whole"))
+    torch.manual_seed(5)
+    cfg = toy_cfg(tmp_path / "part")
+    stopped = ToyTrainer(cfg)
+    stopped.model.load_state_dict(
+        torch.load(tmp_path / "whole" / "model_0000003.pth", weights_only=True)["model"]
+    )
+    torch.manual_seed(0)
+    stopped = ToyTrainer(cfg)
+    stopped.resume_or_load(resume=True)
+    assert stopped.start_iter == 0
+    stopped.max_iter = 4
+    stopped.train()
+    # A run cut off after four iterations knows nothing of a final model.
+    (tmp_path / "part" / "model_final.pth").unlink()
+    (tmp_path / "part" / "last_checkpoint").write_text("model_0000003.pth")
+
+    resumed = ToyTrainer(cfg)
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 4
+    assert resumed.counter.steps == 4
+    resumed.train()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    assert resumed.scheduler.last_epoch == whole.scheduler.last_epoch
+    ours, theirs = resumed.optimizer.state_dict(), whole.optimizer.state_dict()
+    assert ours["param_groups"] == theirs["param_groups"]
+
+
+def test_without_resume_only_weights_load(tmp_path):
+    train(toy_cfg(tmp_path / "a"))
+    cfg = toy_cfg(tmp_path / "b")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "a" / "model_final.pth")
+    trainer = ToyTrainer(cfg)
+    trainer.resume_or_load(resume=False)
+    saved = torch.load(cfg.MODEL.WEIGHTS, weights_only=True)
+    assert torch.equal(trainer.model.line.weight, saved["model"]["line.weight"])
+    assert (trainer.start_iter, trainer.counter.steps) == (0, 0)
+    assert trainer.optimizer.state_dict()["state"] == {}
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    first = train(toy_cfg(tmp_path))
+    again = train(toy_cfg(tmp_path), resume=True)
+    assert again.start_iter == 8
+    assert torch.equal(first.model.line.weight, again.model.line.weight)
+
+
+@pytest.mark.skipif(
+    sav.d2.engine_description().startswith("detectron2"), reason="its mixed precision needs a GPU"
+)
+def test_mixed_precision_learns_and_resumes(tmp_path):
+    cfg = toy_cfg(tmp_path)
+    cfg.SOLVER.AMP.ENABLED = True
+    train(cfg)
+    cfg.SOLVER.MAX_ITER = 12
+    trainer = train(cfg, resume=True)
+    assert (trainer.start_iter, trainer.iter) == (8, 12)
+    assert torch.isfinite(trainer.model.line.weight).all()
+
+
+def test_a_loss_that_is_not_finite_names_itself(tmp_path):
+    trainer = ToyTrainer(toy_cfg(tmp_path))
+    with torch.no_grad():
+        trainer.model.line.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="loss_line"):
+        trainer.train()
+
+
+def test_hooks_run_in_order_and_also_after_a_failure(tmp_path):
+    calls = []
+    names = ("before_train", "before_step", "after_step", "after_train")
+    for tag in "ab":
+        callbacks = {n: (lambda _, n=n, tag=tag: calls.append(n + tag)) for n in names}
+        if tag == "a":
+            first = hooks.CallbackHook(**callbacks)
+    second = hooks.CallbackHook(**callbacks)
+
+    def fail(_):
+        raise RuntimeError("stop here")
+
+    trainer = ToyTrainer(toy_cfg(tmp_path))
+    trainer.register_hooks([first, second, hooks.CallbackHook(after_step=fail)])
+    with pytest.raises(RuntimeError, match="stop here"):
+        trainer.train()
+    assert calls == [name + tag for name in names for tag in "ab"]
+    assert not (tmp_path / "model_final.pth").exists()
+
+
+def test_the_best_checkpoint_is_not_what_a_run_resumes_from(tmp_path):
+    cfg = toy_cfg(tmp_path, CHECKPOINT_PERIOD=2)
+    cfg.TEST.EVAL_PERIOD = 3
+    trainer = ToyTrainer(cfg)
+    trainer.register_hooks([hooks.BestCheckpointer(3, trainer.checkpointer, "toy/mean")])
+    tags = []
+    read = hooks.CallbackHook(
+        after_step=lambda t: tags.append(
+            (tmp_path / "last_checkpoint").read_text() if t.iter >= 2 else ""
+        )
+    )
+    trainer.register_hooks([read])
+    trainer.train()
+    assert (tmp_path / "model_best.pth").exists()
+    assert tags[2] == "model_0000001.pth"
+
+
+def test_checkpoints_keep_extra_objects(tmp_path):
+    class Gallery:
+        def __init__(self, value):
+            self.value = value
+
+        def state_dict(self):
+            return {"value": self.value}
+
+        def load_state_dict(self, state_dict):
+            self.value = state_dict["value"]
+
+    model = torch.nn.Linear(2, 2)
+    DetectionCheckpointer(model, str(tmp_path), gallery=Gallery(3)).save("model_0000001", epoch=7)
+    gallery, other = Gallery(0), torch.nn.Linear(2, 2)
+    checkpointer = DetectionCheckpointer(other, str(tmp_path))
+    checkpointer.add_checkpointable("gallery", gallery)
+    assert checkpointer.has_checkpoint()
+    rest = checkpointer.resume_or_load("", resume=True)
+    assert torch.equal(model.weight, other.weight)
+    assert gallery.value == 3
+    assert rest["epoch"] == 7
+
+
+def test_unreadable_weights_are_one_clear_line(tmp_path):
+    checkpointer = DetectionCheckpointer(torch.nn.Linear(2, 2))
+    with pytest.raises(SAVError, match=r"none\.pth"):
+        checkpointer.load(str(tmp_path / "none.pth"))
+    (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 not all of it")
+    (tmp_path / "cut.safetensors").write_bytes(b"12345678{")
+    torch.save({"model": {}, "extra": argparse.Namespace()}, tmp_path / "code.pth")
+    for name in ("cut.pth", "cut.safetensors", "code.pth"):
+        with pytest.raises(SAVError, match=name) as error:
+            checkpointer.load(str(tmp_path / name))
+        assert "\n" not in str(error.value)
+
+
+def test_bare_weights_and_safetensors_load(tmp_path):
+    from safetensors.torch import save_file
+
+    model, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    save_file(model.state_dict(), str(tmp_path / "bare.safetensors"))
+    for name in ("bare.pth", "bare.safetensors"):
+        torch.nn.init.zeros_(other.weight)
+        DetectionCheckpointer(other).load(str(tmp_path / name))
+        assert torch.equal(model.weight, other.weight)
+
+
+def test_model_is_built_by_name(tmp_path):
+    cfg = toy_cfg(tmp_path)
+    assert type(build_model(cfg)).__name__ == "ToyModel"
+    cfg.MODEL.META_ARCHITECTURE = "NoModel"
+    with pytest.raises(KeyError, match="NoModel"):
+        build_model(cfg)
+
+
+def test_workers_scale_the_config(tmp_path):
+    cfg = toy_cfg(tmp_path, REFERENCE_WORLD_SIZE=2, STEPS=(6,))
+    scaled = ToyTrainer.auto_scale_workers(cfg, 4)
+    assert (scaled.SOLVER.IMS_PER_BATCH, scaled.SOLVER.MAX_ITER) == (8, 4)
+    assert (scaled.SOLVER.BASE_LR, scaled.SOLVER.STEPS) == (0.2, (3,))
+    assert cfg.SOLVER.IMS_PER_BATCH == 4
+
+
+def test_command_line():
+    args = default_argument_parser().parse_args(
+        ["--config-file", "a.yaml", "--resume", "--num-gpus", "2", "SOLVER.MAX_ITER", "5"]
+    )
+    assert (args.config_file, args.resume, args.eval_only) == ("a.yaml", True, False)
+    assert (args.num_gpus, args.num_machines, args.machine_rank) == (2, 1, 0)
+    assert args.opts == ["SOLVER.MAX_ITER", "5"]
+
+
+def test_setup_writes_config_and_log_and_seeds(tmp_path, capsys):
+    config_file = tmp_path / "c.yaml"
+    config_file.write_text("SEED: 1\n")
+    cfg = toy_cfg(tmp_path / "run")
+    args = argparse.Namespace(config_file=str(config_file), eval_only=False)
+    default_setup(cfg, args)
+    drawn = torch.rand(1)
+    logging.getLogger("sav.part").info("a line of ours")
+    default_setup(cfg, args)
+    assert torch.rand(1) == drawn
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert log.count("a line of ours") == 1
+    assert "Command line arguments" in log
+    again = toy_cfg(tmp_path)
+    again.merge_from_file(str(tmp_path / "run" / "config.yaml"))
+    assert yaml.safe_load(again.dump()) == yaml.safe_load(cfg.dump())
+    assert capsys.readouterr().out.count("a line of ours") == 1
+
+
+def test_log_lines_and_ranks(tmp_path, capsys):
+    logger = setup_logger(str(tmp_path), distributed_rank=0, name="some")
+    logging.getLogger("some.part").info("hello")
+    logger.warning("careful")
+    out = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    assert re.fullmatch(r"\[\d\d/\d\d \d\d:\d\d:\d\d some\.part\]: hello", out[0])
+    assert "WARNING" in out[1]
+    setup_logger(str(tmp_path), distributed_rank=1, name="some")
+    logger.info("from both")
+    assert "from both" in (tmp_path / "log.txt").read_text()
+    assert "from both" in (tmp_path / "log.txt.rank1").read_text()
