@@ -7,7 +7,7 @@ import logging
 from torch import nn
 from tqdm import tqdm
 
-from sav.d2 import CfgNode, build_detection_test_loader
+from sav.d2 import CfgNode, build_detection_test_loader, comm
 from sav.data import FitCanvas, PartDatasetMapper
 from sav.modeling import SAV
 from sav.retrieval import Gallery
@@ -21,7 +21,7 @@ def build_gallery(cfg: CfgNode, model: nn.Module) -> Gallery:
         model: a SAV, possibly wrapped for distributed training.
     """
     sav: SAV = getattr(model, "module", model)
-    gallery = Gallery(sav.gallery_fingerprint())
+    own = Gallery(sav.gallery_fingerprint())
     mapper = PartDatasetMapper(
         cfg, is_train=True, augmentations=[FitCanvas(cfg.INPUT.SAV.SIZE, cfg.MODEL.PIXEL_MEAN)]
     )
@@ -32,7 +32,19 @@ def build_gallery(cfg: CfgNode, model: nn.Module) -> Gallery:
             cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
         )
         for batch in tqdm(loader, desc=f"Gallery of {name}", unit="batch", leave=False):
-            sav.update_gallery(gallery, batch)
+            sav.update_gallery(own, batch)
     sav.train(was_training)
+    gallery = _merge(own)
     logging.getLogger(__name__).info("Gallery built: %d vehicles", len(gallery))
     return gallery
+
+
+def _merge(own: Gallery) -> Gallery:
+    """The galleries of all processes, each of which encoded its share of the photos, as one."""
+    if comm.get_world_size() == 1:
+        return own
+    merged = Gallery(own.fingerprint)
+    for keys, entries in comm.all_gather((own.keys, own.entries)):
+        if keys:
+            merged.update(keys, entries)
+    return merged

@@ -45,11 +45,18 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         return evaluate_run(cfg, model, save=False)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    try:
+        return trainer.train()
+    except FloatingPointError as error:
+        raise SAVError(
+            f"{error}; lower SOLVER.BASE_LR, or look at the photos of that step"
+        ) from error
 
 
 def run(args: argparse.Namespace) -> None:
     """Start the processes that the arguments ask for."""
+    if args.num_gpus < 1:
+        raise SAVError("--num-gpus counts processes: give 1 also for a machine without a GPU")
     launch(
         main,
         args.num_gpus,

@@ -1,13 +1,14 @@
 """Part metrics, the sheet of predictions, and the results of a run."""
 
 from sav.evaluation.build import build_part_evaluator
-from sav.evaluation.drawing import draw_parts, keep_confident
+from sav.evaluation.drawing import CONFIDENT, draw_parts, keep_confident
 from sav.evaluation.files import atomic_path
 from sav.evaluation.parts import PartEvaluator
 from sav.evaluation.results import format_results_table, write_results
 from sav.evaluation.sheet import PredictionSheet
 
 __all__ = [
+    "CONFIDENT",
     "PartEvaluator",
     "PredictionSheet",
     "atomic_path",

@@ -11,6 +11,9 @@ import torch
 from sav.d2 import Instances, Visualizer
 from sav.ontology import Ontology
 
+CONFIDENT = 0.3
+"""Score from which parts are shown: the best F1 on the quickstart's valid set lies there."""
+
 
 def draw_parts(
     image: np.ndarray,

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sav.d2 import DatasetCatalog, DatasetEvaluator, Instances, MetadataCatalog, comm
 from sav.data import load_instance_masks, read_rgb
-from sav.evaluation.drawing import draw_parts, drawing_size, keep_confident, resize_image
+from sav.evaluation.drawing import CONFIDENT, draw_parts, drawing_size, keep_confident, resize_image
 from sav.evaluation.files import atomic_path
 from sav.ontology import load_ontology
 
@@ -35,7 +35,7 @@ class PredictionSheet(DatasetEvaluator):
         path: str | Path,
         *,
         num_images: int = 8,
-        score_threshold: float = 0.5,
+        score_threshold: float = CONFIDENT,
     ) -> None:
         """Choose the images.
 

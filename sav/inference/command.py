@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sav.config import load_config
 from sav.errors import SAVError
-from sav.evaluation import draw_parts, keep_confident
+from sav.evaluation import CONFIDENT, draw_parts, keep_confident
 from sav.inference.predictor import (
     GALLERY_FOLDER,
     WEIGHTS_FILE,
@@ -47,7 +47,7 @@ def add_output_arguments(parser: argparse.ArgumentParser, formats: Sequence[str]
     parser.add_argument(
         "--score-threshold",
         type=_score,
-        default=0.5,
+        default=CONFIDENT,
         metavar="S",
         help="leave out instances that score less, 0 to 1; %(default)s (label maps do not change)",
     )

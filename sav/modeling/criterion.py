@@ -13,6 +13,7 @@ from sav.d2 import Instances
 from sav.modeling.decoder import DecoderOutput
 
 _ACROSS_CLASSES = 1e4
+_MATCHING_SIDE = 32
 _OVERSAMPLING = 3
 _UNCERTAIN_SHARE = 0.75
 
@@ -140,15 +141,21 @@ class PartCriterion(nn.Module):
         }
 
 
-def _shrink(masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """(M, S, S) masks to (M, h, w) coverage in [0, 1]."""
-    return F.adaptive_avg_pool2d(masks[:, None], size)[:, 0]
+def _shrink(masks: torch.Tensor, side: int) -> torch.Tensor:
+    """Average square (M, S, S) masks or logits over the cells of a (side, side) grid."""
+    return F.avg_pool2d(masks[:, None], masks.shape[-1] // side)[:, 0]
 
 
 def _pair_cost(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy plus dice of every query (N, h, w) with every instance (M, S, S): (N, M)."""
-    truth = _shrink(masks, logits.shape[-2:]).flatten(1)
-    logits = logits.flatten(1).float()
+    """Cross-entropy plus dice of every query (N, h, w) with every instance (M, S, S): (N, M).
+
+    Which instance a query is nearest to shows on a coarse grid.
+    """
+    side = logits.shape[-1]
+    while side > _MATCHING_SIDE and side % 2 == 0:
+        side //= 2
+    truth = _shrink(masks, side).flatten(1)
+    logits = _shrink(logits.float(), side).flatten(1)
     cross_entropy = (F.softplus(logits).sum(1, keepdim=True) - logits @ truth.T) / logits.shape[1]
     probability = logits.sigmoid()
     total = probability.sum(1, keepdim=True) + truth.sum(1)
@@ -173,7 +180,7 @@ def _read(masks: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 def _mask_iou(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """IoU (P,) of binarised logits (P, h, w) with masks (P, S, S), at the logits' resolution."""
     predicted = (logits > 0).float()
-    truth = _shrink(masks, logits.shape[-2:])
+    truth = _shrink(masks, logits.shape[-1])
     intersection = (predicted * truth).sum((1, 2))
     union = torch.maximum(predicted, truth).sum((1, 2))
     return intersection / union.clamp(min=1e-6)

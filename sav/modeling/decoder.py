@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import torch
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
-from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch import nn
+from torch.nn import functional as F
 
 from sav.d2 import ShapeSpec
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
 
-MASK_STRIDE = 4
 _FEATURE_DIM = EMBEDDING_DIM // 8
 _PRESENCE_BIAS = -2.0
 
@@ -24,10 +23,10 @@ class DecoderOutput:
     """What the decoder says of B images and N queries.
 
     Attributes:
-        masks: (B, N, S/4, S/4) logits.
+        masks: (B, N, h, w) logits, at stride 4, or 2 where the encoder has maps at stride 2.
         presence: (B, N) logits that the query's part is in the photo.
         iou: (B, N) the mask's expected IoU, a logit.
-        features: (B, 32, S/4, S/4), what the masks are products of.
+        features: (B, 32, h, w), what the masks are products of.
     """
 
     masks: torch.Tensor
@@ -40,8 +39,9 @@ class PartDecoder(nn.Module):
     """SAM's two-way transformer, upscaling and hypernetwork, with N part queries in one pass.
 
     In SAM one hypernetwork reads the mask token and one head reads the IoU token. Here the same
-    modules read each query. Encoders with maps at strides 4 and 8 ("skip4", "skip8") add them while
-    upscaling, and a linear shortcut joins the hypernetwork: both help to learn from scratch.
+    modules read each query. Encoders with finer maps ("skip8", "skip4", "skip2") add them while
+    upscaling, the last one in one more step, and a linear shortcut joins the hypernetwork: both
+    help to learn from scratch, and on small canvases the finer masks find small parts.
 
     Args:
         encoder_shape: what the encoder returns.
@@ -70,7 +70,12 @@ class PartDecoder(nn.Module):
         if self.has_skips:
             self.skip8 = nn.Conv2d(encoder_shape["skip8"].channels, EMBEDDING_DIM // 4, 1)
             self.skip4 = nn.Conv2d(encoder_shape["skip4"].channels, _FEATURE_DIM, 1)
-            self.feature_norm = LayerNorm2d(_FEATURE_DIM)
+            if "skip2" in encoder_shape:
+                self.skip2 = nn.Conv2d(encoder_shape["skip2"].channels, _FEATURE_DIM, 1)
+                self.finest = nn.ConvTranspose2d(_FEATURE_DIM, _FEATURE_DIM, 2, stride=2)
+            # One group is a layer norm of the whole map, in one fused kernel: a per-pixel norm at
+            # this resolution would cost a quarter of a training step on a CPU.
+            self.feature_norm = nn.GroupNorm(1, _FEATURE_DIM)
             nn.init.constant_(self.mask_bias, _PRESENCE_BIAS)
         else:
             # Nothing may stand between SAM's weights and SAM's masks at the start.
@@ -129,4 +134,6 @@ class PartDecoder(nn.Module):
         first, norm, activation, second, last_activation = self.sam.output_upscaling
         half = activation(norm(first(embedding) + self.skip8(encoded["skip8"])))
         full = last_activation(second(half) + self.skip4(encoded["skip4"]))
+        if "skip2" in encoded:
+            full = F.relu(self.finest(full) + self.skip2(encoded["skip2"]))
         return self.feature_norm(full)

@@ -179,7 +179,9 @@ class SAV(nn.Module):
         layout = self.layout(encoded[EMBEDDING])
         if self.training:
             return self._losses(batched_inputs, encoded, layout)
-        neighbours = self._look_up(encoded, layout, [None] * len(batched_inputs))
+        # Evaluating on training photos must not show the model their own annotations either.
+        keys = [item.get("gallery_key") for item in batched_inputs]
+        neighbours = self._look_up(encoded, layout, keys)
         output = self._decode(encoded, neighbours)
         return [
             self._postprocess(output, index, (int(image["height"]), int(image["width"])))

@@ -62,7 +62,7 @@ def pool_parts(
     size = masks.shape[-1]
     parts = torch.zeros(num_classes, size, size, device=masks.device)
     parts.scatter_reduce_(0, classes[:, None, None].expand_as(masks), masks, "amax")
-    weights = F.adaptive_avg_pool2d(parts[:, None], embedding.shape[-2:])[:, 0].flatten(1)
+    weights = F.avg_pool2d(parts[:, None], size // embedding.shape[-1])[:, 0].flatten(1)
     totals = weights.sum(1, keepdim=True)
     prototypes = weights @ embedding.flatten(1).T.float() / totals.clamp(min=1e-6)
     present = totals[:, 0] > 0

@@ -13,10 +13,12 @@ from sav.config import load_config
 from sav.d2 import default_argument_parser
 from sav.engine.optimizer import build_adamw
 from sav.engine.run import main
+from sav.engine.run import run as run_processes
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
 from sav.modeling.weights import load_weights
 from sav.ontology import load_ontology
+from sav.retrieval import Gallery
 
 CONFIG = """
 INPUT: {SAV: {SIZE: 64}}
@@ -92,8 +94,8 @@ def root(tmp_path_factory):
     return root
 
 
-def run(root, output, *options, flags=()):
-    args = default_argument_parser().parse_args(
+def arguments(root, output, *options, flags=()):
+    return default_argument_parser().parse_args(
         [
             "--config-file",
             str(root / "toy.yaml"),
@@ -105,7 +107,10 @@ def run(root, output, *options, flags=()):
             *options,
         ]
     )
-    return main(args)
+
+
+def run(root, output, *options, flags=()):
+    return main(arguments(root, output, *options, flags=flags))
 
 
 @pytest.fixture(scope="session")
@@ -141,6 +146,40 @@ def test_evaluating_again_gives_the_same_figures(root, finished, tmp_path):
     run(root, tmp_path, "MODEL.WEIGHTS", weights, flags=["--eval-only"])
     first = json.loads((finished / "results.json").read_text())
     assert json.loads((tmp_path / "results.json").read_text()) == first
+
+
+def test_two_processes_evaluate_like_one(root, finished, tmp_path):
+    weights = str(finished / "model_final.safetensors")
+    flags = ["--eval-only", "--num-gpus", "2"]
+    run_processes(arguments(root, tmp_path, "MODEL.WEIGHTS", weights, flags=flags))
+    first = json.loads((finished / "results.json").read_text())
+    assert json.loads((tmp_path / "results.json").read_text()) == first
+
+
+def test_two_processes_train(root, tmp_path):
+    run_processes(arguments(root, tmp_path, flags=["--num-gpus", "2"]))
+    assert len(Gallery.load(tmp_path / "gallery")) == 8
+    assert (tmp_path / "model_final.safetensors").is_file()
+
+
+def test_no_process_is_a_clear_error(root, tmp_path):
+    with pytest.raises(SAVError, match="--num-gpus"):
+        run_processes(arguments(root, tmp_path, flags=["--num-gpus", "0"]))
+
+
+def test_the_final_gallery_has_every_training_photo_and_fits_the_model(root, finished):
+    gallery = Gallery.load(finished / "gallery")
+    assert sorted(gallery.keys) == [f"toy_train/{i}" for i in range(1, 9)]
+    model = Trainer.build_model(load_config(root / "toy.yaml"))
+    load_weights(model, finished / "model_final.safetensors")
+    gallery.check_fingerprint(model.gallery_fingerprint(), "gallery")
+    body = load_ontology("vehicleseg10k").class_id("Foreground")
+    assert gallery.entries.present[:, body].all()
+
+
+def test_a_loss_that_is_not_finite_is_a_clear_error(root, tmp_path):
+    with pytest.raises(SAVError, match="loss_mask"):
+        run(root, tmp_path, "MODEL.SAV.LOSS.MASK", "inf")
 
 
 def test_one_seed_gives_one_result(root, finished, tmp_path):

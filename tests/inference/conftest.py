@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from sav.config import add_sav_config
 from sav.d2 import BitMasks, Boxes, Instances, build_model, get_cfg
 from sav.inference.predictor import SAVPredictor
 from sav.modeling import SAV
+from sav.modeling.weights import save_weights
 from sav.retrieval import Gallery
 
 SIZE = 64
@@ -48,7 +48,7 @@ def run_folder(tmp_path_factory):
     torch.manual_seed(0)
     model = build_model(cfg).eval()
     assert isinstance(model, SAV)
-    save_file(model.state_dict(), folder / "model_final.safetensors")
+    save_weights(model, folder / "model_final.safetensors")
     (folder / "config.yaml").write_text(cfg.dump())
     gallery = Gallery(model.gallery_fingerprint())
     model.update_gallery(gallery, [annotated("a/1"), annotated("a/2")])

@@ -3,6 +3,7 @@ import torch
 
 from sav.config import add_sav_config
 from sav.d2 import BitMasks, Boxes, Instances, build_model, get_cfg
+from sav.modeling import SAV
 
 SIZE = 64
 
@@ -21,7 +22,9 @@ def cfg():
 
 @pytest.fixture
 def model(cfg):
-    return build_model(cfg)
+    model = build_model(cfg)
+    assert isinstance(model, SAV)
+    return model
 
 
 @pytest.fixture
