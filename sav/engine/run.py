@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sav.config import load_config
 from sav.d2 import (
     CfgNode,
@@ -26,6 +28,10 @@ from sav.modeling.weights import load_weights
 def setup(args: argparse.Namespace) -> CfgNode:
     """Read the config, register its data sets, open the run folder and its log."""
     cfg = load_config(args.config_file, args.opts)
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        raise SAVError(
+            f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but no GPU can be used here; add MODEL.DEVICE cpu"
+        )
     register_part_datasets(cfg)
     cfg.freeze()
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="sav")

@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from sav.d2 import Instances
 from sav.modeling.decoder import DecoderOutput
@@ -97,19 +98,21 @@ class PartCriterion(nn.Module):
 
         Instances beyond a class's number of slots stay unmatched.
         """
-        pairs: list[torch.Tensor] = []
-        for index, target in enumerate(targets):
-            if len(target.classes) == 0:
-                continue
-            cost = _pair_cost(output.masks[index], target.masks)
-            cost = cost - output.presence[index].sigmoid()[:, None]
-            same = self.query_classes[:, None] == target.classes[None]
-            cost = torch.where(same, cost, _ACROSS_CLASSES)
-            queries, instances = linear_sum_assignment(cost.float().cpu().numpy())
-            pair = torch.tensor([[index] * len(queries), queries.tolist(), instances.tolist()])
-            pairs.append(pair[:, same.cpu()[pair[1], pair[2]]])
-        matched = torch.cat(pairs, dim=1) if pairs else torch.zeros(3, 0, dtype=torch.int64)
-        return Matches(*matched.to(output.masks.device))
+        classes = pad_sequence([t.classes for t in targets], batch_first=True, padding_value=-1)
+        same = self.query_classes[:, None] == classes[:, None]
+        cost = _pair_cost(output.masks, targets) - output.presence.sigmoid()[..., None]
+        # One transfer for the whole batch: the assignment runs on the CPU.
+        costs = torch.where(same, cost, _ACROSS_CLASSES).float().cpu().numpy()
+        pairs = [
+            (image, query, instance)
+            for image, target in enumerate(targets)
+            for query, instance in zip(
+                *linear_sum_assignment(costs[image, :, : len(target.classes)]), strict=True
+            )
+            if costs[image, query, instance] < _ACROSS_CLASSES
+        ]
+        matched = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 3)
+        return Matches(*matched.T.to(output.masks.device))
 
     def _mask_losses(
         self, output: DecoderOutput, targets: list[Targets], matches: Matches
@@ -146,27 +149,37 @@ def _shrink(masks: torch.Tensor, side: int) -> torch.Tensor:
     return F.avg_pool2d(masks[:, None], masks.shape[-1] // side)[:, 0]
 
 
-def _pair_cost(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy plus dice of every query (N, h, w) with every instance (M, S, S): (N, M).
+def _pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
+    """Cross-entropy plus dice of every query with every instance of its image.
 
     Which instance a query is nearest to shows on a coarse grid.
+
+    Args:
+        logits: (B, N, h, w).
+        targets: B of them, with at most M instances.
+
+    Returns:
+        (B, N, M); meaningless beyond an image's own instances.
     """
     side = logits.shape[-1]
     while side > _MATCHING_SIDE and side % 2 == 0:
         side //= 2
-    truth = _shrink(masks, side).flatten(1)
-    logits = _shrink(logits.float(), side).flatten(1)
-    cross_entropy = (F.softplus(logits).sum(1, keepdim=True) - logits @ truth.T) / logits.shape[1]
+    truth = _shrink(torch.cat([target.masks for target in targets]), side).flatten(1)
+    truth = pad_sequence(truth.split([len(t.classes) for t in targets]), batch_first=True)
+    logits = _shrink(logits.flatten(0, 1).float(), side).flatten(1).unflatten(0, logits.shape[:2])
+    covered = truth.transpose(1, 2)
+    cross_entropy = F.softplus(logits).sum(2, keepdim=True) - logits @ covered
     probability = logits.sigmoid()
-    total = probability.sum(1, keepdim=True) + truth.sum(1)
-    return cross_entropy + 1 - (2 * probability @ truth.T + 1) / (total + 1)
+    total = probability.sum(2, keepdim=True) + truth.sum(2)[:, None]
+    return cross_entropy / side**2 + 1 - (2 * probability @ covered + 1) / (total + 1)
 
 
 def _sample_points(logits: torch.Tensor, count: int) -> torch.Tensor:
     """Points (P, count, 2) in [-1, 1] for masks (P, h, w), most of them near their borders."""
     candidates = torch.rand(len(logits), _OVERSAMPLING * count, 2, device=logits.device) * 2 - 1
     uncertain = int(_UNCERTAIN_SHARE * count)
-    nearest = _read(logits, candidates).abs().topk(uncertain, dim=1, largest=False).indices
+    distance = _read(logits, candidates).abs()
+    nearest = distance.topk(uncertain, dim=1, largest=False, sorted=False).indices
     chosen = candidates.gather(1, nearest[..., None].expand(-1, -1, 2))
     uniform = torch.rand(len(logits), count - uncertain, 2, device=logits.device) * 2 - 1
     return torch.cat([chosen, uniform], dim=1)

@@ -261,11 +261,25 @@ def test_encoder_rate_and_full_model_clipping(root):
         (["DATASETS.TRAIN", "('nowhere_train',)"], "nowhere_train"),
         (["MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth"),
         (["MODEL.SAV.ONTOLOGY", "dsmlr"], "ontology"),
+        (["MODEL.DEVICE", "cuda"], "MODEL.DEVICE cpu"),
     ],
 )
 def test_mistakes_are_one_clear_error(root, tmp_path, options, words):
+    if "cuda" in options and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
     with pytest.raises(SAVError, match=words):
         run(root, tmp_path, *options)
+
+
+def test_a_broken_photo_is_one_clear_error(root, tmp_path):
+    draw(tmp_path / "toy", "train", 4)
+    draw(tmp_path / "toy", "valid", 1)
+    (tmp_path / "toy" / "images" / "train2.png").write_bytes(b"not a picture")
+    options = ["DATASETS.TRAIN", "('broken_train',)", "DATASETS.TEST", "()"]
+    config = tmp_path / "toy.yaml"
+    config.write_text(CONFIG.replace("toy_train", "broken_train"))
+    with pytest.raises(SAVError, match=r"train2\.png"):
+        run(tmp_path, tmp_path / "run", *options)
 
 
 def test_missing_config_is_a_clear_error():

@@ -132,9 +132,9 @@ def test_absent_parts_are_not_predicted_after_training(cfg, make_input):
     """Overfit one photo without plates and doors on the right: none may be found in it."""
     cfg.MODEL.SAV.CONTEXT.ENABLED = False
     model = build_model(cfg)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     item = make_input()
-    for _ in range(120):
+    for _ in range(160):
         optimizer.zero_grad()
         sum(model([item]).values()).backward()
         optimizer.step()

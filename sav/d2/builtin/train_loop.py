@@ -15,6 +15,7 @@ from torch import nn
 
 from sav.d2.builtin import comm
 from sav.d2.builtin.events import EventStorage, get_event_storage
+from sav.errors import SAVError
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,8 @@ class TrainerBase:
                     self.after_step()
                 # after_train can tell by this that all iterations were done.
                 self.iter = max(max_iter, start_iter)
+            except SAVError:
+                raise  # its one line says it all
             except Exception:
                 logger.exception("Exception during training:")
                 raise
