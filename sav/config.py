@@ -94,7 +94,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.TEST = CfgNode()
     cfg.MODEL.SAV.TEST.BATCH = 8  # photos a forward pass
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
-    cfg.MODEL.SAV.TEST.BACKGROUND = 0.3  # a pixel belongs to a part when its probability is higher
+    cfg.MODEL.SAV.TEST.BACKGROUND = 0.4  # a pixel belongs to a part when its probability is higher
 
 
 def _add_solver(cfg: CfgNode) -> None:
