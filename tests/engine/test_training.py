@@ -277,7 +277,7 @@ def test_a_broken_photo_is_one_clear_error(root, tmp_path):
     (tmp_path / "toy" / "images" / "train2.png").write_bytes(b"not a picture")
     options = ["DATASETS.TRAIN", "('broken_train',)", "DATASETS.TEST", "()"]
     config = tmp_path / "toy.yaml"
-    config.write_text(CONFIG.replace("toy_train", "broken_train"))
+    config.write_text(CONFIG.replace("toy_", "broken_"))
     with pytest.raises(SAVError, match=r"train2\.png"):
         run(tmp_path, tmp_path / "run", *options)
 
