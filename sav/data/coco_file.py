@@ -13,6 +13,7 @@ from typing import Any
 
 from sav.data.records import Problem, RecordResult
 from sav.errors import SAVError
+from sav.files import atomic_path
 from sav.ontology import Ontology
 
 _LISTED_PROBLEMS = 10
@@ -123,25 +124,20 @@ def write_splits(
     try:
         out.mkdir(parents=True, exist_ok=True)
         for split, (contents, report) in splits.items():
-            _write_atomically(out / f"instances_{split}.json", json.dumps(contents) + "\n")
-            _write_atomically(out / f"report_{split}.json", json.dumps(report, indent=1) + "\n")
+            _write_if_changed(out / f"instances_{split}.json", json.dumps(contents) + "\n")
+            _write_if_changed(out / f"report_{split}.json", json.dumps(report, indent=1) + "\n")
     except OSError as error:
         raise SAVError(f"{out}: cannot write there: {error}") from error
     if table:
         sys.stdout.write(format_reports(out, {split: pair[1] for split, pair in splits.items()}))
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def _write_if_changed(path: Path, text: str) -> None:
     data = text.encode()
     if path.is_file() and path.read_bytes() == data:
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def format_reports(out: Path, reports: dict[str, dict[str, Any]]) -> str:

@@ -2,7 +2,6 @@
 
 from sav.evaluation.build import build_part_evaluator
 from sav.evaluation.drawing import CONFIDENT, draw_parts, keep_confident
-from sav.evaluation.files import atomic_path
 from sav.evaluation.parts import PartEvaluator
 from sav.evaluation.results import format_results_table, write_results
 from sav.evaluation.sheet import PredictionSheet
@@ -11,7 +10,6 @@ __all__ = [
     "CONFIDENT",
     "PartEvaluator",
     "PredictionSheet",
-    "atomic_path",
     "build_part_evaluator",
     "draw_parts",
     "format_results_table",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from sav.evaluation.files import atomic_path
+from sav.files import atomic_path
 from sav.ontology import Ontology
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]

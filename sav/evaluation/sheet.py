@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sav.d2 import DatasetCatalog, DatasetEvaluator, Instances, MetadataCatalog, comm
 from sav.data import load_instance_masks, read_rgb
 from sav.evaluation.drawing import CONFIDENT, draw_parts, drawing_size, keep_confident, resize_image
-from sav.evaluation.files import atomic_path
+from sav.files import atomic_path
 from sav.ontology import load_ontology
 
 _PANEL = 560

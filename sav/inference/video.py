@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from sav.errors import SAVError
-from sav.evaluation import atomic_path
+from sav.files import atomic_path
 from sav.inference.sources import UnreadableInputError
 
 _DEFAULT_FPS = 25.0

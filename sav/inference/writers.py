@@ -16,7 +16,8 @@ from PIL import Image
 from sav.d2 import Instances
 from sav.data.masks import encode_mask
 from sav.errors import SAVError
-from sav.evaluation import atomic_path, draw_parts
+from sav.evaluation import draw_parts
+from sav.files import atomic_path
 from sav.inference.sources import is_video
 from sav.ontology import Ontology
 

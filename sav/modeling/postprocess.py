@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from torch.nn import functional as F
 
 from sav.d2 import Boxes, Instances
+from sav.retrieval.entries import mask_boxes
 
 # Full-resolution float masks are made in pieces of about this many values (256 MiB).
 _PIECE = 1 << 26
@@ -106,15 +107,6 @@ def to_instances(
         instances.pred_boxes.tensor, instances.pred_classes, instances.scores, body_ids
     )
     return instances
-
-
-def mask_boxes(masks: torch.Tensor) -> torch.Tensor:
-    """Tight XYXY pixel boxes (N, 4) float32 of non-empty masks (N, H, W)."""
-    columns, rows = masks.any(1).int(), masks.any(2).int()
-    left, top = columns.argmax(1), rows.argmax(1)
-    right = masks.shape[2] - columns.flip(1).argmax(1)
-    bottom = masks.shape[1] - rows.flip(1).argmax(1)
-    return torch.stack([left, top, right, bottom], dim=1).float()
 
 
 def group_into_vehicles(

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from sav.errors import SAVError
+from sav.files import atomic_path
 from sav.modeling.meta_arch import SAV
 
 # What a class list is baked into. Everything else carries over to another vocabulary.
@@ -22,11 +23,10 @@ _VOCABULARY_BOUND = ("graph.free", "layout.", "dense.")
 def save_weights(model: SAV, path: Path) -> None:
     """Write a model's weights and vocabulary, atomically."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    temporary = path.with_suffix(".tmp")
     classes = json.dumps(model.ontology.class_names)
     # safetensors' own save_file makes files that only their owner can read.
-    temporary.write_bytes(save(state, metadata={"classes": classes, "format": "pt"}))
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(state, metadata={"classes": classes, "format": "pt"}))
 
 
 def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from sav.errors import SAVError
+from sav.files import atomic_path
 from sav.ontology.ontology import Ontology
 
 TEXT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -61,12 +62,10 @@ def save_text_embeddings(
     Returns:
         The file, named by the digest of the text model's name and of all sentences.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_digest(ontology, text_model)}.safetensors"
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
     metadata = {"ontology": ontology.name, "text_model": text_model}
-    temporary.write_bytes(save({_KEY: embeddings.contiguous()}, metadata=metadata))
-    temporary.replace(target)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(save({_KEY: embeddings.contiguous()}, metadata=metadata))
     return target
 
 

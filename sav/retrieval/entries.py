@@ -66,8 +66,8 @@ def pool_parts(
     totals = weights.sum(1, keepdim=True)
     prototypes = weights @ embedding.flatten(1).T.float() / totals.clamp(min=1e-6)
     present = totals[:, 0] > 0
-    boxes = _boxes(parts > 0)
-    vehicle = _boxes(parts.amax(0, keepdim=True) > 0)[0]
+    boxes = mask_boxes(parts > 0)
+    vehicle = mask_boxes(parts.amax(0, keepdim=True) > 0)[0]
     scale = (vehicle[2:] - vehicle[:2]).clamp(min=1).repeat(2)
     relative = (boxes - vehicle[:2].repeat(2)) / scale
     centre, extent = (relative[:, :2] + relative[:, 2:]) / 2, relative[:, 2:] - relative[:, :2]
@@ -98,12 +98,11 @@ def pool_batch(
     return GalleryEntries(descriptors, prototypes, geometry, present)
 
 
-def _boxes(masks: torch.Tensor) -> torch.Tensor:
-    """XYXY pixel boxes (M, 4) of bool masks (M, S, S); zeros for empty ones."""
+def mask_boxes(masks: torch.Tensor) -> torch.Tensor:
+    """Tight XYXY pixel boxes (M, 4) float32 of bool masks (M, H, W); zeros for empty ones."""
     columns, rows = masks.any(1), masks.any(2)
-    size = masks.shape[-1]
     left, top = columns.int().argmax(1), rows.int().argmax(1)
-    right = size - columns.flip(1).int().argmax(1)
-    bottom = size - rows.flip(1).int().argmax(1)
+    right = masks.shape[2] - columns.flip(1).int().argmax(1)
+    bottom = masks.shape[1] - rows.flip(1).int().argmax(1)
     boxes = torch.stack([left, top, right, bottom], dim=1).float()
     return boxes * columns.any(1, keepdim=True)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from sav.errors import SAVError
+from sav.files import atomic_path
 
 _TENSORS = "gallery.safetensors"
 _INDEX = "gallery.json"
@@ -159,16 +160,13 @@ class Gallery:
 
     def save(self, folder: Path) -> None:
         """Write the gallery, each of its two files atomically."""
-        folder.mkdir(parents=True, exist_ok=True)
         entries = self.entries
         tensors = {} if entries is None else entries.tensors()
-        temporary = folder / f"{_TENSORS}.tmp"
-        temporary.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
-        temporary.replace(folder / _TENSORS)
+        with atomic_path(folder / _TENSORS) as temporary:
+            temporary.write_bytes(save({k: value.contiguous() for k, value in tensors.items()}))
         text = json.dumps({"fingerprint": self.fingerprint, "keys": self.keys}, indent=1)
-        temporary = folder / f"{_INDEX}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / _INDEX)
+        with atomic_path(folder / _INDEX) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Gallery:

@@ -3,24 +3,13 @@ import pytest
 import torch
 from PIL import Image
 
-from sav.config import add_sav_config
-from sav.d2 import BitMasks, Boxes, Instances, build_model, get_cfg
+from sav.d2 import BitMasks, Boxes, Instances, build_model
 from sav.inference.predictor import SAVPredictor
 from sav.modeling import SAV
 from sav.modeling.weights import save_weights
 from sav.retrieval import Gallery
 
-SIZE = 64
-
-
-def tiny_config():
-    cfg = get_cfg()
-    add_sav_config(cfg)
-    cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.TIMM.OPTIONS.channels = (8, 8, 16, 16)
-    cfg.INPUT.SAV.SIZE = SIZE
-    cfg.MODEL.SAV.DECODER.MLP_DIM = 32
-    return cfg
+from ..tiny import SIZE, tiny_config
 
 
 def make_photo(height=48, width=80, seed=0):

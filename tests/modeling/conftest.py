@@ -1,23 +1,15 @@
 import pytest
 import torch
 
-from sav.config import add_sav_config
-from sav.d2 import BitMasks, Boxes, Instances, build_model, get_cfg
+from sav.d2 import BitMasks, Boxes, Instances, build_model
 from sav.modeling import SAV
 
-SIZE = 64
+from ..tiny import SIZE, tiny_config
 
 
 @pytest.fixture
 def cfg():
-    cfg = get_cfg()
-    add_sav_config(cfg)
-    cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.TIMM.OPTIONS.channels = (8, 8, 16, 16)
-    cfg.INPUT.SAV.SIZE = SIZE
-    cfg.MODEL.SAV.DECODER.MLP_DIM = 32
-    cfg.MODEL.SAV.LOSS.POINTS = 64
-    return cfg
+    return tiny_config()
 
 
 @pytest.fixture
