@@ -83,7 +83,8 @@ class PartDatasetMapper:
 
         Returns:
             the record without its annotations, with "image" (3, h, w) uint8 RGB and, for training,
-            "instances": gt_boxes, gt_classes, gt_masks (BitMasks), gt_vehicle_ids on the canvas.
+            "instances": gt_boxes, gt_classes, gt_masks (BitMasks), gt_vehicle_ids on the canvas,
+            and "seed" for what the model draws at random for this photo.
             "height" and "width" are those of the original photo.
 
         Raises:
@@ -106,6 +107,7 @@ class PartDatasetMapper:
         aug_input = T.AugInput(image)
         transform = self.augmentations(aug_input)
         record["image"] = _to_tensor(aug_input.image)
+        record["seed"] = int(np.random.randint(2**31))
         record["instances"] = self._instances(
             {"height": height, "width": width, **dataset_dict}, transform
         )

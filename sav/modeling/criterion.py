@@ -56,6 +56,9 @@ class Matches:
 class PartCriterion(nn.Module):
     """Mask, dice, presence, IoU and dense losses.
 
+    Every photo counts the same, however many parts it shows. So the losses of a batch are the mean
+    over its photos, and how a batch is shared out over processes or steps does not change them.
+
     Args:
         query_classes: (N,) class of each query.
         weights: "mask", "dice", "presence", "iou", "dense".
@@ -72,7 +75,11 @@ class PartCriterion(nn.Module):
         self.points = points
 
     def forward(
-        self, output: DecoderOutput, dense: list[torch.Tensor], targets: list[Targets]
+        self,
+        output: DecoderOutput,
+        dense: list[torch.Tensor],
+        targets: list[Targets],
+        generators: list[torch.Generator],
     ) -> dict[str, torch.Tensor]:
         """Compute all losses.
 
@@ -80,6 +87,7 @@ class PartCriterion(nn.Module):
             output: the decoder's.
             dense: auxiliary class logits (B, C + 1, h, w) at any resolution.
             targets: one an image.
+            generators: one an image, on the output's device; they draw the points.
 
         Returns:
             Weighted scalar losses by name.
@@ -88,7 +96,7 @@ class PartCriterion(nn.Module):
         present = torch.zeros_like(output.presence)
         present[matches.image, matches.query] = 1.0
         losses = {"presence": F.binary_cross_entropy_with_logits(output.presence, present)}
-        losses.update(self._mask_losses(output, targets, matches))
+        losses.update(self._mask_losses(output, targets, matches, generators))
         losses["dense"] = _dense_loss(dense, targets)
         return {f"loss_{name}": self.weights[name] * loss for name, loss in losses.items()}
 
@@ -102,7 +110,7 @@ class PartCriterion(nn.Module):
         same = self.query_classes[:, None] == classes[:, None]
         cost = _pair_cost(output.masks, targets) - output.presence.sigmoid()[..., None]
         # One transfer for the whole batch: the assignment runs on the CPU.
-        costs = torch.where(same, cost, _ACROSS_CLASSES).float().cpu().numpy()
+        costs = torch.where(same, cost, _ACROSS_CLASSES).float().cpu().nan_to_num().numpy()
         pairs = [
             (image, query, instance)
             for image, target in enumerate(targets)
@@ -115,7 +123,11 @@ class PartCriterion(nn.Module):
         return Matches(*matched.T.to(output.masks.device))
 
     def _mask_losses(
-        self, output: DecoderOutput, targets: list[Targets], matches: Matches
+        self,
+        output: DecoderOutput,
+        targets: list[Targets],
+        matches: Matches,
+        generators: list[torch.Generator],
     ) -> dict[str, torch.Tensor]:
         logits = output.masks[matches.image, matches.query].float()
         if len(logits) == 0:
@@ -130,18 +142,20 @@ class PartCriterion(nn.Module):
                 )
             ]
         )
-        points = _sample_points(logits.detach(), self.points)
+        counts = matches.image.bincount(minlength=len(targets))
+        share = 1.0 / (counts[matches.image] * len(targets))
+        draws = list(zip(counts.tolist(), generators, strict=True))
+        points = _sample_points(logits.detach(), self.points, draws)
         sampled = _read(logits, points)
         truth = _read(masks, points)
         probability = sampled.sigmoid()
         intersection = (probability * truth).sum(1)
         dice = 1 - (2 * intersection + 1) / (probability.sum(1) + truth.sum(1) + 1)
-        predicted = output.iou[matches.image, matches.query].sigmoid()
-        return {
-            "mask": F.binary_cross_entropy_with_logits(sampled, truth),
-            "dice": dice.mean(),
-            "iou": F.mse_loss(predicted, _mask_iou(logits.detach(), masks)),
-        }
+        cross_entropy = F.binary_cross_entropy_with_logits(sampled, truth, reduction="none")
+        predicted = output.iou[matches.image, matches.query].float().sigmoid()
+        error = (predicted - _mask_iou(logits.detach(), masks)).square()
+        per_mask = {"mask": cross_entropy.mean(1), "dice": dice, "iou": error}
+        return {name: (share * loss).sum() for name, loss in per_mask.items()}
 
 
 def _shrink(masks: torch.Tensor, side: int) -> torch.Tensor:
@@ -174,14 +188,22 @@ def _pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
     return cross_entropy / side**2 + 1 - (2 * probability @ covered + 1) / (total + 1)
 
 
-def _sample_points(logits: torch.Tensor, count: int) -> torch.Tensor:
-    """Points (P, count, 2) in [-1, 1] for masks (P, h, w), most of them near their borders."""
-    candidates = torch.rand(len(logits), _OVERSAMPLING * count, 2, device=logits.device) * 2 - 1
+def _sample_points(
+    logits: torch.Tensor, count: int, draws: list[tuple[int, torch.Generator]]
+) -> torch.Tensor:
+    """Points (P, count, 2) in [-1, 1] for masks (P, h, w), most of them near their borders.
+
+    ``draws`` holds for each image its number of masks and its generator, so that the points of an
+    image do not depend on the others in its batch.
+    """
     uncertain = int(_UNCERTAIN_SHARE * count)
+    drawn = _OVERSAMPLING * count + count - uncertain
+    device = logits.device
+    points = torch.cat([torch.rand(n, drawn, 2, generator=g, device=device) for n, g in draws])
+    candidates, uniform = (points * 2 - 1).split([_OVERSAMPLING * count, count - uncertain], dim=1)
     distance = _read(logits, candidates).abs()
     nearest = distance.topk(uncertain, dim=1, largest=False, sorted=False).indices
     chosen = candidates.gather(1, nearest[..., None].expand(-1, -1, 2))
-    uniform = torch.rand(len(logits), count - uncertain, 2, device=logits.device) * 2 - 1
     return torch.cat([chosen, uniform], dim=1)
 
 

@@ -24,7 +24,7 @@ from sav.modeling.postprocess import label_map, to_instances
 from sav.modeling.sam import read_sam_checkpoint
 from sav.ontology import Ontology, load_ontology
 from sav.ontology.encoder import GraphEncoder
-from sav.retrieval import ContextEncoder, Gallery, Neighbours
+from sav.retrieval import ContextEncoder, Gallery, GalleryViews, Neighbours
 from sav.retrieval.entries import describe, pool_batch
 
 MAX_SLOTS = 16
@@ -83,6 +83,9 @@ class SAV(nn.Module):
         self.score_threshold = score_threshold
         self.background = background
         self.gallery = Gallery({})
+        # What the photos of the present training step lend; the trainer moves it to the gallery
+        # when all processes have taken the step.
+        self.views: list[GalleryViews] = []
 
         slots = torch.tensor(ontology.slots)
         query_classes = torch.arange(len(ontology)).repeat_interleave(slots)
@@ -168,7 +171,8 @@ class SAV(nn.Module):
         Args:
             batched_inputs: one dict an image with "image" (3, h, w) uint8 RGB, its long side S;
                 "height" and "width" of the original photo; in training also "instances" with
-                gt_classes, gt_masks and gt_vehicle_ids, and "gallery_key".
+                gt_classes, gt_masks and gt_vehicle_ids, "gallery_key", and "seed", from which
+                everything random about the photo is drawn.
 
         Returns:
             In training the losses by name. Otherwise one dict an image, with "instances"
@@ -198,12 +202,12 @@ class SAV(nn.Module):
         return canvas
 
     @torch.no_grad()
-    def update_gallery(self, gallery: Gallery, batched_inputs: list[dict[str, Any]]) -> None:
-        """Add annotated photos to a gallery, with this model's present weights."""
+    def gallery_views(self, batched_inputs: list[dict[str, Any]]) -> GalleryViews:
+        """What annotated photos lend, with this model's present weights."""
         encoded = self.encoder(self.preprocess(batched_inputs))
         layout = self.layout(encoded[EMBEDDING])
         targets = [Targets.from_instances(x["instances"], self.device) for x in batched_inputs]
-        self._remember(gallery, batched_inputs, encoded, layout, targets)
+        return self._view(batched_inputs, encoded, layout, targets)
 
     def _losses(
         self,
@@ -212,15 +216,19 @@ class SAV(nn.Module):
         layout: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         keys = [item["gallery_key"] for item in batched_inputs]
+        generators = [
+            torch.Generator(self.device).manual_seed(item["seed"]) for item in batched_inputs
+        ]
         targets = [Targets.from_instances(x["instances"], self.device) for x in batched_inputs]
         neighbours = self._look_up(encoded, layout, keys)
         if neighbours is not None:
-            seen = torch.rand(len(keys), 1, 1, device=self.device) >= self.context_dropout
-            neighbours.present &= seen
+            draws = [torch.rand(1, generator=g, device=self.device) for g in generators]
+            neighbours.present &= torch.stack(draws)[..., None] >= self.context_dropout
         output = self._decode(encoded, neighbours)
         if self.context is not None:
-            self._remember(self.gallery, batched_inputs, encoded, layout, targets)
-        return self.criterion(output, [layout, self.dense(output.features)], targets)
+            self.views.append(self._view(batched_inputs, encoded, layout, targets))
+        dense = [layout, self.dense(output.features)]
+        return self.criterion(output, dense, targets, generators)
 
     @torch.no_grad()
     def _look_up(
@@ -233,31 +241,28 @@ class SAV(nn.Module):
         return self.gallery.neighbours(descriptors, self.neighbours, keys)
 
     @torch.no_grad()
-    def _remember(
+    def _view(
         self,
-        gallery: Gallery,
         batched_inputs: list[dict[str, Any]],
         encoded: dict[str, torch.Tensor],
         layout: torch.Tensor,
         targets: list[Targets],
-    ) -> None:
-        # Keyed, so that of two views of one photo in a batch the last one stays.
-        last = {item["gallery_key"]: index for index, item in enumerate(batched_inputs)}
-        chosen = [i for i in last.values() if len(targets[i].classes)]
-        if not chosen:
-            return
-        embedding = encoded[EMBEDDING][chosen]
-        parts = [
-            (
-                targets[i].masks,
-                targets[i].classes,
-                batched_inputs[i]["instances"].gt_vehicle_ids.to(self.device),
-            )
-            for i in chosen
+    ) -> GalleryViews:
+        shown = [len(target.classes) > 0 for target in targets]
+        keys = [
+            item["gallery_key"] if any_part else None
+            for item, any_part in zip(batched_inputs, shown, strict=True)
         ]
-        descriptors = describe(embedding, layout[chosen])
-        entries = pool_batch(descriptors, embedding, parts, len(self.ontology))
-        gallery.update([batched_inputs[i]["gallery_key"] for i in chosen], entries)
+        if not any(shown):
+            return GalleryViews(keys, None)
+        embedding = encoded[EMBEDDING][shown]
+        parts = [
+            (target.masks, target.classes, item["instances"].gt_vehicle_ids.to(self.device))
+            for item, target, any_part in zip(batched_inputs, targets, shown, strict=True)
+            if any_part
+        ]
+        descriptors = describe(embedding, layout[shown])
+        return GalleryViews(keys, pool_batch(descriptors, embedding, parts, len(self.ontology)))
 
     def _decode(
         self, encoded: dict[str, torch.Tensor], neighbours: Neighbours | None

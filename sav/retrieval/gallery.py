@@ -40,6 +40,38 @@ class GalleryEntries:
         """The fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    @classmethod
+    def cat(cls, parts: list[GalleryEntries]) -> GalleryEntries:
+        """All rows of several, in order."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
+
+    def select(self, rows: torch.Tensor) -> GalleryEntries:
+        """The rows of an index (N,) or a mask (G,)."""
+        return GalleryEntries(**{name: value[rows] for name, value in self.tensors().items()})
+
+    def to_storage(self) -> GalleryEntries:
+        """On the CPU, prototypes in half precision: they are by far the largest part."""
+        kept = {name: value.detach().cpu() for name, value in self.tensors().items()}
+        return GalleryEntries(**{**kept, "prototypes": kept["prototypes"].half()})
+
+
+@dataclass
+class GalleryViews:
+    """What a batch of photos lends.
+
+    Attributes:
+        keys: one a photo, None for a photo that shows no part.
+        entries: one row for each key that is not None; None when there is no such row.
+    """
+
+    keys: list[str | None]
+    entries: GalleryEntries | None
+
+    def to_storage(self) -> GalleryViews:
+        """See :meth:`GalleryEntries.to_storage`."""
+        return GalleryViews(self.keys, self.entries and self.entries.to_storage())
+
 
 @dataclass
 class Neighbours:
@@ -85,15 +117,37 @@ class Gallery:
         """Insert vehicles, or replace those whose key is known.
 
         Args:
-            keys: B distinct names.
-            entries: B rows, on any device.
+            keys: one a row; of rows with the same key the last one stays.
+            entries: on any device.
         """
-        rows = [self._rows.setdefault(key, len(self._rows)) for key in keys]
-        self._reserve(len(self._rows), entries)
+        last = {key: row for row, key in enumerate(keys)}
+        rows = torch.tensor([self._rows.setdefault(key, len(self._rows)) for key in last])
+        chosen = entries.to_storage().select(torch.tensor(list(last.values())))
+        self._reserve(len(self._rows), chosen)
         stored = self._entries.tensors()
-        index = torch.tensor(rows)
-        for name, value in entries.tensors().items():
-            stored[name][index] = value.detach().to("cpu", stored[name].dtype)
+        for name, value in chosen.tensors().items():
+            stored[name][rows] = value
+
+    def add_views(self, shares: list[list[GalleryViews]]) -> None:
+        """Insert what a batch of photos lends that was dealt out to processes in turn.
+
+        Args:
+            shares: for each process its part of the batch, in one piece or several. Photos are
+                inserted in the order of the whole batch, so that their rows do not depend on the
+                number of processes.
+        """
+        views = [view for share in shares for view in share if view.entries is not None]
+        if not views:
+            return
+        placed = [
+            (place, key)
+            for share in shares
+            for place, key in enumerate(key for view in share for key in view.keys)
+            if key is not None
+        ]
+        order = sorted(range(len(placed)), key=lambda row: placed[row][0])
+        entries = GalleryEntries.cat([view.entries for view in views])
+        self.update([placed[row][1] for row in order], entries.select(torch.tensor(order)))
 
     def search(
         self, descriptors: torch.Tensor, count: int, exclude: list[str | None]
@@ -205,8 +259,11 @@ class Gallery:
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints: a resumed run finds the gallery as it was."""
-        entries = self.entries
-        return {"keys": self.keys, **({} if entries is None else entries.tensors())}
+        if self._entries is None:
+            return {"keys": []}
+        # Copies, or the file would also hold the rows kept in reserve.
+        tensors = {name: value.clone() for name, value in self.entries.tensors().items()}
+        return {"keys": self.keys, **tensors}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
@@ -224,9 +281,7 @@ class Gallery:
         capacity = max(size, 2 * capacity)
         grown = {}
         for name, value in like.tensors().items():
-            # Prototypes are by far the largest part, and half precision serves them.
-            dtype = torch.float16 if name == "prototypes" else value.dtype
-            grown[name] = torch.zeros((capacity, *value.shape[1:]), dtype=dtype)
+            grown[name] = torch.zeros((capacity, *value.shape[1:]), dtype=value.dtype)
             if self._entries is not None:
                 old = getattr(self._entries, name)
                 grown[name][: len(old)] = old

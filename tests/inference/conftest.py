@@ -40,7 +40,7 @@ def run_folder(tmp_path_factory):
     save_weights(model, folder / "model_final.safetensors")
     (folder / "config.yaml").write_text(cfg.dump())
     gallery = Gallery(model.gallery_fingerprint())
-    model.update_gallery(gallery, [annotated("a/1"), annotated("a/2")])
+    gallery.add_views([[model.gallery_views([annotated("a/1"), annotated("a/2")])]])
     gallery.save(folder / "gallery")
     return folder
 

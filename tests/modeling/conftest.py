@@ -41,6 +41,7 @@ def make_input():
             "height": 2 * height,
             "width": 2 * width,
             "gallery_key": key,
+            "seed": seed,
             "instances": instances,
         }
 

@@ -39,24 +39,35 @@ def logits_of(mask):
 
 
 @pytest.fixture
-def criterion():
+def part_criterion():
     return PartCriterion(query_classes=QUERY_CLASSES, weights=WEIGHTS, points=256)
 
 
-def test_matching_stays_inside_the_class_and_picks_the_best_slot(criterion):
+@pytest.fixture
+def criterion(part_criterion):
+    """The criterion, with a generator for each image."""
+
+    def losses(result, dense, batch):
+        generators = [torch.Generator().manual_seed(i) for i in range(len(batch))]
+        return part_criterion(result, dense, batch, generators)
+
+    return losses
+
+
+def test_matching_stays_inside_the_class_and_picks_the_best_slot(part_criterion):
     left, right = rectangle(2, 12), rectangle(20, 30)
     masks = torch.full((1, 5, 8, 8), -8.0)
     masks[0, 1] = logits_of(right)
     masks[0, 3] = logits_of(left)
     masks[0, 0] = logits_of(left)  # a perfect mask of another class attracts nothing
-    found = criterion.match(output(masks), [targets([1, 1], [left, right])])
+    found = part_criterion.match(output(masks), [targets([1, 1], [left, right])])
     pairs = dict(zip(found.query.tolist(), found.instance.tolist(), strict=True))
     assert pairs == {3: 0, 1: 1}
 
 
-def test_more_instances_than_slots_leaves_the_rest_unmatched(criterion):
+def test_more_instances_than_slots_leaves_the_rest_unmatched(part_criterion):
     masks = [rectangle(0, 8), rectangle(10, 18), rectangle(20, 28)]
-    found = criterion.match(output(), [targets([2, 2, 0], masks)])
+    found = part_criterion.match(output(), [targets([2, 2, 0], masks)])
     assert sorted(found.query.tolist()) == [0, 4]
 
 
@@ -115,3 +126,31 @@ def test_an_empty_batch_still_reaches_every_output(criterion):
     losses = criterion(result, [torch.zeros(1, 4, 8, 8)], [targets([], [])])
     sum(losses.values()).backward()
     assert result.masks.grad is not None
+
+
+def test_losses_of_a_batch_are_the_mean_over_its_photos(part_criterion):
+    generator = torch.Generator().manual_seed(1)
+    batch = [
+        targets([0, 1, 1], [rectangle(2, 12), rectangle(10, 20), rectangle(20, 30)]),
+        targets([2], [rectangle(4, 18)]),
+        targets([], []),
+    ]
+    whole = DecoderOutput(
+        masks=torch.randn(3, 5, 8, 8, generator=generator),
+        presence=torch.randn(3, 5, generator=generator),
+        iou=torch.randn(3, 5, generator=generator),
+        features=torch.zeros(3, 32, 8, 8),
+    )
+    dense = torch.randn(3, 4, 8, 8, generator=generator)
+
+    def losses(chosen):
+        part = DecoderOutput(
+            whole.masks[chosen], whole.presence[chosen], whole.iou[chosen], whole.features[chosen]
+        )
+        generators = [torch.Generator().manual_seed(i) for i in chosen]
+        return part_criterion(part, [dense[chosen]], [batch[i] for i in chosen], generators)
+
+    together = losses([0, 1, 2])
+    alone = [losses([i]) for i in range(3)]
+    for name, value in together.items():
+        torch.testing.assert_close(value, sum(loss[name] for loss in alone) / 3, msg=name)

@@ -8,12 +8,20 @@ from sav.errors import SAVError
 from sav.retrieval import Gallery
 
 
+def train_on(model, batch):
+    """The losses of a training step, whose photos then are in the gallery."""
+    losses = model(batch)
+    model.gallery.add_views([model.views])
+    model.views = []
+    return losses
+
+
 @pytest.fixture
 def trained(model, make_input):
     """A model that has seen a few photos: nothing is at its initial value by chance."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for step in range(3):
-        losses = model([make_input(f"car/{i}", seed=10 * step + i) for i in range(4)])
+        losses = train_on(model, [make_input(f"car/{i}", seed=10 * step + i) for i in range(4)])
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
@@ -37,7 +45,7 @@ def same(first, second, atol=1e-4):
 
 
 def test_training_gives_finite_losses_and_gradients_everywhere(model, make_input):
-    model([make_input(f"car/{i}", seed=i) for i in range(2)])
+    train_on(model, [make_input(f"car/{i}", seed=i) for i in range(2)])
     losses = model([make_input(f"car/{i}", seed=i) for i in range(2)])
     assert set(losses) == {"loss_mask", "loss_dice", "loss_presence", "loss_iou", "loss_dense"}
     sum(losses.values()).backward()
@@ -48,7 +56,7 @@ def test_training_gives_finite_losses_and_gradients_everywhere(model, make_input
 
 def test_training_fills_the_gallery_and_never_lends_a_photo_to_itself(model, make_input):
     batch = [make_input(f"car/{i}", seed=i) for i in range(3)]
-    model(batch)
+    train_on(model, batch)
     assert model.gallery.keys == ["car/0", "car/1", "car/2"]
     asked = []
     search = model.gallery.search
@@ -64,6 +72,19 @@ def test_training_fills_the_gallery_and_never_lends_a_photo_to_itself(model, mak
     assert exclude == model.gallery.keys
     assert (rows[:, :2] >= 0).all()
     assert all(i not in rows[i].tolist() for i in range(3))
+
+
+def test_what_is_random_about_a_photo_depends_on_its_seed_alone(model, make_input):
+    model.context_dropout = 0.5
+    batch = [make_input(f"car/{i}", seed=i) for i in range(4)]
+    train_on(model, batch)
+    torch.manual_seed(1)
+    first = model(batch)
+    torch.manual_seed(2)
+    again = model(batch)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    other = model([{**item, "seed": item["seed"] + 100} for item in batch])
+    assert other["loss_mask"] != first["loss_mask"]
 
 
 def test_labels_removed_or_changed_at_inference_change_nothing(trained, make_input):
@@ -134,9 +155,9 @@ def test_absent_parts_are_not_predicted_after_training(cfg, make_input):
     model = build_model(cfg)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     item = make_input()
-    for _ in range(160):
+    for step in range(160):
         optimizer.zero_grad()
-        sum(model([item]).values()).backward()
+        sum(model([{**item, "seed": step}]).values()).backward()
         optimizer.step()
     with torch.no_grad():
         found = model.eval()([item])[0]
