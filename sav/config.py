@@ -27,6 +27,7 @@ def add_sav_config(cfg: CfgNode) -> None:
     _add_encoders(cfg)
     _add_model(cfg)
     _add_solver(cfg)
+    _add_logging(cfg)
 
 
 def _add_data(cfg: CfgNode) -> None:
@@ -98,9 +99,27 @@ def _add_model(cfg: CfgNode) -> None:
 
 
 def _add_solver(cfg: CfgNode) -> None:
-    cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # of the base learning rate
+    # Pairs of (start of a parameter's name, value), such as ("encoder.body", 0.1).
+    cfg.SOLVER.LR_MULTIPLIERS = ()
+    cfg.SOLVER.WEIGHT_DECAYS = ()
     cfg.SOLVER.BETAS = (0.9, 0.98)
     cfg.SOLVER.EMA_DECAY = 0.99  # moving average of the weights; 0 switches it off
+    cfg.SOLVER.ACCUMULATE = 1  # parts in which a process works off its batch, to save memory
+    cfg.SOLVER.POLY_LR_POWER = 0.9  # of WarmupPolyLR
+    cfg.SOLVER.AMP.PRECISION = "bf16"  # or fp16, with a loss scale; see SOLVER.AMP.ENABLED
+
+
+def _add_logging(cfg: CfgNode) -> None:
+    # The best of the evaluations every TEST.EVAL_PERIOD iterations is kept in OUTPUT_DIR/best.
+    cfg.TEST.BEST = CfgNode()
+    cfg.TEST.BEST.METRIC = "segm/AP"  # of the first test set, or "data set/segm/AP"
+    cfg.TEST.BEST.MODE = "max"
+    cfg.TEST.BEST.PATIENCE = 0  # evaluations without a new best before training stops; 0: never
+
+    cfg.WANDB = CfgNode()
+    cfg.WANDB.ENABLED = False
+    cfg.WANDB.PROJECT = "sav"
+    cfg.WANDB.NAME = ""  # of the run; empty: the folder's name
 
 
 def load_config(path: str | Path, opts: Sequence[str] = ()) -> CfgNode:
@@ -108,7 +127,8 @@ def load_config(path: str | Path, opts: Sequence[str] = ()) -> CfgNode:
 
     Args:
         path: a YAML file.
-        opts: KEY VALUE pairs that override it.
+        opts: KEY VALUE pairs that override it; below DATASETS.PARTS and MODEL.TIMM.OPTIONS they can
+            also be new.
 
     Raises:
         SAVError: no such file, not YAML, an unknown key, or a value of another type.
@@ -119,7 +139,19 @@ def load_config(path: str | Path, opts: Sequence[str] = ()) -> CfgNode:
     add_sav_config(cfg)
     try:
         cfg.merge_from_file(str(path))
+        _make_room(cfg, opts[::2])
         cfg.merge_from_list(list(opts))
     except (KeyError, ValueError, AssertionError, TypeError, yaml.YAMLError) as error:
         raise SAVError(f"{path}: {error.args[0] if error.args else error}") from error
     return cfg
+
+
+def _make_room(cfg: CfgNode, keys: Sequence[str]) -> None:
+    """Let the command line add keys where a config file can."""
+    for key in keys:
+        *path, name = key.split(".")
+        node = cfg
+        for step in path:
+            node = node.get(step) if isinstance(node, CfgNode) else None
+        if isinstance(node, CfgNode) and node.is_new_allowed():
+            node.setdefault(name, None)

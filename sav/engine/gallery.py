@@ -1,50 +1,64 @@
-"""Building the gallery of a trained model."""
+"""The gallery of a model: kept up to date while it trains, built anew when it is done."""
 
 from __future__ import annotations
 
 import logging
 
-from torch import nn
 from tqdm import tqdm
 
-from sav.d2 import CfgNode, build_detection_test_loader, comm
+from sav.d2 import CfgNode, HookBase, build_detection_test_loader, comm
 from sav.data import FitCanvas, PartDatasetMapper
 from sav.modeling import SAV
-from sav.retrieval import Gallery
+from sav.retrieval import Gallery, GalleryViews
 
 
-def build_gallery(cfg: CfgNode, model: nn.Module) -> Gallery:
+class GalleryHook(HookBase):
+    """After each step moves what its photos lend to the gallery, the same in all processes.
+
+    Args:
+        model: whose gallery it is.
+    """
+
+    def __init__(self, model: SAV) -> None:
+        self._model = model
+
+    def after_step(self) -> None:
+        """Share out the views of this step and insert them."""
+        add_shared_views(self._model.gallery, self._model.views)
+        self._model.views = []
+
+
+def add_shared_views(gallery: Gallery, views: list[GalleryViews]) -> None:
+    """Insert the views of all processes; every process must call it.
+
+    Args:
+        gallery: the same in all processes, before and after.
+        views: what this process saw.
+    """
+    gallery.add_views(comm.all_gather([view.to_storage() for view in views]))
+
+
+def build_gallery(cfg: CfgNode, model: SAV) -> Gallery:
     """Encode every training photo once, unaugmented, with the model's present weights.
 
     Args:
         cfg: its DATASETS.TRAIN are the vehicles.
-        model: a SAV, possibly wrapped for distributed training.
+        model: with the weights to use.
     """
-    sav: SAV = getattr(model, "module", model)
-    own = Gallery(sav.gallery_fingerprint())
+    gallery = Gallery(model.gallery_fingerprint())
     mapper = PartDatasetMapper(
         cfg, is_train=True, augmentations=[FitCanvas(cfg.INPUT.SAV.SIZE, cfg.MODEL.PIXEL_MEAN)]
     )
-    was_training = sav.training
-    sav.eval()
+    was_training = model.training
+    model.eval()
     for name in cfg.DATASETS.TRAIN:
         loader = build_detection_test_loader(
             cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
         )
-        for batch in tqdm(loader, desc=f"Gallery of {name}", unit="batch", leave=False):
-            sav.update_gallery(own, batch)
-    sav.train(was_training)
-    gallery = _merge(own)
+        progress = tqdm(loader, desc=f"Gallery of {name}", unit="batch", leave=False)
+        views = [model.gallery_views(batch).to_storage() for batch in progress]
+        for share in comm.all_gather(views):
+            gallery.add_views([share])
+    model.train(was_training)
     logging.getLogger(__name__).info("Gallery built: %d vehicles", len(gallery))
     return gallery
-
-
-def _merge(own: Gallery) -> Gallery:
-    """The galleries of all processes, each of which encoded its share of the photos, as one."""
-    if comm.get_world_size() == 1:
-        return own
-    merged = Gallery(own.fingerprint)
-    for keys, entries in comm.all_gather((own.keys, own.entries)):
-        if keys:
-            merged.update(keys, entries)
-    return merged

@@ -1,36 +1,72 @@
-"""AdamW as SAV trains with it."""
+"""AdamW and the learning rate schedules as SAV trains with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from fvcore.common.param_scheduler import (
+    CompositeParamScheduler,
+    LinearParamScheduler,
+    PolynomialDecayParamScheduler,
+)
 from torch import nn
 
-from sav.d2 import CfgNode, get_default_optimizer_params, maybe_add_gradient_clipping
+from sav.d2 import (
+    CfgNode,
+    LRMultiplier,
+    build_lr_scheduler,
+    get_default_optimizer_params,
+    maybe_add_gradient_clipping,
+)
+from sav.errors import SAVError
 
 
 def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """AdamW with the config's rates, decay and clipping.
 
-    The encoder's body learns at SOLVER.BACKBONE_MULTIPLIER times the base rate. Beside Detectron2's
-    clip types, SOLVER.CLIP_GRADIENTS.CLIP_TYPE can be "full_model": one norm over all parameters.
+    SOLVER.LR_MULTIPLIERS and SOLVER.WEIGHT_DECAYS are pairs of (start of a parameter's name,
+    value); of several that fit the last one counts. Beside Detectron2's clip types,
+    SOLVER.CLIP_GRADIENTS.CLIP_TYPE can be "full_model": one norm over all parameters.
+
+    Raises:
+        SAVError: when a pair fits no parameter that is trained.
     """
-    backbone = cfg.SOLVER.BACKBONE_MULTIPLIER
-    params = get_default_optimizer_params(
+    solver = cfg.SOLVER
+    groups = get_default_optimizer_params(
         model,
-        base_lr=cfg.SOLVER.BASE_LR,
-        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
-        weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-        lr_factor_func=lambda name: backbone if name.startswith("encoder.body") else 1.0,
+        base_lr=solver.BASE_LR,
+        weight_decay=solver.WEIGHT_DECAY,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+        bias_lr_factor=solver.BIAS_LR_FACTOR,
     )
-    clip = cfg.SOLVER.CLIP_GRADIENTS
+    settings = {p: {**group, "params": None} for group in groups for p in group["params"]}
+    for key, name in (("LR_MULTIPLIERS", "lr"), ("WEIGHT_DECAYS", "weight_decay")):
+        for prefix, value in solver[key]:
+            fitting = [p for n, p in model.named_parameters() if n.startswith(prefix)]
+            trained = [p for p in fitting if p in settings]
+            if not trained:
+                raise SAVError(f"SOLVER.{key}: no trained parameter's name starts with {prefix!r}")
+            for parameter in trained:
+                own = settings[parameter]
+                own[name] = solver.BASE_LR * value if name == "lr" else value
+    clip = solver.CLIP_GRADIENTS
     if clip.ENABLED and clip.CLIP_TYPE == "full_model":
         adamw = type("AdamWFullModelClip", (_FullModelClip,), {"max_norm": clip.CLIP_VALUE})
     else:
         adamw = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-    return adamw(params, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS), fused=True)
+    return adamw(_grouped(settings), lr=solver.BASE_LR, betas=tuple(solver.BETAS), fused=True)
+
+
+def _grouped(settings: dict[nn.Parameter, dict[str, Any]]) -> list[dict[str, Any]]:
+    """As few groups as there are different settings."""
+    groups: dict[Sequence[tuple[str, Any]], dict[str, Any]] = {}
+    for parameter, own in settings.items():
+        group = groups.setdefault(tuple(sorted(own.items())), {**own, "params": []})
+        group["params"].append(parameter)
+    return list(groups.values())
 
 
 class _FullModelClip(torch.optim.AdamW):
@@ -43,3 +79,25 @@ class _FullModelClip(torch.optim.AdamW):
         every = [p for group in self.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(every, self.max_norm)
         return super().step(closure)
+
+
+def build_schedule(
+    cfg: CfgNode, optimizer: torch.optim.Optimizer
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Detectron2's schedules, and ``WarmupPolyLR``.
+
+    The latter goes from BASE_LR to 0 as (1 - progress) ** SOLVER.POLY_LR_POWER after a linear
+    warm-up.
+    """
+    solver = cfg.SOLVER
+    if solver.LR_SCHEDULER_NAME != "WarmupPolyLR":
+        return build_lr_scheduler(cfg, optimizer)
+    poly = PolynomialDecayParamScheduler(1.0, solver.POLY_LR_POWER)
+    length = solver.WARMUP_ITERS / solver.MAX_ITER
+    if not 0 < length < 1:
+        return LRMultiplier(optimizer, poly, solver.MAX_ITER)
+    warmup = LinearParamScheduler(solver.WARMUP_FACTOR, poly(length))
+    schedule = CompositeParamScheduler(
+        [warmup, poly], lengths=[length, 1 - length], interval_scaling=["rescaled", "fixed"]
+    )
+    return LRMultiplier(optimizer, schedule, solver.MAX_ITER)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,7 +20,8 @@ from sav.d2 import (
     setup_logger,
 )
 from sav.data import register_part_datasets
-from sav.engine.trainer import Trainer, evaluate_run
+from sav.engine.evaluate import evaluate, ready_to_predict
+from sav.engine.trainer import Trainer
 from sav.errors import SAVError
 from sav.modeling.weights import load_weights
 
@@ -40,7 +41,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     return cfg
 
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
+def main(args: argparse.Namespace) -> None:
     """Train, or with --eval-only evaluate, as the arguments say. Runs in each process."""
     cfg = setup(args)
     if args.eval_only:
@@ -48,15 +49,14 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             raise SAVError("--eval-only: set MODEL.WEIGHTS to the weights to evaluate")
         model = Trainer.build_model(cfg)
         load_weights(model, Path(cfg.MODEL.WEIGHTS))
-        return evaluate_run(cfg, model, save=False)
+        with ready_to_predict(cfg, model):
+            evaluate(cfg, model)
+        return
     trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    try:
-        return trainer.train()
-    except FloatingPointError as error:
-        raise SAVError(
-            f"{error}; lower SOLVER.BASE_LR, or look at the photos of that step"
-        ) from error
+    # A job that torchrun has started again goes on where it was, whatever its first command said.
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    trainer.resume_or_load(resume=args.resume or restarted)
+    trainer.train()
 
 
 def run(args: argparse.Namespace) -> None:

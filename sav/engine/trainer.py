@@ -1,8 +1,9 @@
-"""The trainer: Detectron2's, with SAV's optimizer, data, evaluation and final model."""
+"""The trainer: Detectron2's, with SAV's optimizer, step, data, evaluation and final model."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,41 @@ from torch import nn
 
 from sav.d2 import (
     CfgNode,
-    DatasetEvaluators,
     DefaultTrainer,
     HookBase,
-    build_detection_test_loader,
+    SimpleTrainer,
     build_detection_train_loader,
     comm,
     hooks,
-    inference_on_dataset,
 )
 from sav.data import PartDatasetMapper
+from sav.engine.best import BestResult, StopTraining
 from sav.engine.ema import EMAHook
-from sav.engine.gallery import build_gallery
-from sav.engine.optimizer import build_adamw
-from sav.evaluation import build_part_evaluator, format_results_table, write_results
+from sav.engine.evaluate import evaluate, ready_to_predict, save_best, save_predictor
+from sav.engine.gallery import GalleryHook
+from sav.engine.optimizer import build_adamw, build_schedule
+from sav.engine.step import StepTrainer
+from sav.engine.writers import build_writers, show_predictions
 from sav.modeling import SAV
-from sav.modeling.weights import load_weights, save_weights
+from sav.modeling.weights import load_weights
 
 WRITE_PERIOD = 20
+
+logger = logging.getLogger(__name__)
+
+
+class LastCheckpoints(hooks.PeriodicCheckpointer):
+    """Keeps the last few checkpoints, those from before a resume included."""
+
+    def before_train(self) -> None:
+        """Look for earlier ones, which are removed in their turn."""
+        super().before_train()
+        folder = Path(self.checkpointer.save_dir)
+        earlier = folder.glob("model_[0-9]*.pth")
+        next_name = f"model_{self.trainer.start_iter:07d}.pth"
+        self.recent_checkpoints = sorted(str(path) for path in earlier if path.name < next_name)
+        for half_written in folder.glob(".model_*.pth"):
+            half_written.unlink()
 
 
 class Trainer(DefaultTrainer):
@@ -37,11 +55,13 @@ class Trainer(DefaultTrainer):
 
     Evaluation and the final model use the averaged weights and a gallery made by them. At the end
     OUTPUT_DIR holds ``model_final.safetensors``, ``gallery/``, ``results.json`` and
-    ``predictions.png``.
+    ``predictions.png``; with TEST.EVAL_PERIOD also ``best/``, the run folder of the best
+    evaluation.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
         self.ema: EMAHook | None = None
+        self.best: BestResult | None = None
         super().__init__(cfg)
         self.checkpointer.add_checkpointable("gallery", self.sav.gallery)
 
@@ -62,25 +82,64 @@ class Trainer(DefaultTrainer):
         elif self.cfg.MODEL.WEIGHTS:
             load_weights(self.sav, Path(self.cfg.MODEL.WEIGHTS), adapt=True)
 
-    def build_hooks(self) -> list[HookBase]:
-        """Detectron2's hooks, with the averaged weights before checkpoints and evaluation."""
+    def train(self) -> None:
+        """Train from ``start_iter`` to the end, or until TEST.BEST.PATIENCE runs out."""
+        if comm.is_main_process():
+            # Only now is it known where a resumed run goes on. Last, so that they see everything.
+            writers = build_writers(self.cfg, self.start_iter, self.max_iter)
+            self.register_hooks([hooks.PeriodicWriter(writers, period=WRITE_PERIOD)])
+        try:
+            super().train()
+        except StopTraining:
+            patience = self.cfg.TEST.BEST.PATIENCE
+            logger.info("Stopped early: %d evaluations brought nothing better", patience)
+
+    def build_hooks(self) -> list[HookBase | None]:
+        """Detectron2's hooks and ours.
+
+        Whatever a resumed run needs is done before the checkpoint is written, the evaluation
+        included: what it says about the best result would be lost otherwise.
+        """
         cfg = self.cfg
-        found: list[HookBase] = [hooks.IterationTimer(), hooks.LRScheduler()]
-        if cfg.SOLVER.EMA_DECAY:
-            self.ema = EMAHook(self.sav, cfg.SOLVER.EMA_DECAY)
-            found.append(self.ema)
-        if comm.is_main_process():
-            period = cfg.SOLVER.CHECKPOINT_PERIOD
-            found.append(hooks.PeriodicCheckpointer(self.checkpointer, period, max_to_keep=2))
-        found.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate))
-        if comm.is_main_process():
-            found.append(hooks.PeriodicWriter(self.build_writers(), period=WRITE_PERIOD))
-        return found
+        self.ema = EMAHook(self.sav, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
+        self.best = BestResult.from_config(cfg)
+        checkpoints = LastCheckpoints(
+            self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, max_to_keep=2
+        )
+        return [
+            hooks.IterationTimer(),
+            hooks.LRScheduler(),
+            self.ema,
+            GalleryHook(self.sav),
+            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate),
+            self.best,
+            checkpoints if comm.is_main_process() else None,
+        ]
 
     def evaluate(self) -> dict[str, Any]:
         """Evaluate the averaged weights; after the last step also write the final model."""
-        with self.ema.averaged() if self.ema else nullcontext():
-            return evaluate_run(self.cfg, self.sav, save=self.iter + 1 >= self.max_iter)
+        cfg, folder = self.cfg, Path(self.cfg.OUTPUT_DIR)
+        main = comm.is_main_process()
+        with self.ema.averaged() if self.ema else nullcontext(), ready_to_predict(cfg, self.sav):
+            if main and self.iter + 1 >= self.max_iter:
+                save_predictor(self.sav, folder)
+            results = evaluate(cfg, self.sav)
+            if self.best and self.best.improved(results) and main:
+                save_best(cfg, self.sav, results)
+        if main and results:
+            show_predictions(self.storage, folder / "predictions.png")
+        return results
+
+    @classmethod
+    def build_step_trainer(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        data_loader: Iterable[Any],
+        optimizer: torch.optim.Optimizer,
+    ) -> SimpleTrainer:
+        """One step, see :mod:`sav.engine.step`."""
+        return StepTrainer(cfg, model, data_loader, optimizer)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -88,54 +147,13 @@ class Trainer(DefaultTrainer):
         return build_adamw(cfg, model)
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> Any:
+    def build_lr_scheduler(
+        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Learning rates, see :mod:`sav.engine.optimizer`."""
+        return build_schedule(cfg, optimizer)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Iterable[Any]:
         """Training photos, augmented."""
         return build_detection_train_loader(cfg, mapper=PartDatasetMapper(cfg, is_train=True))
-
-    @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
-        """Test photos, without their annotations."""
-        return build_detection_test_loader(
-            cfg,
-            dataset_name,
-            mapper=PartDatasetMapper(cfg, is_train=False),
-            batch_size=cfg.MODEL.SAV.TEST.BATCH,
-        )
-
-    @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
-        """COCO AP, part metrics and the sheet of predictions."""
-        return build_part_evaluator(cfg, dataset_name)
-
-
-def evaluate_run(cfg: CfgNode, model: SAV, *, save: bool) -> dict[str, Any]:
-    """Evaluate on every data set of DATASETS.TEST.
-
-    Args:
-        cfg: the run's config.
-        model: with the weights to evaluate.
-        save: also write ``model_final.safetensors`` and ``gallery/`` to OUTPUT_DIR.
-
-    Returns:
-        {data set: {task: {metric: percent}}} on the main process; empty on the others.
-    """
-    folder = Path(cfg.OUTPUT_DIR)
-    trained_with, model.gallery = model.gallery, build_gallery(cfg, model)
-    try:
-        if save and comm.is_main_process():
-            save_weights(model, folder / "model_final.safetensors")
-            model.gallery.save(folder / "gallery")
-        results = {
-            name: inference_on_dataset(
-                model, Trainer.build_test_loader(cfg, name), Trainer.build_evaluator(cfg, name)
-            )
-            for name in cfg.DATASETS.TEST
-        }
-    finally:
-        model.gallery = trained_with
-    if not comm.is_main_process():
-        return {}
-    write_results(folder / "results.json", results)
-    table = format_results_table(results, model.ontology)
-    logging.getLogger(__name__).info("Results\n%s", table)
-    return results

@@ -2,17 +2,12 @@
 
 import json
 
-import cv2
-import numpy as np
 import pytest
 import torch
-from pycocotools import mask as rle
 from safetensors.torch import load_file
 
 from sav.config import load_config
-from sav.d2 import default_argument_parser
-from sav.engine.optimizer import build_adamw
-from sav.engine.run import main
+from sav.engine.optimizer import build_adamw, build_schedule
 from sav.engine.run import run as run_processes
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
@@ -20,104 +15,7 @@ from sav.modeling.weights import load_weights
 from sav.ontology import load_ontology
 from sav.retrieval import Gallery
 
-CONFIG = """
-INPUT: {SAV: {SIZE: 64}}
-DATASETS:
-  PARTS: {toy_train: toy/train.json, toy_valid: toy/valid.json}
-  TRAIN: ("toy_train",)
-  TEST: ("toy_valid",)
-MODEL:
-  DEVICE: cpu
-  TIMM: {OPTIONS: {channels: [8, 8, 16, 16]}}
-  SAV: {DECODER: {MLP_DIM: 32}, LOSS: {POINTS: 64}}
-DATALOADER: {NUM_WORKERS: 0, ASPECT_RATIO_GROUPING: False}
-SOLVER:
-  IMS_PER_BATCH: 4
-  BASE_LR: 0.001
-  MAX_ITER: 6
-  CHECKPOINT_PERIOD: 3
-  WARMUP_ITERS: 2
-  LR_SCHEDULER_NAME: WarmupCosineLR
-  CLIP_GRADIENTS: {ENABLED: True, CLIP_TYPE: full_model, CLIP_VALUE: 1.0}
-SEED: 3
-"""
-
-
-def draw(folder, split, count):
-    """Photos of a box with a wheel, as a COCO part file."""
-    ontology = load_ontology("vehicleseg10k")
-    rng = np.random.default_rng(len(split))
-    images, annotations = [], []
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    for index in range(1, count + 1):
-        photo = np.full((48, 64, 3), 90, np.uint8)
-        x = int(rng.integers(2, 20))
-        masks = {"Foreground": np.zeros((48, 64), np.uint8), "Wheel": np.zeros((48, 64), np.uint8)}
-        cv2.rectangle(masks["Foreground"], (x, 12), (x + 36, 32), 1, -1)
-        cv2.circle(masks["Wheel"], (x + 10, 34), 6, 1, -1)
-        masks["Foreground"][masks["Wheel"] > 0] = 0
-        photo[masks["Foreground"] > 0] = (200, 60, 40)
-        photo[masks["Wheel"] > 0] = (20, 20, 20)
-        name = f"{split}{index}.png"
-        cv2.imwrite(str(folder / "images" / name), photo)
-        images.append({"id": index, "file_name": name, "width": 64, "height": 48})
-        for part, mask in masks.items():
-            code = rle.encode(np.asfortranarray(mask))
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": index,
-                    "category_id": ontology.class_id(part) + 1,
-                    "bbox": rle.toBbox(code).tolist(),
-                    "area": int(mask.sum()),
-                    "iscrowd": 0,
-                    "segmentation": {"size": [48, 64], "counts": code["counts"].decode()},
-                    "vehicle_id": 0,
-                }
-            )
-    names = ontology.class_names
-    contents = {
-        "info": {"ontology": "vehicleseg10k", "image_root": "images"},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(names)],
-    }
-    (folder / f"{split}.json").write_text(json.dumps(contents))
-
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory):
-    root = tmp_path_factory.mktemp("datasets")
-    draw(root / "toy", "train", 8)
-    draw(root / "toy", "valid", 3)
-    (root / "toy.yaml").write_text(CONFIG)
-    return root
-
-
-def arguments(root, output, *options, flags=()):
-    return default_argument_parser().parse_args(
-        [
-            "--config-file",
-            str(root / "toy.yaml"),
-            *flags,
-            "OUTPUT_DIR",
-            str(output),
-            "DATASETS.ROOT",
-            str(root),
-            *options,
-        ]
-    )
-
-
-def run(root, output, *options, flags=()):
-    return main(arguments(root, output, *options, flags=flags))
-
-
-@pytest.fixture(scope="session")
-def finished(root, tmp_path_factory):
-    output = tmp_path_factory.mktemp("run")
-    run(root, output)
-    return output
+from .toy import CONFIG, arguments, draw, run
 
 
 def test_a_run_leaves_what_the_contract_says(finished):
@@ -240,18 +138,61 @@ def test_weights_that_do_not_fit_are_named(root, finished, tmp_path):
         load_weights(model, tmp_path / "none.safetensors")
 
 
-def test_encoder_rate_and_full_model_clipping(root):
-    cfg = load_config(root / "toy.yaml", ["SOLVER.BACKBONE_MULTIPLIER", "0.1"])
+def test_groups_have_their_own_rates_and_decay(root):
+    multipliers = "(('encoder.', 0.1), ('encoder.body.layer4', 0.5))"
+    options = [
+        *("SOLVER.LR_MULTIPLIERS", multipliers),
+        *("SOLVER.WEIGHT_DECAYS", "(('graph.', 0.25),)"),
+    ]
+    cfg = load_config(root / "toy.yaml", options)
     model = Trainer.build_model(cfg)
-    optimizer = build_adamw(cfg, model)
-    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
-    assert rates[id(next(model.encoder.body.parameters()))] == pytest.approx(1e-4)
-    assert rates[id(model.slot_embedding.weight)] == pytest.approx(1e-3)
+    groups = {
+        id(p): (group["lr"], group["weight_decay"])
+        for group in build_adamw(cfg, model).param_groups
+        for p in group["params"]
+    }
+    assert len(groups) == sum(p.requires_grad for p in model.parameters())
+    body = model.encoder.body
+    assert groups[id(body.conv1[0].weight)] == pytest.approx((1e-4, cfg.SOLVER.WEIGHT_DECAY))
+    assert groups[id(body.layer4[0].conv1.weight)][0] == pytest.approx(5e-4)
+    assert groups[id(model.slot_embedding.weight)][0] == pytest.approx(1e-3)
+    assert groups[id(model.graph.free)][1] == 0.25
+
+
+def test_a_group_without_parameters_is_a_clear_error(root):
+    cfg = load_config(root / "toy.yaml", ["SOLVER.WEIGHT_DECAYS", "(('encodre.', 0.1),)"])
+    with pytest.raises(SAVError, match=r"WEIGHT_DECAYS.*encodre"):
+        build_adamw(cfg, Trainer.build_model(cfg))
+
+
+@pytest.mark.parametrize("kind", ["full_model", "norm", "value"])
+def test_gradients_are_clipped(root, kind):
+    cfg = load_config(root / "toy.yaml", ["SOLVER.CLIP_GRADIENTS.CLIP_TYPE", kind])
+    model = Trainer.build_model(cfg)
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, 5.0)
-    optimizer.step()
-    norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
-    assert norm == pytest.approx(1.0, rel=1e-3)
+    build_adamw(cfg, model).step()
+    norms = torch.stack([p.grad.norm() for p in model.parameters()])
+    largest = {
+        "full_model": norms.norm(),
+        "norm": norms.max(),
+        "value": max(p.grad.abs().max() for p in model.parameters()),
+    }
+    assert largest[kind] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_poly_schedule(root):
+    options = ["SOLVER.LR_SCHEDULER_NAME", "WarmupPolyLR", "SOLVER.MAX_ITER", "10"]
+    cfg = load_config(root / "toy.yaml", options)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = build_schedule(cfg, optimizer)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(cfg.SOLVER.WARMUP_FACTOR)
+    assert rates[2:] == pytest.approx([(1 - i / 10) ** 0.9 for i in range(2, 10)])
 
 
 @pytest.mark.parametrize(
@@ -280,6 +221,15 @@ def test_a_broken_photo_is_one_clear_error(root, tmp_path):
     config.write_text(CONFIG.replace("toy_", "broken_"))
     with pytest.raises(SAVError, match=r"train2\.png"):
         run(tmp_path, tmp_path / "run", *options)
+
+
+def test_the_command_line_can_add_what_a_config_file_can(root):
+    options = ["DATASETS.PARTS.mine_train", "mine/train.json", "MODEL.TIMM.OPTIONS.stem_width", "8"]
+    cfg = load_config(root / "toy.yaml", options)
+    assert cfg.DATASETS.PARTS.mine_train == "mine/train.json"
+    assert cfg.MODEL.TIMM.OPTIONS.stem_width == 8
+    with pytest.raises(SAVError, match="STEM"):
+        load_config(root / "toy.yaml", ["MODEL.STEM.WIDTH", "8"])
 
 
 def test_missing_config_is_a_clear_error():

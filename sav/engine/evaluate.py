@@ -1,0 +1,86 @@
+"""Evaluating a model, and writing what prediction needs of it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import distributed as dist
+
+from sav.d2 import CfgNode, build_detection_test_loader, comm, inference_on_dataset
+from sav.data import PartDatasetMapper
+from sav.engine.gallery import build_gallery
+from sav.evaluation import build_part_evaluator, format_results_table, write_results
+from sav.modeling import SAV
+from sav.modeling.weights import save_weights
+
+Results = dict[str, dict[str, dict[str, float]]]
+
+
+@contextmanager
+def ready_to_predict(cfg: CfgNode, model: SAV) -> Iterator[None]:
+    """Within this context the model's gallery is one that its present weights have built."""
+    _share_running_means(model)
+    trained_with, model.gallery = model.gallery, build_gallery(cfg, model)
+    try:
+        yield
+    finally:
+        model.gallery = trained_with
+
+
+def _share_running_means(model: SAV) -> None:
+    """Give all processes the first one's, or each would evaluate a slightly different model."""
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def evaluate(cfg: CfgNode, model: SAV) -> Results:
+    """Evaluate on every data set of DATASETS.TEST; writes results.json and the sheets.
+
+    Args:
+        cfg: the run's config.
+        model: ready to predict.
+
+    Returns:
+        {data set: {task: {metric: percent}}} on the main process; {} on the others.
+    """
+    results = {
+        name: inference_on_dataset(model, *_test_set(cfg, name)) for name in cfg.DATASETS.TEST
+    }
+    if not comm.is_main_process():
+        return {}
+    write_results(Path(cfg.OUTPUT_DIR) / "results.json", results)
+    table = format_results_table(results, model.ontology)
+    logging.getLogger(__name__).info("Results\n%s", table)
+    return results
+
+
+def _test_set(cfg: CfgNode, name: str) -> tuple[Any, Any]:
+    # Test photos come without their annotations.
+    mapper = PartDatasetMapper(cfg, is_train=False)
+    batch_size = cfg.MODEL.SAV.TEST.BATCH
+    loader = build_detection_test_loader(cfg, name, mapper=mapper, batch_size=batch_size)
+    return loader, build_part_evaluator(cfg, name)
+
+
+def save_predictor(model: SAV, folder: Path) -> None:
+    """Write the weights and the gallery of a model that is ready to predict."""
+    save_weights(model, folder / "model_final.safetensors")
+    model.gallery.save(folder / "gallery")
+
+
+def save_best(cfg: CfgNode, model: SAV, results: Results) -> None:
+    """Write OUTPUT_DIR/best, a run folder of its own, in the place of the one before."""
+    folder = Path(cfg.OUTPUT_DIR) / "best"
+    partial = folder.with_name(".best.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    save_predictor(model, partial)
+    write_results(partial / "results.json", results)
+    (partial / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
