@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sav.d2 import CfgNode, COCOEvaluator, DatasetEvaluators
+from sav.d2 import CfgNode, COCOEvaluator, DatasetCatalog, DatasetEvaluators
 from sav.evaluation.parts import PartEvaluator
 from sav.evaluation.sheet import PredictionSheet
 
@@ -26,11 +26,12 @@ def build_part_evaluator(
     is_first = dataset_name == cfg.DATASETS.TEST[0]
     sheet = run / ("predictions.png" if is_first else f"predictions_{dataset_name}.png")
     detections = output_dir or str(run / "inference" / dataset_name)
+    records = DatasetCatalog.get(dataset_name)
     return DatasetEvaluators(
         [
             # Without explicit tasks a model that predicts nothing would lose its rows.
             COCOEvaluator(dataset_name, tasks=("bbox", "segm"), output_dir=detections),
-            PartEvaluator(dataset_name),
-            PredictionSheet(dataset_name, sheet),
+            PartEvaluator(dataset_name, records=records),
+            PredictionSheet(dataset_name, records, sheet),
         ]
     )

@@ -1,4 +1,4 @@
-"""Pictures of part instances, in the ontology's colours, through Detectron2's visualizer."""
+"""Pictures of part instances, in the ontology's colours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
 
 from sav.d2 import Instances, Visualizer
 from sav.ontology import Ontology
@@ -22,8 +21,11 @@ def draw_parts(
     *,
     min_side: int = 768,
     max_side: int | None = None,
+    show_scores: bool = True,
 ) -> np.ndarray:
-    """Draw part masks with their names, and with scores where there are any.
+    """Draw part masks with their names.
+
+    A class has the same colour in all pictures, so also in all frames of a video.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -32,26 +34,24 @@ def draw_parts(
         min_side: a smaller image is enlarged until its long side has this many pixels, so that
             text stays legible.
         max_side: a larger image is reduced to this; None keeps its size.
+        show_scores: write scores, where there are any, behind the names.
 
     Returns:
         (H', W', 3) uint8 RGB.
     """
     size = drawing_size(image.shape[1], image.shape[0], min_side, max_side)
-    image = resize_image(image, size)
     classes = parts.pred_classes.tolist()
-    scores = parts.scores.tolist() if parts.has("scores") else [None] * len(classes)
-    canvas = Visualizer(np.ascontiguousarray(image))
-    if classes:
-        canvas.overlay_instances(
-            masks=[_resize_mask(mask, size) for mask in parts.pred_masks],
-            labels=[
-                _label(ontology.class_names[c], s) for c, s in zip(classes, scores, strict=True)
-            ],
-            # The visualizer jitters colours of its own choice; these stay the same in all frames.
-            assigned_colors=[_unit_color(ontology.colors[c]) for c in classes],
-            alpha=0.45,
-        )
-    return canvas.output.get_image()
+    labels = [ontology.class_names[c] for c in classes]
+    if show_scores and parts.has("scores"):
+        scores = parts.scores.tolist()
+        labels = [f"{name} {score:.0%}" for name, score in zip(labels, scores, strict=True)]
+    drawing = Visualizer(resize_image(image, size)).overlay_instances(
+        masks=parts.pred_masks,
+        labels=labels,
+        assigned_colors=[_unit_color(ontology.colors[c]) for c in classes],
+        alpha=0.45,
+    )
+    return drawing.get_image()
 
 
 def drawing_size(
@@ -78,18 +78,6 @@ def keep_confident(parts: Instances, score_threshold: float) -> Instances:
     return parts[parts.scores >= score_threshold]
 
 
-def _label(name: str, score: float | None) -> str:
-    return name if score is None else f"{name} {score:.0%}"
-
-
 def _unit_color(color: Sequence[int]) -> tuple[float, float, float]:
     red, green, blue = (value / 255 for value in color)
     return red, green, blue
-
-
-def _resize_mask(mask: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Resize a (H, W) bool mask to `size` (width, height) with a smooth outline."""
-    smooth = mask.cpu().numpy().astype(np.float32)
-    if smooth.shape[::-1] != size:
-        smooth = cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR)
-    return smooth >= 0.5

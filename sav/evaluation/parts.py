@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,25 @@ class PartEvaluator(DatasetEvaluator):
     number of images each, or the same image twice, and give the numbers of one process bit by bit.
     """
 
-    def __init__(self, dataset_name: str, *, distributed: bool = True) -> None:
+    def __init__(
+        self,
+        dataset_name: str,
+        *,
+        distributed: bool = True,
+        records: Sequence[dict[str, Any]] | None = None,
+    ) -> None:
         """Look up the data set.
 
         Args:
             dataset_name: a registered part data set.
             distributed: gather the counts of all processes; otherwise score this process alone.
+            records: those of the data set, where they are loaded already.
         """
+        if records is None:
+            records = DatasetCatalog.get(dataset_name)
         self._dataset_name = dataset_name
         self._distributed = distributed
-        self._records = {record["image_id"]: record for record in DatasetCatalog.get(dataset_name)}
+        self._records = {record["image_id"]: record for record in records}
         self._ontology = load_ontology(MetadataCatalog.get(dataset_name).ontology)
         self._num_classes = len(self._ontology.classes)
         self._counts: dict[Any, _SparseCounts] = {}

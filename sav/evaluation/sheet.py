@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from sav.d2 import DatasetCatalog, DatasetEvaluator, Instances, MetadataCatalog, comm
+from sav.d2 import DatasetEvaluator, Instances, MetadataCatalog, comm
 from sav.data import load_instance_masks, read_rgb
 from sav.evaluation.drawing import CONFIDENT, draw_parts, drawing_size, keep_confident, resize_image
 from sav.files import atomic_path
@@ -32,6 +33,7 @@ class PredictionSheet(DatasetEvaluator):
     def __init__(
         self,
         dataset_name: str,
+        records: Sequence[dict[str, Any]],
         path: str | Path,
         *,
         num_images: int = 8,
@@ -41,11 +43,11 @@ class PredictionSheet(DatasetEvaluator):
 
         Args:
             dataset_name: a registered part data set.
+            records: those of the data set.
             path: the PNG to write.
             num_images: rows of the sheet; fewer when the data set is smaller.
             score_threshold: predictions below it are not drawn.
         """
-        records = DatasetCatalog.get(dataset_name)
         count = min(num_images, len(records))
         # The middles of `count` equal stretches of the data set.
         chosen = [(2 * i + 1) * len(records) // (2 * count) for i in range(count)]

@@ -21,7 +21,7 @@ from sav.inference.predictor import (
     SAVPredictor,
 )
 from sav.inference.sources import UnreadableInputError, find_inputs, is_video, read_photo
-from sav.inference.video import Video, video_writer
+from sav.inference.video import SteadyParts, Video, video_writer
 from sav.inference.writers import FORMATS, Prediction, describe_parts, plan_outputs, write_plain
 
 
@@ -49,7 +49,8 @@ def add_output_arguments(parser: argparse.ArgumentParser, formats: Sequence[str]
         type=_score,
         default=CONFIDENT,
         metavar="S",
-        help="leave out instances that score less, 0 to 1; %(default)s (label maps do not change)",
+        help="leave out instances that score less, 0 to 1; %(default)s (label maps do not change, "
+        "and what a video shows already stays down to two thirds of it)",
     )
 
 
@@ -171,6 +172,7 @@ def _predict_video(
 ) -> int:
     """Predict each frame by itself; vehicle ids are those of the frame."""
     video = Video.open(source)
+    steady = SteadyParts(score_threshold)
     frames: list[dict[str, Any]] = []
     num_parts = 0
     with ExitStack() as stack:
@@ -186,13 +188,16 @@ def _predict_video(
             leave=False,
         )
         for index, image in enumerate(progress):
-            parts = keep_confident(predictor(image), score_threshold)
+            found = predictor(image)
+            parts = keep_confident(found, score_threshold)
             num_parts += len(parts)
             if append is not None:
-                append(draw_parts(image, parts, predictor.ontology))
+                # Names only: scores that change with every frame would make them flicker.
+                drawn = draw_parts(image, steady(found), predictor.ontology, show_scores=False)
+                append(drawn)
             if "json" in targets:
-                found = describe_parts(parts, predictor.ontology)
-                frames.append({"frame": index, "parts": found})
+                described = describe_parts(parts, predictor.ontology)
+                frames.append({"frame": index, "parts": described})
     if "json" in targets:
         contents = {"file": str(source), "fps": video.fps, "ontology": predictor.ontology.name}
         write_plain(targets["json"], {**contents, "frames": frames})

@@ -1,7 +1,8 @@
-"""Reading and writing videos through OpenCV, frame by frame."""
+"""Videos, frame by frame: reading and writing them through OpenCV, and what is drawn on them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
+from sav.d2 import Instances
 from sav.errors import SAVError
 from sav.files import atomic_path
 from sav.inference.sources import UnreadableInputError
@@ -66,6 +69,35 @@ class Video:
             capture.release()
         if count == 0:
             raise UnreadableInputError(f"{self.path}: the video has no readable frame")
+
+
+class SteadyParts:
+    """Chooses what is drawn of frame after frame, so that names do not blink.
+
+    A part appears when its score reaches the threshold and stays while it keeps two thirds of it.
+    Parts of a class are not told apart: as many as there were in the frame before may stay.
+
+    Args:
+        score_threshold: in [0, 1].
+    """
+
+    def __init__(self, score_threshold: float) -> None:
+        self._appears = score_threshold
+        self._stays = score_threshold * 2 / 3
+        self._shown: Counter[int] = Counter()
+
+    def __call__(self, parts: Instances) -> Instances:
+        """Return the instances to draw, in their order."""
+        classes, scores = parts.pred_classes.tolist(), parts.scores.tolist()
+        shown: Counter[int] = Counter()
+        kept = torch.zeros(len(parts), dtype=torch.bool)
+        for i in parts.scores.argsort(descending=True, stable=True).tolist():
+            was_there = shown[classes[i]] < self._shown[classes[i]]
+            if scores[i] >= (self._stays if was_there else self._appears):
+                kept[i] = True
+                shown[classes[i]] += 1
+        self._shown = shown
+        return parts[kept]
 
 
 @contextmanager
