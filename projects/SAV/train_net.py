@@ -8,6 +8,13 @@ Examples::
     train_net.py --config-file output/dsmlr/config.yaml --eval-only \
         MODEL.WEIGHTS output/dsmlr/model_final.safetensors
     train_net.py --config-file configs/vehicleseg10k/SAV-ViT-B.yaml --num-gpus 8
+    train_net.py --config-file configs/vehicleseg10k/SAV-ViT-B.yaml --num-gpus 8 \
+        --num-machines 2 --machine-rank 0 --dist-url tcp://FIRST_MACHINE:PORT
+    torchrun --standalone --nproc-per-node 8 --max-restarts 3 \
+        train_net.py --config-file configs/vehicleseg10k/SAV-ViT-B.yaml
+
+``--num-gpus`` counts the processes of each machine; without GPUs they share its CPUs. Under
+``torchrun`` a job whose process dies starts again by itself, from its last checkpoint.
 """
 
 from sav.engine.run import argument_parser, run

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
@@ -18,6 +19,8 @@ def test_names_are_registered_once():
         DatasetCatalog.remove("once")
     with pytest.raises(KeyError, match="once"):
         DatasetCatalog.get("once")
+    with pytest.raises(AssertionError):
+        DatasetCatalog.register("no function", [])
 
 
 def test_metadata_is_set_once():
@@ -32,7 +35,7 @@ def test_metadata_is_set_once():
             metadata.thing_classes = ["b"]
         with pytest.raises(AttributeError, match="absent"):
             _ = metadata.absent
-        assert metadata.as_dict()["json_file"] == "x.json"
+        assert metadata.get("json_file") == "x.json"
     finally:
         MetadataCatalog.remove("facts")
 
@@ -61,12 +64,38 @@ def test_coco_ids_stay_without_a_name(coco_root):
     assert records[0]["annotations"][1]["category_id"] == 20
 
 
-def test_coco_segmentations_are_cleaned(coco_root):
+def edit(coco_root, change):
+    """Change the annotations of the fixture and load them."""
     path = coco_root / "coco.json"
     coco = json.loads(path.read_text())
-    coco["annotations"][0]["segmentation"] = {"size": [40, 60], "counts": [100, 50, 2250]}
-    coco["annotations"][1]["segmentation"] = [[1, 1, 2, 2], [5, 5, 9, 5, 9, 9]]
+    change(coco["annotations"])
     path.write_text(json.dumps(coco))
-    first, second = load_coco_json(str(path), str(coco_root))[0]["annotations"]
+    return load_coco_json(str(path), str(coco_root))
+
+
+def test_coco_segmentations_are_cleaned(coco_root):
+    def change(annotations):
+        annotations[0]["segmentation"] = {"size": [40, 60], "counts": [100, 50, 2250]}
+        annotations[1]["segmentation"] = [[1, 1, 2, 2], [5, 5, 9, 5, 9, 9]]
+        annotations[2]["segmentation"] = [[1, 1, 2, 2]]
+        compressed = mask_util.encode(np.asfortranarray(np.eye(40, 60, dtype=np.uint8)))
+        compressed["counts"] = compressed["counts"].decode()
+        annotations[3]["segmentation"] = compressed
+
+    records = edit(coco_root, change)
+    first, second = records[0]["annotations"]
     assert mask_util.area(first["segmentation"]) == 50
     assert second["segmentation"] == [[5, 5, 9, 5, 9, 9]]
+    # What has no polygon of three points or more is left out.
+    (only,) = records[1]["annotations"]
+    assert mask_util.area(only["segmentation"]) == 40
+
+
+def test_coco_crowds_are_kept_and_marked(coco_root):
+    records = edit(coco_root, lambda annotations: annotations[0].update(iscrowd=1))
+    assert [a["iscrowd"] for a in records[0]["annotations"]] == [1, 0]
+
+
+def test_coco_ids_of_annotations_are_unique(coco_root):
+    with pytest.raises(AssertionError, match="unique"):
+        edit(coco_root, lambda annotations: annotations[0].update(id=annotations[1]["id"]))

@@ -1,22 +1,31 @@
+import copy
 import itertools
+from contextlib import contextmanager
 
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 import torch
+import torch.distributed as dist
 from PIL import Image
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from sav.d2 import (
+    BitMasks,
     Boxes,
     BoxMode,
+    DatasetCatalog,
     InferenceSampler,
     Instances,
+    MetadataCatalog,
+    PolygonMasks,
     TrainingSampler,
     build_detection_test_loader,
     build_detection_train_loader,
     detection_utils,
     get_cfg,
 )
+from sav.d2 import transforms as T
 from sav.errors import SAVError
 
 
@@ -34,15 +43,33 @@ def test_training_stream_is_endless_permutations_from_a_seed():
         TrainingSampler(0)
 
 
-def test_training_stream_can_begin_anywhere():
-    whole = take(TrainingSampler(7, seed=1), 30)
-    assert take(TrainingSampler(7, seed=1, start=11), 19) == whole[11:]
-
-
 def test_inference_sampler_sees_all_once():
     sampler = InferenceSampler(5)
     assert list(sampler) == [0, 1, 2, 3, 4]
     assert len(sampler) == 5
+
+
+@contextmanager
+def process(rank, world_size):
+    """Be one process of several, as far as ranks go."""
+    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=world_size)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("size", "shards"), [(6, [2, 2, 2]), (7, [3, 2, 2]), (5, [2, 2, 1]), (2, [1, 1, 0])]
+)
+def test_inference_shards_are_contiguous_and_may_be_uneven(size, shards):
+    found = []
+    for rank in range(3):
+        with process(rank, 3):
+            sampler = InferenceSampler(size)
+            assert len(sampler) == shards[rank]
+            found += list(sampler)
+    assert found == list(range(size))
 
 
 def draw(record):
@@ -78,6 +105,36 @@ def test_randomness_belongs_to_the_place_in_the_stream():
     assert len(set(values)) == len(values)
 
 
+def test_several_processes_draw_what_one_draws():
+    """Process r of n has every n-th sample of the stream, with the same augmentation."""
+    samples = [item for batch in take(train_loader(total_batch_size=4), 4) for item in batch]
+    for rank in range(2):
+        with process(rank, 2):
+            batches = take(train_loader(total_batch_size=4), 4)
+        assert [len(batch) for batch in batches] == [2] * 4
+        assert [item for batch in batches for item in batch] == samples[rank::2]
+
+
+def test_a_batch_that_does_not_divide_is_one_clear_line():
+    with process(0, 3), pytest.raises(SAVError, match=r"IMS_PER_BATCH 4.*3 processes"):
+        train_loader(total_batch_size=4)
+
+
+def test_data_sets_of_different_classes_do_not_mix(dataset):
+    DatasetCatalog.register("other", lambda: [{"image_id": 1, "annotations": []}])
+    MetadataCatalog.get("other").set(thing_classes=["roof"])
+    try:
+        cfg = get_cfg()
+        with pytest.raises((AssertionError, ValueError), match="thing_classes"):
+            build_detection_test_loader(cfg, [dataset, "other"], mapper=dict)
+        cfg.DATASETS.TRAIN = ("other",)
+        with pytest.raises(AssertionError):
+            build_detection_train_loader(cfg, mapper=dict)
+    finally:
+        DatasetCatalog.remove("other")
+        MetadataCatalog.remove("other")
+
+
 def test_mapping_in_this_process_leaves_its_randomness_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)
@@ -90,8 +147,11 @@ def test_aspect_ratio_groups_do_not_mix():
     loader = build_detection_train_loader(
         RECORDS, mapper=None, sampler=TrainingSampler(8, seed=0), total_batch_size=2
     )
-    for batch in take(loader, 6):
+    whole = take(loader, 6)
+    for batch in whole:
         assert len({item["width"] > item["height"] for item in batch}) == 1
+    loader.start_at(3)
+    assert take(loader, 3) == whole[3:]
 
 
 def test_train_loader_from_config_leaves_out_empty_images(dataset):
@@ -207,7 +267,18 @@ def test_polygons_stay_polygons_when_asked():
     instances = detection_utils.annotations_to_instances(
         [annotation([[1, 1, 4, 1, 4, 3, 1, 3]])], (5, 6), "polygon"
     )
-    assert instances.gt_masks.area().tolist() == [6]
+    assert isinstance(instances.gt_masks, PolygonMasks)
+    assert instances.gt_masks.polygons[0][0].tolist() == [1, 1, 4, 1, 4, 3, 1, 3]
+
+
+def test_rle_annotations_become_bit_masks_whatever_is_asked_for():
+    mask = np.zeros((5, 6), np.uint8)
+    mask[1:3, 1:4] = 1
+    kinds = ([[1, 1, 4, 1, 4, 3, 1, 3]], mask_util.encode(np.asfortranarray(mask)))
+    instances = detection_utils.annotations_to_instances(
+        [annotation(kind) for kind in kinds], (5, 6), mask_format="polygon"
+    )
+    assert instances.gt_masks.tensor.sum(dim=(1, 2)).tolist() == [6, 6]
 
 
 def test_an_image_without_annotations_has_empty_masks():
@@ -218,9 +289,44 @@ def test_an_image_without_annotations_has_empty_masks():
     assert len(detection_utils.filter_empty_instances(instances)) == 0
 
 
-def test_empty_instances_are_dropped():
-    from sav.d2 import BitMasks
+def detectron2_mapper(record, mask_format):
+    """A mapper as projects on Detectron2 write it."""
+    record = copy.deepcopy(record)
+    image = detection_utils.read_image(record["file_name"], format="RGB")
+    detection_utils.check_image_size(record, image)
+    inputs = T.AugInput(image)
+    transforms = T.AugmentationList([T.ResizeShortestEdge(20), T.RandomFlip(prob=1.0)])(inputs)
+    size = inputs.image.shape[:2]
+    annotations = [
+        detection_utils.transform_instance_annotations(a, transforms, size)
+        for a in record.pop("annotations")
+        if not a.get("iscrowd", 0)
+    ]
+    instances = detection_utils.annotations_to_instances(annotations, size, mask_format)
+    record["instances"] = detection_utils.filter_empty_instances(instances)
+    record["image"] = torch.from_numpy(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
+    return record
 
+
+@pytest.mark.parametrize("mask_format", ["polygon", "bitmask"])
+def test_a_mapper_of_detectron2_s_parts(dataset, mask_format):
+    records = DatasetCatalog.get(dataset)
+    records[0]["annotations"][0]["iscrowd"] = 1
+    before = copy.deepcopy(records)
+    mapped = [detectron2_mapper(record, mask_format) for record in records]
+    assert records == before
+    for out in mapped:
+        assert out["image"].shape == (3, 20, 30)
+        assert out["image"].dtype == torch.uint8
+        assert (out["width"], out["height"]) == (60, 40)
+    assert [out["instances"].gt_classes.tolist() for out in mapped] == [[1], [0, 1], [0, 1], []]
+    assert [len(out["instances"].gt_masks) for out in mapped] == [1, 2, 2, 0]
+    assert mapped[1]["instances"].gt_boxes.tensor.tolist() == [[23, 2, 28, 8], [5, 5, 15, 17.5]]
+    if mask_format == "polygon":
+        assert mapped[1]["instances"].gt_masks.polygons[1][0][1::2].tolist() == [5, 5, 17.5, 17.5]
+
+
+def test_empty_instances_are_dropped():
     instances = Instances((5, 6))
     instances.gt_boxes = Boxes([[0, 0, 2, 2], [0, 0, 2, 2], [1, 1, 1, 3]])
     masks = torch.ones(3, 5, 6, dtype=torch.bool)

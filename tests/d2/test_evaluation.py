@@ -1,6 +1,9 @@
 import json
+import logging
 import math
 
+import numpy as np
+import pycocotools.mask as mask_util
 import pytest
 import torch
 
@@ -115,11 +118,37 @@ def test_no_predictions_score_zero_and_keep_every_row(dataset, tmp_path):
         assert math.isnan(results[task]["APl"])
 
 
-def test_csv_lines_and_expected_results(caplog):
+def test_no_image_at_all_scores_zero_too(dataset, tmp_path):
+    results = evaluate(dataset, tmp_path, {})
+    assert results["bbox"]["AP"] == results["segm"]["AP-door"] == 0
+
+
+def test_what_is_found_in_a_crowd_is_no_mistake(dataset, tmp_path):
+    path = tmp_path / "coco.json"
+    coco = json.loads(path.read_text())
+    crowd = {"id": 99, "image_id": 4, "category_id": 10, "bbox": [0, 0, 40, 30], "iscrowd": 1}
+    code = mask_util.encode(
+        np.asfortranarray(np.pad(np.ones((30, 40), np.uint8), [(0, 10), (0, 20)]))
+    )
+    crowd |= {"area": 1200, "segmentation": {**code, "counts": code["counts"].decode()}}
+    coco["annotations"].append(crowd)
+    path.write_text(json.dumps(coco))
+    outputs = {i: predicted(SIZE, truth(i), [0, 1], [0.8, 0.8]) for i in (1, 2, 3)}
+    outputs[4] = predicted(SIZE, [[2, 2, 20, 20], [10, 10, 30, 28]], [0, 0], [0.9, 0.9])
+    results = evaluate(dataset, tmp_path, outputs)
+    assert results["bbox"]["AP"] == pytest.approx(100)
+    assert results["segm"]["AP"] == pytest.approx(100)
+
+
+def test_csv_lines_and_expected_results(caplog, monkeypatch):
+    for name in ("sav", "detectron2"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
     results = {"segm": {"AP": 12.5, "AP-wheel": 3.0}}
     cfg = get_cfg()
     cfg.TEST.EXPECTED_RESULTS = [["segm", "AP", 12.0, 1.0]]
-    print_csv_format(results)
+    with caplog.at_level(logging.INFO):
+        print_csv_format(results)
+    assert caplog.messages == ["copypaste: Task: segm", "copypaste: AP", "copypaste: 12.5000"]
     assert verify_results(cfg, results)
     cfg.TEST.EXPECTED_RESULTS = [["segm", "AP", 20.0, 1.0]]
     with pytest.raises(SystemExit) as stop:

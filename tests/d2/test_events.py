@@ -1,9 +1,17 @@
 import json
 import logging
 
+import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sav.d2 import CommonMetricPrinter, EventStorage, JSONWriter, get_event_storage
+from sav.d2 import (
+    CommonMetricPrinter,
+    EventStorage,
+    JSONWriter,
+    default_writers,
+    get_event_storage,
+)
 
 
 def test_storage_keeps_histories():
@@ -23,9 +31,7 @@ def test_storage_keeps_histories():
         assert smooth["lr"] == (2.0, 7)
         storage.put_scalar("loss", 9.0)
         assert storage.latest_with_smoothing_hint(20)["loss"][0] == 5.5
-        with storage.name_scope("stage"):
-            storage.put_scalar("loss", 3)
-        assert "stage/loss" in storage.histories()
+        assert set(storage.histories()) == {"loss", "lr"}
         with pytest.raises(KeyError):
             storage.history("absent")
         with pytest.raises(AssertionError):
@@ -51,6 +57,41 @@ def test_metrics_are_strict_json_lines(tmp_path):
     ]
     JSONWriter(str(path)).close()
     assert path.read_text().splitlines() == lines
+
+
+def test_metrics_are_medians_of_twenty_iterations(tmp_path):
+    writer = JSONWriter(str(tmp_path / "metrics.json"))
+    with EventStorage(0) as storage:
+        for value in range(30):
+            storage.put_scalar("loss", value)
+            storage.put_scalar("lr", value, smoothing_hint=False)
+            storage.step()
+        writer.write()
+    writer.close()
+    line = (tmp_path / "metrics.json").read_text()
+    assert json.loads(line) == {"iteration": 29, "loss": 19.5, "lr": 29.0}
+    assert line.startswith('{"iteration": 29, "loss"')
+
+
+def test_default_writers_leave_metrics_and_tensorboard_events(tmp_path):
+    writers = default_writers(str(tmp_path / "run"), max_iter=5)
+    assert [type(writer).__name__ for writer in writers] == [
+        "CommonMetricPrinter",
+        "JSONWriter",
+        "TensorboardXWriter",
+    ]
+    with EventStorage(3) as storage:
+        storage.put_scalar("loss", 2.0)
+        storage.put_image("parts", np.full((3, 4, 6), 0.5, np.float32))
+        for writer in writers:
+            writer.write()
+    for writer in writers:
+        writer.close()
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(3, 2.0)]
+    (image,) = events.Images("parts")
+    assert (image.step, image.width, image.height) == (3, 6, 4)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["iteration"] == 3
 
 
 def test_printer_shows_what_matters(caplog):

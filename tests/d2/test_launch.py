@@ -1,10 +1,19 @@
 import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
 
 from sav.d2 import InferenceSampler, TrainingSampler, comm, launch
-from sav.errors import SAVError
+from sav.errors import SAVError, run_command
 
 from .toy import ToyTrainer, toy_cfg
 
@@ -44,7 +53,45 @@ def both(folder):
 
 
 def complain(message):
-    raise SAVError(message)
+    """One process fails while the other waits for it, and so fails as well."""
+    if comm.get_rank() == 1:
+        raise SAVError(message)
+    comm.synchronize()
+
+
+def stumble():
+    if comm.get_rank() == 1:
+        raise KeyError("a defect")
+    comm.synchronize()
+
+
+def die():
+    if comm.get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    comm.synchronize()
+
+
+def report_and_fail(folder):
+    report(folder)
+    raise SAVError(f"{folder}: all see the same mistake")
+
+
+def never_end(folder):
+    """One process waits in Python, the other for the first one."""
+    (folder / str(comm.get_rank())).touch()
+    if comm.get_rank() == 0:
+        time.sleep(600)
+    comm.synchronize()
+
+
+def start_job(*command):
+    """Start this file as a job of its own; its pipe is open until its last process has ended."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, command)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_one_process_runs_in_place():
@@ -96,6 +143,79 @@ def test_two_processes_train_like_one(two, tmp_path):
     assert losses[0] == pytest.approx(losses[1])
 
 
-def test_an_error_of_the_user_stays_one_line():
-    with pytest.raises(SAVError, match=r"^a\.json: no images; check it$"):
-        launch(complain, 2, dist_url="auto", args=("a.json: no images; check it",))
+@pytest.mark.parametrize(
+    ("function", "args", "error", "words"),
+    [
+        (complain, ("a.json: no images; check it",), SAVError, r"^a\.json: no images; check it$"),
+        (die, (), SAVError, r"^process 1 was ended by SIGKILL; .*--resume$"),
+        (stumble, (), RuntimeError, "KeyError: 'a defect'"),
+    ],
+)
+def test_what_failed_first_is_what_the_user_sees(function, args, error, words):
+    with pytest.raises(error, match=words):
+        launch(function, 2, dist_url="auto", args=args)
+    assert not multiprocessing.active_children()
+
+
+@pytest.fixture
+def port():
+    """A port at which something listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("places", "url", "words"),
+    [
+        ((0, 1, 0), "auto", "--num-gpus 0"),
+        ((1, 0, 0), "auto", "--num-machines 0"),
+        ((1, 2, 2), "tcp://localhost:{port}", "--machine-rank 2: .* from 0 to 1"),
+        ((1, 2, -1), "tcp://localhost:{port}", "--machine-rank -1"),
+        ((1, 2, 0), "auto", "--dist-url auto: give tcp://HOST:PORT"),
+        ((1, 2, 0), "localhost:{port}", "not an address"),
+        ((1, 2, 0), "tcp://localhost", "not an address"),
+        ((1, 2, 0), "tcp://localhost:high", "not an address"),
+        ((1, 2, 1), "tcp://no-such-host.invalid:{port}", "unknown host no-such-host.invalid"),
+        ((1, 2, 0), "tcp://127.0.0.1:{port}", "address already in use; give another port"),
+    ],
+)
+def test_mistakes_are_found_before_any_process_starts(port, places, url, words):
+    with pytest.raises(SAVError, match=words):
+        launch(print, *places, url.format(port=port))
+
+
+@pytest.mark.parametrize(("rank", "words"), [(0, "process 0 of 2 did not meet"), (1, "nobody")])
+def test_machines_do_not_wait_for_ever(rank, words):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(SAVError, match=f"{url}: {words}.*--machine-rank 0"):
+        launch(print, 1, 2, rank, url, timeout=timedelta(seconds=2))
+
+
+def test_torchrun_connects_its_processes_and_one_of_them_speaks(tmp_path):
+    torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    job = start_job(*torchrun, "-m", __name__, "report_and_fail", tmp_path)
+    _, errors = job.communicate(timeout=300)
+    assert job.returncode == 1
+    lines = [line for line in errors.splitlines() if line.startswith("error:")]
+    assert lines == [f"error: {tmp_path}: all see the same mistake"]
+    first, second = (json.loads((tmp_path / f"{i}.json").read_text()) for i in (0, 1))
+    assert (first["local"], second["local"]) == ([0, 2], [1, 2])
+    assert first["everywhere"] == second["everywhere"] == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])
+def test_a_stopped_job_leaves_no_process(tmp_path, name):
+    job = start_job(__name__, "never_end", tmp_path)
+    while not {"0", "1"} <= {path.name for path in tmp_path.iterdir()}:
+        assert job.poll() is None
+        time.sleep(0.05)
+    job.send_signal(getattr(signal, name))
+    _, errors = job.communicate(timeout=300)
+    assert job.returncode == {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9}[name]
+    assert "Traceback" not in errors
+
+
+if __name__ == "__main__":
+    function, argument = sys.argv[1:]
+    run_command(lambda: launch(globals()[function], 2, args=(Path(argument),)))

@@ -1,13 +1,13 @@
 import argparse
 import json
 import logging
+import os
 import re
 
 import pytest
 import torch
 import yaml
 
-import sav.d2
 from sav.d2 import (
     DetectionCheckpointer,
     build_model,
@@ -16,6 +16,7 @@ from sav.d2 import (
     hooks,
     setup_logger,
 )
+from sav.d2.builtin import get_cfg as builtin_cfg
 from sav.errors import SAVError
 
 from .toy import ToyTrainer, toy_cfg
@@ -131,19 +132,6 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
     assert torch.equal(first.model.line.weight, again.model.line.weight)
 
 
-@pytest.mark.skipif(
-    sav.d2.engine_description().startswith("detectron2"), reason="its mixed precision needs a GPU"
-)
-def test_mixed_precision_learns_and_resumes(tmp_path):
-    cfg = toy_cfg(tmp_path)
-    cfg.SOLVER.AMP.ENABLED = True
-    train(cfg)
-    cfg.SOLVER.MAX_ITER = 12
-    trainer = train(cfg, resume=True)
-    assert (trainer.start_iter, trainer.iter) == (8, 12)
-    assert torch.isfinite(trainer.model.line.weight).all()
-
-
 def test_a_loss_that_is_not_finite_names_itself(tmp_path):
     trainer = ToyTrainer(toy_cfg(tmp_path))
     with torch.no_grad():
@@ -172,21 +160,32 @@ def test_hooks_run_in_order_and_also_after_a_failure(tmp_path):
     assert not (tmp_path / "model_final.pth").exists()
 
 
-def test_the_best_checkpoint_is_not_what_a_run_resumes_from(tmp_path):
-    cfg = toy_cfg(tmp_path, CHECKPOINT_PERIOD=2)
-    cfg.TEST.EVAL_PERIOD = 3
-    trainer = ToyTrainer(cfg)
-    trainer.register_hooks([hooks.BestCheckpointer(3, trainer.checkpointer, "toy/mean")])
-    tags = []
-    read = hooks.CallbackHook(
-        after_step=lambda t: tags.append(
-            (tmp_path / "last_checkpoint").read_text() if t.iter >= 2 else ""
-        )
-    )
-    trainer.register_hooks([read])
-    trainer.train()
-    assert (tmp_path / "model_best.pth").exists()
-    assert tags[2] == "model_0000001.pth"
+def test_the_usual_hooks_in_the_usual_order(tmp_path):
+    trainer = ToyTrainer(toy_cfg(tmp_path))
+    names = [type(hook).__name__ for hook in trainer._hooks[1:]]
+    expected = ["IterationTimer", "LRScheduler", "PeriodicCheckpointer", "EvalHook"]
+    assert [name for name in names if name in expected] == expected
+    assert names[-1] == "PeriodicWriter"
+
+
+def test_parts_of_the_trainer_can_be_overridden(tmp_path):
+    class OwnTrainer(ToyTrainer):
+        @classmethod
+        def build_model(cls, cfg):
+            return torch.nn.Linear(3, 3)
+
+        @classmethod
+        def build_optimizer(cls, cfg, model):
+            return torch.optim.Adagrad(model.parameters(), lr=0.5)
+
+        @classmethod
+        def build_lr_scheduler(cls, cfg, optimizer):
+            return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5)
+
+    trainer = OwnTrainer(toy_cfg(tmp_path))
+    assert type(trainer.model) is torch.nn.Linear
+    assert type(trainer.optimizer) is torch.optim.Adagrad
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.25
 
 
 def test_checkpoints_keep_extra_objects(tmp_path):
@@ -223,6 +222,34 @@ def test_unreadable_weights_are_one_clear_line(tmp_path):
         with pytest.raises(SAVError, match=name) as error:
             checkpointer.load(str(tmp_path / name))
         assert "\n" not in str(error.value)
+
+
+def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path, caplog):
+    model, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    checkpointer = DetectionCheckpointer(model, str(tmp_path))
+    for iteration in (3, 7, 11):
+        torch.nn.init.constant_(model.weight, iteration)
+        checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
+    (tmp_path / "model_0000011.pth").write_bytes(b"PK cut off")
+    (tmp_path / "model_0000007.pth").unlink()
+    resumed = DetectionCheckpointer(other, str(tmp_path)).resume_or_load("", resume=True)
+    assert resumed["iteration"] == 3
+    assert (other.weight == 3).all()
+    (tmp_path / "model_0000003.pth").write_bytes(b"")
+    with pytest.raises(SAVError, match="none of 2 checkpoints can be read"):
+        DetectionCheckpointer(other, str(tmp_path)).resume_or_load("", resume=True)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    checkpointer = DetectionCheckpointer(torch.nn.Linear(2, 2), str(tmp_path))
+    checkpointer.save("model_0000001")
+    # Writing to this device fails as on a disk without room.
+    (tmp_path / f".model_0000002-{os.getpid()}.pth").symlink_to("/dev/full")
+    with pytest.raises(SAVError, match=r"model_0000002\.pth: .*cannot be written") as error:
+        checkpointer.save("model_0000002")
+    assert "\n" not in str(error.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last_checkpoint", "model_0000001.pth"]
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
 
 
 def test_bare_weights_and_safetensors_load(tmp_path):
@@ -278,6 +305,8 @@ def test_setup_writes_config_and_log_and_seeds(tmp_path, capsys):
     again = toy_cfg(tmp_path)
     again.merge_from_file(str(tmp_path / "run" / "config.yaml"))
     assert yaml.safe_load(again.dump()) == yaml.safe_load(cfg.dump())
+    # What one engine has trained, the other one loads.
+    builtin_cfg().merge_from_file(str(tmp_path / "run" / "config.yaml"))
     assert capsys.readouterr().out.count("a line of ours") == 1
 
 

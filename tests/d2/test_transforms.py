@@ -48,7 +48,11 @@ def test_resize_of_labels_does_not_mix_them():
     labels[2:5, 3:9] = 7
     resize = T.ResizeTransform(8, 12, 20, 31)
     assert set(np.unique(resize.apply_segmentation(labels))) == {0, 7}
-    assert resize.apply_image(picture().astype(np.float32)).dtype == np.float32
+    ramp = np.tile(np.arange(12, dtype=np.float32), (8, 1))
+    halved = T.ResizeTransform(8, 12, 4, 6).apply_image(ramp)
+    assert halved.dtype == np.float32
+    assert halved.tolist() == [[0.5, 2.5, 4.5, 6.5, 8.5, 10.5]] * 4
+    assert resize.apply_image(labels[..., None]).shape == (20, 31, 1)
     assert resize.apply_image(labels).shape == (20, 31)
     assert resize.inverse().apply_image(resize.apply_image(picture())).shape == (8, 12, 3)
 
@@ -66,6 +70,30 @@ def test_large_scale_jitter():
     T.AugmentationList([T.ResizeScale(0.5, 0.5, 24, 24), T.FixedSizeCrop((24, 24))])(inputs)
     assert (inputs.image[8:] == 128).all()
     assert (inputs.sem_seg[8:] == 255).all()
+
+
+def test_random_numbers_are_drawn_alike():
+    """One seed gives the sizes and places that it gives in Detectron2."""
+    np.random.seed(3)
+    image, found = picture(40, 60), []
+    for augmentation in (
+        T.ResizeShortestEdge((20, 60), 70),
+        T.ResizeShortestEdge((20, 30, 40), sample_style="choice"),
+        T.RandomFlip(),
+        T.ResizeScale(0.3, 2.0, 40, 44),
+        T.FixedSizeCrop((20, 30)),
+    ):
+        inputs = T.AugInput(image)
+        transform = augmentation(inputs)
+        moved = transform.apply_coords(np.array([[10.0, 20.0]]))[0]
+        found.append((*inputs.image.shape[:2], *moved.round(3).tolist()))
+    assert found == [
+        (44, 66, 11.0, 22.0),
+        (30, 45, 7.5, 15.0),
+        (40, 60, 10.0, 20.0),
+        (15, 22, 3.667, 7.5),
+        (20, 30, -7.0, 9.0),
+    ]
 
 
 def test_own_augmentations_ask_by_name():
@@ -97,3 +125,13 @@ def test_annotations_follow_the_image():
         assert moved["bbox_mode"] == BoxMode.XYXY_ABS
         instances = detection_utils.annotations_to_instances([moved], (8, 12), "bitmask")
         assert (instances.gt_masks.tensor[0].numpy() == mask[:, ::-1].astype(bool)).all()
+
+
+def test_boxes_end_at_the_border():
+    annotation = {"bbox": [-2, 1, 20, 30], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 0}
+    transforms = [T.HFlipTransform(12), T.ResizeTransform(8, 12, 16, 24)]
+    moved = detection_utils.transform_instance_annotations(annotation, transforms, (16, 24))
+    assert list(moved["bbox"]) == [0, 2, 24, 16]
+    assert "segmentation" not in moved
+    instances = detection_utils.annotations_to_instances([moved], (16, 24))
+    assert not instances.has("gt_masks")

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import wandb
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -185,7 +186,6 @@ def read_wandb(folder):
 
 
 def test_wandb_gets_everything_and_goes_on_in_the_same_run(cfg, tmp_path, monkeypatch):
-    wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     cfg.WANDB.ENABLED = True

@@ -25,6 +25,7 @@ from sav.d2.builtin.evaluation import (
 from sav.d2.builtin.events import (
     CommonMetricPrinter,
     EventStorage,
+    EventWriter,
     JSONWriter,
     TensorboardXWriter,
     get_event_storage,
@@ -44,13 +45,14 @@ from sav.d2.builtin.registries import (
 )
 from sav.d2.builtin.samplers import InferenceSampler, TrainingSampler
 from sav.d2.builtin.solver import (
+    LRMultiplier,
     build_lr_scheduler,
     build_optimizer,
     get_default_optimizer_params,
     maybe_add_gradient_clipping,
 )
 from sav.d2.builtin.structures import Boxes, BoxMode, ImageList, Instances
-from sav.d2.builtin.train_loop import HookBase
+from sav.d2.builtin.train_loop import HookBase, SimpleTrainer
 from sav.d2.builtin.visualizer import ColorMode, Visualizer
 
 __all__ = [
@@ -70,15 +72,18 @@ __all__ = [
     "DefaultTrainer",
     "DetectionCheckpointer",
     "EventStorage",
+    "EventWriter",
     "HookBase",
     "ImageList",
     "InferenceSampler",
     "Instances",
     "JSONWriter",
+    "LRMultiplier",
     "MetadataCatalog",
     "PolygonMasks",
     "Registry",
     "ShapeSpec",
+    "SimpleTrainer",
     "TensorboardXWriter",
     "TrainingSampler",
     "Visualizer",

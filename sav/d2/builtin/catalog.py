@@ -8,7 +8,19 @@ from types import SimpleNamespace
 from typing import Any
 
 
-class _DatasetCatalog(UserDict):
+class _Catalog(UserDict):
+    """Something for each name."""
+
+    def list(self) -> list[str]:
+        """Return all names."""
+        return list(self.data)
+
+    def remove(self, name: str) -> None:
+        """Forget a name."""
+        del self[name]
+
+
+class _DatasetCatalog(_Catalog):
     """Names of data sets and the functions that load them."""
 
     def register(self, name: str, func: Callable[[], list[dict]]) -> None:
@@ -31,14 +43,6 @@ class _DatasetCatalog(UserDict):
             raise KeyError(f"data set {name!r} is not registered; registered are: {known}")
         return self[name]()
 
-    def list(self) -> list[str]:
-        """Return all names."""
-        return list(self.data)
-
-    def remove(self, name: str) -> None:
-        """Forget a data set."""
-        del self[name]
-
 
 class Metadata(SimpleNamespace):
     """Facts about a data set, as attributes that can be set once."""
@@ -57,10 +61,6 @@ class Metadata(SimpleNamespace):
             )
         super().__setattr__(key, value)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return all facts as a dict."""
-        return dict(vars(self))
-
     def set(self, **kwargs: Any) -> Metadata:
         """Set several facts; returns itself."""
         for key, value in kwargs.items():
@@ -72,7 +72,7 @@ class Metadata(SimpleNamespace):
         return vars(self).get(key, default)
 
 
-class _MetadataCatalog(UserDict):
+class _MetadataCatalog(_Catalog):
     """Metadata by data set name, made when first asked for."""
 
     def get(self, name: str) -> Metadata:
@@ -82,14 +82,6 @@ class _MetadataCatalog(UserDict):
         if name not in self:
             self[name] = Metadata(name=name)
         return self[name]
-
-    def list(self) -> list[str]:
-        """Return all names."""
-        return list(self.data)
-
-    def remove(self, name: str) -> None:
-        """Forget the metadata of a data set."""
-        del self[name]
 
 
 DatasetCatalog = _DatasetCatalog()

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 import numpy as np
-import torch
 from torch import distributed as dist
 
 
@@ -41,11 +40,7 @@ def is_main_process() -> bool:
 
 def synchronize() -> None:
     """Wait for all processes."""
-    if get_world_size() == 1:
-        return
-    if dist.get_backend() == "nccl":
-        dist.barrier(device_ids=[torch.cuda.current_device()])
-    else:
+    if get_world_size() > 1:
         dist.barrier()
 
 

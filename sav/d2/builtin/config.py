@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -50,11 +51,9 @@ _DEFAULTS: dict[str, Any] = {
         "WEIGHT_DECAY_NORM": 0.0,
         "GAMMA": 0.1,
         "STEPS": (30000,),
-        "NUM_DECAYS": 3,
         "WARMUP_FACTOR": 0.001,
         "WARMUP_ITERS": 1000,
         "WARMUP_METHOD": "linear",
-        "RESCALE_INTERVAL": False,
         "CHECKPOINT_PERIOD": 5000,
         "IMS_PER_BATCH": 16,
         "REFERENCE_WORLD_SIZE": 0,
@@ -82,55 +81,56 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class LenientNumbers:
-    """Mix-in of a config node that reads an int where a float is declared (``BASE_LR 1``)."""
+class CarefulMerge:
+    """Mix-in of a config node, for merging.
+
+    - An int is read where a float is declared (``BASE_LR 1``).
+    - A frozen node refuses, as it refuses any other change.
+    """
 
     def merge_from_other_cfg(self, cfg_other: _CfgNode) -> None:
         """Merge another node into this one.
 
         Args:
-            cfg_other: node whose keys must all exist here; it is not changed.
+            cfg_other: node whose keys must all exist here, or be allowed as new; it is not changed.
         """
+        if self.is_frozen():
+            raise AttributeError("the config is frozen; merge before freeze(), or call defrost()")
         cfg_other = cfg_other.clone()
-        _ints_to_floats(cfg_other, self)
+        _make_floats(cfg_other, self)
         super().merge_from_other_cfg(cfg_other)
 
     def merge_from_list(self, cfg_list: list[Any]) -> None:
-        """Merge ``KEY VALUE ...`` pairs.
+        """Merge ``KEY VALUE ...`` pairs, as a file with the same keys and values is merged.
 
         Args:
             cfg_list: alternating full keys and values, as they come from the command line.
         """
-        values = list(cfg_list)
-        for i in range(1, len(values), 2):
-            node: Any = self
-            for part in str(values[i - 1]).split("."):
-                node = node.get(part) if isinstance(node, dict) else None
-            if isinstance(node, float):
-                values[i] = _as_float(values[i])
-        super().merge_from_list(values)
+        if len(cfg_list) % 2:
+            raise ValueError(f"config overrides are KEY VALUE pairs; {cfg_list[-1]} has no value")
+        tree = type(self)()
+        for full_key, value in zip(cfg_list[::2], cfg_list[1::2], strict=True):
+            *parents, key = full_key.split(".")
+            node = tree
+            for parent in parents:
+                node = node.setdefault(parent, type(self)())
+            node[key] = value
+        self.merge_from_other_cfg(tree)
 
 
-def _as_float(value: Any) -> Any:
-    """Make an int, or the text of one, a float; leave anything else to the type check."""
-    if isinstance(value, bool):
-        return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return value
-
-
-def _ints_to_floats(node: _CfgNode, reference: _CfgNode) -> None:
+def _make_floats(node: _CfgNode, reference: _CfgNode) -> None:
+    """Turn ints, also those in text, into floats where the reference has one."""
     for key, value in node.items():
         wanted = reference.get(key)
         if isinstance(value, _CfgNode) and isinstance(wanted, _CfgNode):
-            _ints_to_floats(value, wanted)
-        elif type(value) is int and type(wanted) is float:
-            node[key] = float(value)
+            _make_floats(value, wanted)
+        elif isinstance(wanted, float) and type(value) in (int, str):
+            # What is no number is left to the type check.
+            with contextlib.suppress(ValueError):
+                node[key] = float(value)
 
 
-class CfgNode(LenientNumbers, _CfgNode):
+class CfgNode(CarefulMerge, _CfgNode):
     """A config node: attribute access, ``_BASE_`` files, type checks, freezing.
 
     Unknown keys raise ``KeyError``; a value of another type than the declared one ``ValueError``.
@@ -178,43 +178,23 @@ def configurable(
 
     Raises:
         AttributeError: when the class has no ``from_config``.
-        TypeError: when ``from_config`` is no classmethod or does not take ``cfg`` first.
+        TypeError: when ``from_config`` is no classmethod, or does not take ``cfg`` first.
     """
     if init_func is None:
         return functools.partial(configurable, from_config=from_config)
 
-    if from_config is not None:
-
-        @functools.wraps(init_func)
-        def wrapped_function(*args: Any, **kwargs: Any) -> Any:
-            if _called_with_cfg(*args, **kwargs):
-                kwargs = _arguments_from_config(from_config, *args, **kwargs)
-                args = ()
-            return init_func(*args, **kwargs)
-
-        wrapped_function.from_config = from_config
-        return wrapped_function
-
-    if init_func.__name__ != "__init__":
-        raise TypeError("@configurable without from_config= is only for __init__")
-
     @functools.wraps(init_func)
-    def wrapped_init(self: Any, *args: Any, **kwargs: Any) -> None:
-        if _called_with_cfg(*args, **kwargs):
-            method = getattr(type(self), "from_config", None)
-            if method is None:
-                raise AttributeError(f"{type(self).__name__} needs a classmethod from_config")
-            if not inspect.ismethod(method):
-                raise TypeError(f"{type(self).__name__}.from_config must be a classmethod")
-            kwargs = _arguments_from_config(method, *args, **kwargs)
-            args = ()
-        init_func(self, *args, **kwargs)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        # A constructor's first argument is the object itself.
+        own, args = ((), args) if from_config else (args[:1], args[1:])
+        if isinstance(args[0] if args else kwargs.get("cfg"), _CfgNode):
+            source = from_config or type(own[0]).from_config
+            args, kwargs = (), _arguments_from_config(source, *args, **kwargs)
+        return init_func(*own, *args, **kwargs)
 
-    return wrapped_init
-
-
-def _called_with_cfg(*args: Any, **kwargs: Any) -> bool:
-    return isinstance(args[0] if args else kwargs.get("cfg"), _CfgNode)
+    if from_config is not None:
+        wrapped.from_config = from_config
+    return wrapped
 
 
 def _arguments_from_config(

@@ -32,7 +32,8 @@ from sav.d2.builtin.loaders import build_detection_test_loader, build_detection_
 from sav.d2.builtin.logger import setup_logger
 from sav.d2.builtin.registries import build_model
 from sav.d2.builtin.solver import build_lr_scheduler, build_optimizer
-from sav.d2.builtin.train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
+from sav.d2.builtin.train_loop import HookBase, SimpleTrainer, TrainerBase
+from sav.errors import SAVError
 
 logger = logging.getLogger(__name__)
 
@@ -152,8 +153,7 @@ class DefaultTrainer(TrainerBase):
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
         model = create_ddp_model(model)
-        trainer_type = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
-        self._trainer = trainer_type(model, data_loader, optimizer)
+        self._trainer = self.build_step_trainer(cfg, model, data_loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = DetectionCheckpointer(
             model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
@@ -247,6 +247,19 @@ class DefaultTrainer(TrainerBase):
         model = build_model(cfg)
         logger.info("Model:\n%s", model)
         return model
+
+    @classmethod
+    def build_step_trainer(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        data_loader: Iterable[Any],
+        optimizer: torch.optim.Optimizer,
+    ) -> SimpleTrainer:
+        """Return what does one step."""
+        if cfg.SOLVER.AMP.ENABLED:
+            raise SAVError("SOLVER.AMP.ENABLED: override build_step_trainer() for mixed precision")
+        return SimpleTrainer(model, data_loader, optimizer)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,19 @@ class SizeMismatchError(ValueError):
     """The file has another size than its record says."""
 
 
+@contextmanager
+def reading(file_name: str | Path) -> Iterator[None]:
+    """Turn what may go wrong with an image file into a ``SAVError``."""
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise SAVError(f"{file_name}: the image is too large to be safe; shrink it") from error
+    except FileNotFoundError as error:
+        raise SAVError(f"{file_name}: no such image") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SAVError(f"{file_name}: cannot be read as an image ({error})") from error
+
+
 def read_image(file_name: str | Path, format: str | None = None) -> np.ndarray:
     """Read an image the right way up (EXIF orientation is applied).
 
@@ -33,16 +48,9 @@ def read_image(file_name: str | Path, format: str | None = None) -> np.ndarray:
     Raises:
         SAVError: when the file is missing, broken or far too large.
     """
-    try:
-        with Image.open(file_name) as opened:
-            image = ImageOps.exif_transpose(opened)
-            image.load()
-    except Image.DecompressionBombError as error:
-        raise SAVError(f"{file_name}: the image is too large to be safe; shrink it") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        problem = "no such image" if missing else f"cannot be read as an image ({error})"
-        raise SAVError(f"{file_name}: {problem}") from error
+    with reading(file_name), Image.open(file_name) as opened:
+        image = ImageOps.exif_transpose(opened)
+        image.load()
     if format is not None:
         image = image.convert("RGB" if format == "BGR" else format)
     array = np.asarray(image)
@@ -90,8 +98,8 @@ def transform_instance_annotations(
     if isinstance(transforms, tuple | list):
         transforms = TransformList(transforms)
     box = BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
-    box = transforms.apply_box(np.array([box], dtype=np.float64))[0].clip(min=0)
-    annotation["bbox"] = np.minimum(box, [*image_size[::-1], *image_size[::-1]])
+    box = transforms.apply_box(np.array([box], dtype=np.float64))[0]
+    annotation["bbox"] = box.clip(0, (*image_size[::-1], *image_size[::-1]))
     annotation["bbox_mode"] = BoxMode.XYXY_ABS
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, list):
@@ -111,15 +119,15 @@ def annotations_to_instances(
     Args:
         annos: transformed annotations.
         image_size: height, width in pixels.
-        mask_format: ``polygon`` or ``bitmask``. Polygons, RLE and bool masks can become bit masks;
-            only polygons can stay polygons.
+        mask_format: ``polygon`` or ``bitmask``. An RLE or a bool mask in the image makes all of its
+            masks bit masks, whatever is asked for.
 
     Returns:
         Instances with ``gt_boxes``, ``gt_classes`` (int64) and ``gt_masks``, which are there also
         when there is no instance. Only annotations without segmentation give no ``gt_masks``.
 
     Raises:
-        ValueError: for a mask of the wrong size or an RLE where polygons are wanted.
+        ValueError: for a mask of the wrong size.
     """
     boxes = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annos]
     instances = Instances(image_size)
@@ -128,14 +136,13 @@ def annotations_to_instances(
     segmentations = [a["segmentation"] for a in annos if "segmentation" in a]
     if annos and not segmentations:
         return instances
-    if mask_format == "polygon":
-        if any(not isinstance(s, list) for s in segmentations):
-            raise ValueError("masks that are not polygons need INPUT.MASK_FORMAT bitmask")
+    if mask_format == "polygon" and all(isinstance(s, list) for s in segmentations):
         instances.gt_masks = PolygonMasks(segmentations)
-        return instances
-    masks = [_to_mask(s, image_size) for s in segmentations]
-    stacked = np.stack(masks) if masks else np.zeros((0, *image_size), dtype=bool)
-    instances.gt_masks = BitMasks(torch.from_numpy(stacked))
+    else:
+        masks = np.zeros((len(segmentations), *image_size), dtype=bool)
+        for mask, segmentation in zip(masks, segmentations, strict=True):
+            mask[:] = _to_mask(segmentation, image_size)
+        instances.gt_masks = BitMasks(masks)
     return instances
 
 

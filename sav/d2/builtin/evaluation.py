@@ -7,8 +7,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -63,10 +62,9 @@ class DatasetEvaluators(DatasetEvaluator):
 
 
 def inference_on_dataset(
-    model: nn.Module | Any,
+    model: nn.Module,
     data_loader: Iterable[list[dict[str, Any]]],
     evaluator: DatasetEvaluator | Sequence[DatasetEvaluator] | None,
-    callbacks: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Run a model in evaluation mode over a loader and evaluate it.
 
@@ -74,47 +72,33 @@ def inference_on_dataset(
         model: takes a batch and returns one output for each image; its mode is restored.
         data_loader: with a length.
         evaluator: one or several; None only runs the model.
-        callbacks: functions under ``on_start``, ``before_inference``, ``after_inference``,
-            ``on_end``.
 
     Returns:
         What the evaluator returns, or an empty dict.
     """
-    callbacks = callbacks or {}
     total = len(data_loader)
     logger.info("Start inference on %d batches", total)
-    if evaluator is None:
-        evaluator = DatasetEvaluators([])
-    elif isinstance(evaluator, list | tuple):
-        evaluator = DatasetEvaluators(evaluator)
+    if not isinstance(evaluator, DatasetEvaluator):
+        evaluator = DatasetEvaluators(evaluator or [])
     evaluator.reset()
 
-    def call(name: str) -> None:
-        if name in callbacks:
-            callbacks[name]()
-
+    was_training = model.training
+    model.eval()
     begin = last_line = time.perf_counter()
-    compute = 0.0
-    with _evaluation_mode(model), torch.no_grad():
-        call("on_start")
-        for done, inputs in enumerate(data_loader, start=1):
-            start = time.perf_counter()
-            call("before_inference")
-            outputs = model(inputs)
-            call("after_inference")
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            compute += time.perf_counter() - start
-            evaluator.process(inputs, outputs)
-            now = time.perf_counter()
-            if now - last_line > 5:
-                eta = datetime.timedelta(seconds=int((now - begin) / done * (total - done)))
-                logger.info(
-                    "Inference done %d/%d. %.4f s / batch, of which the model %.4f. ETA=%s",
-                    *(done, total, (now - begin) / done, compute / done, eta),
-                )
-                last_line = now
-        call("on_end")
+    try:
+        with torch.no_grad():
+            for done, inputs in enumerate(data_loader, start=1):
+                evaluator.process(inputs, model(inputs))
+                now = time.perf_counter()
+                if now - last_line > 5:
+                    pace = (now - begin) / done
+                    eta = datetime.timedelta(seconds=int(pace * (total - done)))
+                    logger.info(
+                        "Inference done %d/%d. %.4f s / batch. ETA=%s", done, total, pace, eta
+                    )
+                    last_line = now
+    finally:
+        model.train(was_training)
     seconds = time.perf_counter() - begin
     logger.info(
         "Total inference time: %s (%.4f s / batch per process, %d processes)",
@@ -123,20 +107,6 @@ def inference_on_dataset(
         comm.get_world_size(),
     )
     return evaluator.evaluate() or {}
-
-
-@contextmanager
-def _evaluation_mode(model: Any) -> Iterator[None]:
-    """Put a model (if it is a module) in evaluation mode and restore its mode."""
-    if not isinstance(model, nn.Module):
-        yield
-        return
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def print_csv_format(results: Mapping[str, Any]) -> None:

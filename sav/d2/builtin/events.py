@@ -7,10 +7,7 @@ import json
 import logging
 import math
 import os
-import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,22 +38,13 @@ class EventStorage:
         self._history: dict[str, HistoryBuffer] = defaultdict(HistoryBuffer)
         self._smoothing_hints: dict[str, bool] = {}
         self._latest: dict[str, tuple[float, int]] = {}
-        self._images: list[tuple[str, Any, int]] = []
-        self._iter = start_iter
-        self._prefix = ""
-
-    @property
-    def iter(self) -> int:
-        """The current iteration; the trainer sets it."""
-        return self._iter
-
-    @iter.setter
-    def iter(self, value: int) -> None:
-        self._iter = int(value)
+        # Name, image, iteration; by this name, as Detectron2 has no other, writers take them.
+        self._vis_data: list[tuple[str, Any, int]] = []
+        self.iter = start_iter
 
     def step(self) -> None:
         """Go to the next iteration."""
-        self._iter += 1
+        self.iter += 1
 
     def put_scalar(
         self, name: str, value: float, smoothing_hint: bool = True, cur_iter: int | None = None
@@ -69,10 +57,10 @@ class EventStorage:
             smoothing_hint: whether writers show a median of the last values; it must not change.
             cur_iter: iteration of the value if not the current one.
         """
-        name, value = self._prefix + name, float(value)
+        value = float(value)
         if self._smoothing_hints.setdefault(name, smoothing_hint) != smoothing_hint:
             raise AssertionError(f"scalar {name!r} was put with another smoothing_hint before")
-        iteration = self._iter if cur_iter is None else cur_iter
+        iteration = self.iter if cur_iter is None else cur_iter
         self._history[name].update(value, iteration)
         self._latest[name] = (value, iteration)
 
@@ -85,15 +73,11 @@ class EventStorage:
 
     def put_image(self, img_name: str, img_tensor: torch.Tensor | np.ndarray) -> None:
         """Keep an RGB image (3, H, W), uint8 or float in [0, 1], for TensorBoard."""
-        self._images.append((img_name, img_tensor, self._iter))
-
-    def images(self) -> list[tuple[str, Any, int]]:
-        """Return the kept images as (name, image, iteration)."""
-        return self._images
+        self._vis_data.append((img_name, img_tensor, self.iter))
 
     def clear_images(self) -> None:
         """Drop the kept images."""
-        self._images = []
+        self._vis_data = []
 
     def history(self, name: str) -> HistoryBuffer:
         """Return the history of a scalar; ``KeyError`` when there is none."""
@@ -126,15 +110,6 @@ class EventStorage:
             )
             for name, (value, iteration) in self._latest.items()
         }
-
-    @contextmanager
-    def name_scope(self, name: str) -> Iterator[None]:
-        """Prefix the names of all scalars that are put inside the block with ``name/``."""
-        previous, self._prefix = self._prefix, name.rstrip("/") + "/"
-        try:
-            yield
-        finally:
-            self._prefix = previous
 
     def __enter__(self) -> EventStorage:
         _STORAGES.append(self)
@@ -232,7 +207,7 @@ class TensorboardXWriter(EventWriter):
                 self._writer.add_scalar(name, value, i)
                 newest = max(newest, i)
         self._last_write = newest
-        for name, image, i in storage.images():
+        for name, image, i in storage._vis_data:
             self._writer.add_image(name, image, i)
         storage.clear_images()
 
@@ -254,23 +229,6 @@ class CommonMetricPrinter(EventWriter):
         self.logger = logging.getLogger(__name__)
         self._max_iter = max_iter
         self._window_size = window_size
-        self._last_write: tuple[int, float] | None = None
-
-    def _eta(self, storage: EventStorage) -> str:
-        """Return the time left, from the time of an iteration or else of the last writes."""
-        if self._max_iter is None:
-            return ""
-        left = self._max_iter - storage.iter - 1
-        now, last = time.perf_counter(), self._last_write
-        self._last_write = (storage.iter, now)
-        if "time" in storage.histories():
-            seconds = storage.history("time").median(1000) * left
-            storage.put_scalar("eta_seconds", seconds, smoothing_hint=False)
-        elif last is not None and storage.iter > last[0]:
-            seconds = (now - last[1]) / (storage.iter - last[0]) * left
-        else:
-            return ""
-        return f"eta: {datetime.timedelta(seconds=int(seconds))}  "
 
     def write(self) -> None:
         """Log one line."""
@@ -278,13 +236,16 @@ class CommonMetricPrinter(EventWriter):
         if storage.iter == self._max_iter:
             return
         histories = storage.histories()
-        parts = [f" {self._eta(storage)}iter: {storage.iter}"]
-        for marker in ("loss", "[metric]"):
-            parts += [
-                f"{name}: {history.median(storage.count_samples(name, self._window_size)):.4g}"
-                for name, history in histories.items()
-                if marker in name
-            ]
+        parts = []
+        if self._max_iter is not None and "time" in histories:
+            seconds = histories["time"].median(1000) * (self._max_iter - storage.iter - 1)
+            storage.put_scalar("eta_seconds", seconds, smoothing_hint=False)
+            parts.append(f"eta: {datetime.timedelta(seconds=int(seconds))}")
+        parts.append(f"iter: {storage.iter}")
+        for name, history in histories.items():
+            if "loss" in name:
+                window = storage.count_samples(name, self._window_size)
+                parts.append(f"{name}: {history.median(window):.4g}")
         if "time" in histories:
             parts.append(f"time: {histories['time'].global_avg():.4f}")
             parts.append(f"last_time: {histories['time'].latest():.4f}")

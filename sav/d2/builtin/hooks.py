@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from fvcore.common.checkpoint import Checkpointer
 from fvcore.common.checkpoint import PeriodicCheckpointer as _PeriodicCheckpointer
 from fvcore.common.timer import Timer
 
@@ -23,7 +21,6 @@ from sav.d2.builtin.train_loop import HookBase, TrainerBase
 logger = logging.getLogger(__name__)
 
 __all__ = [
-    "BestCheckpointer",
     "CallbackHook",
     "EvalHook",
     "IterationTimer",
@@ -160,67 +157,6 @@ class PeriodicCheckpointer(_PeriodicCheckpointer, HookBase):
     def after_step(self) -> None:
         """Save if it is time."""
         self.step(self.trainer.iter)
-
-
-class BestCheckpointer(HookBase):
-    """Saves the weights of the best evaluation; goes after the hook that evaluates.
-
-    Args:
-        eval_period: that of the evaluation.
-        checkpointer: what saves.
-        val_metric: name of the scalar, such as ``segm/AP``.
-        mode: ``max`` or ``min``.
-        file_prefix: name of the checkpoint.
-    """
-
-    def __init__(
-        self,
-        eval_period: int,
-        checkpointer: Checkpointer,
-        val_metric: str,
-        mode: str = "max",
-        file_prefix: str = "model_best",
-    ) -> None:
-        if mode not in ("max", "min"):
-            raise AssertionError(f"mode is max or min, not {mode!r}")
-        self._period, self._checkpointer = eval_period, checkpointer
-        self._metric, self._sign, self._prefix = val_metric, 1 if mode == "max" else -1, file_prefix
-        self.best_metric: float | None = None
-        self.best_iter: int | None = None
-
-    def _check(self) -> None:
-        latest = self.trainer.storage.latest().get(self._metric)
-        if latest is None:
-            logger.warning("Metric %s was not evaluated; no best checkpoint", self._metric)
-            return
-        value, iteration = latest
-        worse = self.best_metric is not None and (
-            self._sign * value <= self._sign * self.best_metric
-        )
-        if worse or not math.isfinite(value):
-            return
-        self.best_metric, self.best_iter = value, iteration
-        self._checkpointer.save(self._prefix, iteration=iteration)
-        logger.info("Best %s so far: %.5f at iteration %d", self._metric, value, iteration)
-
-    def after_step(self) -> None:
-        """Check after an evaluation."""
-        done = self.trainer.iter + 1
-        if self._period > 0 and done % self._period == 0 and done != self.trainer.max_iter:
-            self._check()
-
-    def after_train(self) -> None:
-        """Check after the last evaluation."""
-        if self.trainer.iter >= self.trainer.max_iter:
-            self._check()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best value so far."""
-        return {"best_metric": self.best_metric, "best_iter": self.best_iter}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back the best value so far."""
-        self.best_metric, self.best_iter = state_dict["best_metric"], state_dict["best_iter"]
 
 
 class LRScheduler(HookBase):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import operator
 import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -86,17 +86,36 @@ def _seeded(*key: int) -> Iterator[None]:
         torch.set_rng_state(state[2])
 
 
-class _StreamSampler(Sampler):
-    """Pairs of (position in the common stream, index) from a sampler of indices."""
+class _StreamBatches(Sampler):
+    """Batches of (position in the common stream, index), from any iteration on.
 
-    def __init__(self, sampler: Sampler) -> None:
-        self.sampler = sampler
+    To go on in the middle, the stream of indices is played again from its beginning: that takes no
+    time, and it is exact for every sampler and every grouping.
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        position = getattr(self.sampler, "start", 0) + comm.get_rank()
-        for index in self.sampler:
-            yield position, index
-            position += comm.get_world_size()
+    Args:
+        sampler: of indices, of this process.
+        batch_size: of this process.
+        groups: for each index its group; a batch has items of one group.
+    """
+
+    def __init__(self, sampler: Sampler, batch_size: int, groups: Sequence[bool] | None) -> None:
+        self.start = 0
+        self._sampler = sampler
+        self._batch_size = batch_size
+        self._groups = groups
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return itertools.islice(self._batches(), self.start, None)
+
+    def _batches(self) -> Iterator[list[tuple[int, int]]]:
+        positions = itertools.count(comm.get_rank(), comm.get_world_size())
+        waiting: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
+        for position, index in zip(positions, self._sampler, strict=False):
+            batch = waiting[self._groups is not None and self._groups[index]]
+            batch.append((position, index))
+            if len(batch) == self._batch_size:
+                yield batch[:]
+                batch.clear()
 
 
 class _Loader(DataLoader):
@@ -121,7 +140,7 @@ class TrainLoader:
         sampler: of indices.
         total_batch_size: over all processes, which must divide it evenly.
         aspect_ratio_grouping: whether a batch holds only tall or only wide images, by ``width`` and
-            ``height`` of the items.
+            ``height`` of the records.
         num_workers: worker processes; 0 maps in this process.
         collate_fn: makes a batch of a list; None leaves the list.
         kwargs: passed to torch's ``DataLoader``.
@@ -141,46 +160,31 @@ class TrainLoader:
     ) -> None:
         world_size = comm.get_world_size()
         if total_batch_size <= 0 or total_batch_size % world_size:
-            raise AssertionError(
-                f"total batch size {total_batch_size} is not a multiple of the {world_size} "
-                "processes; change SOLVER.IMS_PER_BATCH"
+            raise SAVError(
+                f"SOLVER.IMS_PER_BATCH {total_batch_size}: {world_size} processes cannot share it "
+                f"evenly; make it a multiple of {world_size}"
             )
-        self.sampler = sampler
         self.total_batch_size = total_batch_size
         self.batch_size = total_batch_size // world_size
-        self._grouping = aspect_ratio_grouping
-        self._collate = collate_fn or _as_list
+        wide = [r["width"] > r["height"] for r in dataset] if aspect_ratio_grouping else None
+        self._batches = _StreamBatches(sampler, self.batch_size, wide)
         seed = getattr(sampler, "seed", 0)
         # Its own generator, so that starting workers draws nothing from the model's randomness.
         kwargs.setdefault("generator", torch.Generator().manual_seed(seed))
         self._loader = _Loader(
             _MappedDataset(_pack(dataset), mapper, seed),
-            batch_size=1 if aspect_ratio_grouping else self.batch_size,
-            sampler=_StreamSampler(sampler),
-            drop_last=True,
+            batch_sampler=self._batches,
             num_workers=num_workers,
-            collate_fn=operator.itemgetter(0) if aspect_ratio_grouping else self._collate,
+            collate_fn=collate_fn or _as_list,
             **kwargs,
         )
 
     def start_at(self, iteration: int) -> None:
-        """Let the next pass begin with the batch of this iteration.
-
-        Exact without aspect ratio grouping, whose half-filled groups are not kept.
-        """
-        self.sampler.start = iteration * self.total_batch_size
+        """Let the next pass begin with the batch of this iteration."""
+        self._batches.start = iteration
 
     def __iter__(self) -> Iterator[Any]:
-        if not self._grouping:
-            yield from self._loader
-            return
-        groups: tuple[list[Any], list[Any]] = ([], [])
-        for item in self._loader:
-            group = groups[item["width"] > item["height"]]
-            group.append(item)
-            if len(group) == self.batch_size:
-                yield self._collate(group[:])
-                group.clear()
+        yield from self._loader
 
 
 def _pack(dataset: Sequence[Any] | Dataset) -> Any:

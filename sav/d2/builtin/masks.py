@@ -26,8 +26,7 @@ def polygons_to_bitmask(
     """
     if len(polygons) == 0:
         return np.zeros((height, width), dtype=bool)
-    flat = [np.asarray(p, dtype=np.float64).reshape(-1).tolist() for p in polygons]
-    union = mask_util.merge(mask_util.frPyObjects(flat, height, width))
+    union = mask_util.merge(mask_util.frPyObjects(list(polygons), height, width))
     return mask_util.decode(union).astype(bool)
 
 
@@ -44,11 +43,6 @@ class BitMasks:
     def to(self, *args: torch.device | str, **kwargs: torch.device | str) -> BitMasks:
         """Return the masks on another device."""
         return BitMasks(self.tensor.to(*args, **kwargs))
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the tensor."""
-        return self.tensor.device
 
     def __getitem__(self, item: int | slice | torch.Tensor) -> BitMasks:
         if isinstance(item, int):
@@ -70,24 +64,13 @@ class BitMasks:
 
     def get_bounding_boxes(self) -> Boxes:
         """Return tight XYXY boxes whose far edges lie after the last pixel; zeros if empty."""
-        columns, rows = self.tensor.any(dim=1), self.tensor.any(dim=2)
-        boxes = torch.zeros(len(self), 4, device=self.device)
-        found = self.nonempty()
-        if not found.any():
-            return Boxes(boxes)
-        for axis, hits in enumerate((columns[found].int(), rows[found].int())):
-            boxes[found, axis] = hits.argmax(dim=1).float()
-            boxes[found, axis + 2] = (hits.shape[1] - hits.flip(1).argmax(dim=1)).float()
+        boxes = torch.zeros(len(self), 4, device=self.tensor.device)
+        for box, mask in zip(boxes, self.tensor, strict=True):
+            rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
+            if len(rows):
+                edges = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+                box[:] = torch.cat(edges)
         return Boxes(boxes)
-
-    @staticmethod
-    def from_polygon_masks(
-        polygon_masks: PolygonMasks | list[list[np.ndarray]], height: int, width: int
-    ) -> BitMasks:
-        """Rasterise polygons into masks of (height, width)."""
-        polygons = getattr(polygon_masks, "polygons", polygon_masks)
-        masks = [polygons_to_bitmask(p, height, width) for p in polygons]
-        return BitMasks(np.stack(masks) if masks else np.zeros((0, height, width), dtype=bool))
 
     @staticmethod
     def cat(bitmasks_list: Sequence[BitMasks]) -> BitMasks:
@@ -112,11 +95,6 @@ class PolygonMasks:
         """Return itself: polygons live on the CPU."""
         return self
 
-    @property
-    def device(self) -> torch.device:
-        """Always the CPU."""
-        return torch.device("cpu")
-
     def __getitem__(self, item: int | slice | torch.Tensor | list[int]) -> PolygonMasks:
         if isinstance(item, int):
             return PolygonMasks([self.polygons[item]])
@@ -137,27 +115,6 @@ class PolygonMasks:
     def nonempty(self) -> torch.Tensor:
         """Return which instances have a polygon, bool (N,)."""
         return torch.tensor([len(p) > 0 for p in self.polygons], dtype=torch.bool)
-
-    def area(self) -> torch.Tensor:
-        """Return the areas in square pixels by the shoelace formula, float (N,)."""
-        areas = []
-        for instance in self.polygons:
-            total = 0.0
-            for polygon in instance:
-                x, y = polygon[0::2], polygon[1::2]
-                total += 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
-            areas.append(total)
-        return torch.tensor(areas)
-
-    def get_bounding_boxes(self) -> Boxes:
-        """Return tight XYXY boxes; zeros for an instance without a polygon."""
-        boxes = torch.zeros(len(self), 4)
-        for i, instance in enumerate(self.polygons):
-            if instance:
-                points = np.concatenate(instance).reshape(-1, 2)
-                corners = np.concatenate([points.min(axis=0), points.max(axis=0)])
-                boxes[i] = torch.from_numpy(corners).float()
-        return Boxes(boxes)
 
     @staticmethod
     def cat(polymasks_list: Sequence[PolygonMasks]) -> PolygonMasks:

@@ -32,28 +32,9 @@ class Backbone(nn.Module, metaclass=ABCMeta):
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the feature maps of a batch of images."""
 
-    @property
-    def size_divisibility(self) -> int:
-        """What the height and width of the input must be divisible by; 0 means anything."""
-        return 0
-
-    @property
-    def padding_constraints(self) -> dict[str, int]:
-        """Further wishes for padding, such as ``{"square_size": 1024}``."""
-        return {}
-
+    @abstractmethod
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Return channels and stride of every feature map.
-
-        Subclasses set ``_out_features``, ``_out_feature_channels`` and ``_out_feature_strides``, or
-        override this.
-        """
-        return {
-            name: ShapeSpec(
-                channels=self._out_feature_channels[name], stride=self._out_feature_strides[name]
-            )
-            for name in self._out_features
-        }
+        """Return channels and stride of every feature map."""
 
 
 def build_backbone(cfg: CfgNode, input_shape: ShapeSpec | None = None) -> Backbone:

@@ -21,12 +21,9 @@ class TrainingSampler(Sampler):
         size: number of images.
         shuffle: False repeats 0, 1, ..., size - 1.
         seed: of the stream, the same in all processes; None draws one and shares it.
-        start: how many items of the common stream to skip, to go on where a run stopped.
     """
 
-    def __init__(
-        self, size: int, shuffle: bool = True, seed: int | None = None, start: int = 0
-    ) -> None:
+    def __init__(self, size: int, shuffle: bool = True, seed: int | None = None) -> None:
         if not isinstance(size, int):
             raise TypeError(f"size is an int, not {type(size).__name__}")
         if size <= 0:
@@ -34,12 +31,11 @@ class TrainingSampler(Sampler):
         self.size = size
         self.shuffle = shuffle
         self.seed = comm.shared_random_seed() if seed is None else int(seed)
-        self.start = start
         self._rank = comm.get_rank()
         self._world_size = comm.get_world_size()
 
     def __iter__(self) -> Iterator[int]:
-        yield from itertools.islice(self._stream(), self.start + self._rank, None, self._world_size)
+        yield from itertools.islice(self._stream(), self._rank, None, self._world_size)
 
     def _stream(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed)

@@ -14,7 +14,6 @@ from fvcore.common.param_scheduler import (
     LinearParamScheduler,
     MultiStepParamScheduler,
     ParamScheduler,
-    StepWithFixedGammaParamScheduler,
 )
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
@@ -188,10 +187,9 @@ def _with_warmup(cfg: CfgNode, schedule: ParamScheduler) -> ParamScheduler:
     length = min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0)
     if length <= 0:
         return schedule
-    end = schedule(0.0 if solver.RESCALE_INTERVAL else length)
     start = solver.WARMUP_FACTOR * schedule(0.0)
     if solver.WARMUP_METHOD == "linear":
-        warmup: ParamScheduler = LinearParamScheduler(start, end)
+        warmup: ParamScheduler = LinearParamScheduler(start, schedule(length))
     elif solver.WARMUP_METHOD == "constant":
         warmup = ConstantParamScheduler(start)
     else:
@@ -200,7 +198,7 @@ def _with_warmup(cfg: CfgNode, schedule: ParamScheduler) -> ParamScheduler:
         return warmup
     return CompositeParamScheduler(
         [warmup, schedule],
-        interval_scaling=["rescaled", "rescaled" if solver.RESCALE_INTERVAL else "fixed"],
+        interval_scaling=["rescaled", "fixed"],
         lengths=[length, 1 - length],
     )
 
@@ -209,7 +207,7 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRSche
     """Build the schedule that ``SOLVER.LR_SCHEDULER_NAME`` names, with its warm-up.
 
     ``WarmupMultiStepLR`` multiplies by GAMMA at each of STEPS, ``WarmupCosineLR`` goes down to
-    BASE_LR_END along a cosine, ``WarmupStepWithFixedGammaLR`` makes NUM_DECAYS even steps.
+    BASE_LR_END along a cosine.
     """
     solver = cfg.SOLVER
     name = solver.LR_SCHEDULER_NAME
@@ -225,13 +223,6 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRSche
         if not 0 <= end <= 1:
             raise AssertionError("SOLVER.BASE_LR_END lies between 0 and BASE_LR")
         schedule = CosineParamScheduler(1.0, end)
-    elif name == "WarmupStepWithFixedGammaLR":
-        schedule = StepWithFixedGammaParamScheduler(
-            base_value=1.0,
-            gamma=solver.GAMMA,
-            num_decays=solver.NUM_DECAYS,
-            num_updates=solver.MAX_ITER,
-        )
     else:
         raise ValueError(f"unknown SOLVER.LR_SCHEDULER_NAME {name!r}")
     return LRMultiplier(optimizer, _with_warmup(cfg, schedule), solver.MAX_ITER)

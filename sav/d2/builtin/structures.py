@@ -33,12 +33,7 @@ class BoxMode(IntEnum):
         """
         if from_mode == to_mode:
             return box
-        if isinstance(box, list | tuple):
-            if len(box) != 4:
-                raise ValueError(f"a box has 4 numbers, not {len(box)}")
-            array = np.asarray(box, dtype=np.float64)
-        else:
-            array = box.clone() if isinstance(box, torch.Tensor) else np.array(box)
+        array = box.clone() if isinstance(box, torch.Tensor) else np.array(box, dtype=np.float64)
         sign = 1 if BoxMode(from_mode) == BoxMode.XYWH_ABS else -1
         array[..., 2:] += sign * array[..., :2]
         return type(box)(array.tolist()) if isinstance(box, list | tuple) else array
@@ -56,10 +51,6 @@ class Boxes:
         if tensor.dim() != 2 or tensor.shape[1] != 4:
             raise ValueError(f"boxes have shape (N, 4), not {tuple(tensor.shape)}")
         self.tensor = tensor
-
-    def clone(self) -> Boxes:
-        """Return a copy."""
-        return Boxes(self.tensor.clone())
 
     def to(self, device: torch.device | str) -> Boxes:
         """Return the boxes on another device."""
@@ -80,25 +71,12 @@ class Boxes:
         """Return which boxes have both sides longer than ``threshold`` pixels, bool (N,)."""
         return ((self.tensor[:, 2:] - self.tensor[:, :2]) > threshold).all(dim=1)
 
-    def get_centers(self) -> torch.Tensor:
-        """Return the centres x, y, shape (N, 2)."""
-        return (self.tensor[:, :2] + self.tensor[:, 2:]) / 2
-
-    def scale(self, scale_x: float, scale_y: float) -> None:
-        """Scale in place."""
-        self.tensor = self.tensor * self.tensor.new_tensor([scale_x, scale_y, scale_x, scale_y])
-
     @classmethod
     def cat(cls, boxes_list: Sequence[Boxes]) -> Boxes:
         """Concatenate; an empty list gives no boxes."""
         if not boxes_list:
             return cls(torch.empty(0, 4))
         return cls(torch.cat([b.tensor for b in boxes_list]))
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the tensor."""
-        return self.tensor.device
 
     def __getitem__(self, item: int | slice | torch.Tensor) -> Boxes:
         return Boxes(self.tensor[item].reshape(-1, 4))
@@ -182,11 +160,7 @@ class Instances:
             item = slice(item, item + 1 or None)
         chosen = Instances(self._image_size)
         for name, value in self._fields.items():
-            if isinstance(value, list) and isinstance(item, torch.Tensor):
-                indices = torch.arange(len(value))[item.cpu()].tolist()
-                chosen.set(name, [value[i] for i in indices])
-            else:
-                chosen.set(name, value[item])
+            chosen.set(name, value[item])
         return chosen
 
     def __len__(self) -> int:
@@ -252,17 +226,11 @@ class ImageList:
         """Return the images on another device or with another dtype."""
         return ImageList(self.tensor.to(*args, **kwargs), self.image_sizes)
 
-    @property
-    def device(self) -> torch.device:
-        """The device of the tensor."""
-        return self.tensor.device
-
     @staticmethod
     def from_tensors(
         tensors: list[torch.Tensor],
         size_divisibility: int = 0,
         pad_value: float = 0.0,
-        padding_constraints: dict[str, int] | None = None,
     ) -> ImageList:
         """Pad images to one size.
 
@@ -270,17 +238,11 @@ class ImageList:
             tensors: images (C, h, w) that differ only in height and width.
             size_divisibility: round the common height and width up to a multiple of this.
             pad_value: value of the added pixels.
-            padding_constraints: ``square_size`` asks for that height and width;
-                ``size_divisibility`` replaces the argument of that name.
         """
-        constraints = padding_constraints or {}
         sizes = [(t.shape[-2], t.shape[-1]) for t in tensors]
         height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
-        if constraints.get("square_size", 0) > 0:
-            height = width = constraints["square_size"]
-        divisor = constraints.get("size_divisibility", size_divisibility)
-        if divisor > 1:
-            height, width = -(-height // divisor) * divisor, -(-width // divisor) * divisor
+        divisor = max(size_divisibility, 1)
+        height, width = -(-height // divisor) * divisor, -(-width // divisor) * divisor
         padded = [
             F.pad(t, (0, width - t.shape[-1], 0, height - t.shape[-2]), value=pad_value)
             for t in tensors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
@@ -181,23 +180,13 @@ class SimpleTrainer(TrainerBase):
         start = time.perf_counter()
         data = next(self._data_loader_iter)
         data_time = time.perf_counter() - start
-        with self._forward_context():
-            losses = self.model(data)
+        losses = self.model(data)
         if isinstance(losses, torch.Tensor):
             losses = {"total_loss": losses}
         self.optimizer.zero_grad()
-        self._backward(sum(losses.values()))
+        sum(losses.values()).backward()
         self.after_backward()
         self._write_metrics(losses, data_time)
-        self._step()
-
-    def _forward_context(self) -> contextlib.AbstractContextManager[Any]:
-        return contextlib.nullcontext()
-
-    def _backward(self, loss: torch.Tensor) -> None:
-        loss.backward()
-
-    def _step(self) -> None:
         self.optimizer.step()
 
     def _write_metrics(self, losses: dict[str, torch.Tensor], data_time: float) -> None:
@@ -231,41 +220,3 @@ class SimpleTrainer(TrainerBase):
         """Take back the optimizer too."""
         super().load_state_dict(state_dict)
         self.optimizer.load_state_dict(state_dict["optimizer"])
-
-
-class AMPTrainer(SimpleTrainer):
-    """Mixed precision: float16 with loss scaling on a GPU, bfloat16 on a CPU.
-
-    Args:
-        model: as in :class:`SimpleTrainer`.
-        data_loader: as in :class:`SimpleTrainer`.
-        optimizer: as in :class:`SimpleTrainer`.
-    """
-
-    def __init__(
-        self, model: nn.Module, data_loader: Iterable[Any], optimizer: torch.optim.Optimizer
-    ) -> None:
-        super().__init__(model, data_loader, optimizer)
-        self._device = next(model.parameters()).device.type
-        on_gpu = self._device == "cuda"
-        self._dtype = torch.float16 if on_gpu else torch.bfloat16
-        self.grad_scaler = torch.amp.GradScaler(self._device, enabled=on_gpu)
-
-    def _forward_context(self) -> contextlib.AbstractContextManager[Any]:
-        return torch.autocast(self._device, dtype=self._dtype)
-
-    def _backward(self, loss: torch.Tensor) -> None:
-        self.grad_scaler.scale(loss).backward()
-
-    def _step(self) -> None:
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Add the loss scale to the state."""
-        return {**super().state_dict(), "grad_scaler": self.grad_scaler.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back the loss scale too."""
-        super().load_state_dict(state_dict)
-        self.grad_scaler.load_state_dict(state_dict["grad_scaler"])

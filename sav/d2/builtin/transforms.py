@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from fvcore.transforms.transform import (
     CropTransform,
     HFlipTransform,
@@ -17,6 +18,7 @@ from fvcore.transforms.transform import (
     VFlipTransform,
 )
 from PIL import Image
+from torch.nn import functional as F
 
 __all__ = [
     "AugInput",
@@ -58,19 +60,15 @@ class ResizeTransform(Transform):
         if img.shape[:2] != (self.h, self.w):
             raise AssertionError(f"expected an image of {(self.h, self.w)}, not {img.shape[:2]}")
         method = Image.Resampling(self.interp if interp is None else interp)
-        size = (self.new_w, self.new_h)
-        if img.dtype == np.uint8 and (img.ndim == 2 or img.shape[2] in (3, 4)):
-            return np.asarray(Image.fromarray(img).resize(size, method))
-        channels = img[..., None] if img.ndim == 2 else img
-        # Pillow's float mode takes one channel at a time and keeps its filters' behaviour.
-        resized = [
-            np.asarray(Image.fromarray(channels[..., c].astype(np.float32)).resize(size, method))
-            for c in range(channels.shape[2])
-        ]
-        out = np.stack(resized, axis=-1)
-        if np.issubdtype(img.dtype, np.integer):
-            out = out.round()
-        return out.reshape(self.new_h, self.new_w, *img.shape[2:]).astype(img.dtype)
+        if img.dtype == np.uint8:
+            image = Image.fromarray(img[..., 0] if img.shape[2:] == (1,) else img)
+            resized = np.asarray(image.resize((self.new_w, self.new_h), method))
+        else:
+            planes = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(img))).permute(2, 0, 1)
+            size = (self.new_h, self.new_w)
+            planes = F.interpolate(planes[None], size, mode=method.name.lower())[0]
+            resized = planes.permute(1, 2, 0).numpy()
+        return resized.reshape(self.new_h, self.new_w, *img.shape[2:])
 
     def apply_coords(self, coords: np.ndarray) -> np.ndarray:
         """Scale points x, y of shape (N, 2)."""
@@ -133,10 +131,6 @@ class Augmentation:
         transform = self.get_transform(*(getattr(aug_input, name) for name in names))
         aug_input.transform(transform)
         return transform
-
-    def __repr__(self) -> str:
-        values = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
-        return f"{type(self).__name__}({values})"
 
 
 class _Always(Augmentation):
@@ -272,7 +266,9 @@ class ResizeScale(Augmentation):
 
 
 class FixedSizeCrop(Augmentation):
-    """Crop at a random place what is larger than a size, and pad what is smaller.
+    """Crop what is larger than a size, and pad what is smaller.
+
+    The place of the crop is drawn on the diagonal of the image.
 
     Args:
         crop_size: height, width in pixels.
@@ -295,8 +291,8 @@ class FixedSizeCrop(Augmentation):
         """Choose the place of the crop."""
         height, width = image.shape[:2]
         crop_h, crop_w = min(self.crop_size[0], height), min(self.crop_size[1], width)
-        y = round((height - crop_h) * np.random.uniform())
-        x = round((width - crop_w) * np.random.uniform())
+        place = np.random.uniform()
+        y, x = round((height - crop_h) * place), round((width - crop_w) * place)
         transforms = [CropTransform(x, y, crop_w, crop_h, width, height)]
         if self.pad:
             bottom, right = self.crop_size[0] - crop_h, self.crop_size[1] - crop_w

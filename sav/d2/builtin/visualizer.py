@@ -1,10 +1,14 @@
-"""Drawing named, coloured instances over an image."""
+"""Drawing named, coloured instances over an image; both engines draw with it.
+
+It aims at parts of a few pixels: outlines lie around a mask instead of on it, the smallest masks
+come last, and names go where they hide the least of any mask and of one another.
+"""
 
 from __future__ import annotations
 
 import colorsys
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum, unique
 from pathlib import Path
 from typing import Any
@@ -14,13 +18,15 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from sav.d2.builtin.catalog import Metadata
 from sav.d2.builtin.detection_utils import annotations_to_instances
-from sav.d2.builtin.masks import BitMasks, PolygonMasks
+from sav.d2.builtin.label_places import middle_of, place_labels
+from sav.d2.builtin.masks import BitMasks, PolygonMasks, polygons_to_bitmask
 from sav.d2.builtin.structures import Boxes, Instances
 
 _Color = tuple[float, float, float]
-_Rect = tuple[float, float, float, float]
+
+_MAX_SAMPLES = 20_000
+"""Pixels of a mask that are enough to place its name."""
 
 
 @unique
@@ -36,13 +42,13 @@ class VisImage:
     """A drawing in progress.
 
     Args:
-        img: uint8 RGB (H, W, 3).
+        img: uint8 RGB (H, W, 3); it is copied.
         scale: size of the drawing relative to the image.
     """
 
     def __init__(self, img: np.ndarray, scale: float = 1.0) -> None:
         self.scale = scale
-        self.canvas = np.ascontiguousarray(img[:, :, :3])
+        self.canvas = np.array(img[:, :, :3], order="C")
         if scale != 1.0:
             method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
             self.canvas = cv2.resize(self.canvas, None, fx=scale, fy=scale, interpolation=method)
@@ -55,6 +61,33 @@ class VisImage:
     def save(self, filepath: str | Path) -> None:
         """Write the drawing to a file."""
         Image.fromarray(self.canvas).save(filepath)
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """A mask on the canvas, cut out with a margin for its outline.
+
+    Attributes:
+        top: row of the canvas where it starts.
+        left: column of the canvas where it starts.
+        mask: (h, w) uint8, 0 or 1.
+        area: number of pixels set.
+    """
+
+    top: int
+    left: int
+    mask: np.ndarray
+    area: int
+
+    def of(self, canvas: np.ndarray) -> np.ndarray:
+        """Return the part (h, w, 3) of a canvas below it."""
+        height, width = self.mask.shape
+        return canvas[self.top : self.top + height, self.left : self.left + width]
+
+    def pixels(self) -> np.ndarray:
+        """Return row and column on the canvas (n, 2) of pixels spread evenly over the mask."""
+        points = np.argwhere(self.mask)[:: max(1, self.area // _MAX_SAMPLES)]
+        return points + np.array([self.top, self.left])
 
 
 class Visualizer:
@@ -71,18 +104,18 @@ class Visualizer:
     def __init__(
         self,
         img_rgb: np.ndarray,
-        metadata: Metadata | None = None,
+        metadata: Any = None,
         scale: float = 1.0,
         instance_mode: ColorMode = ColorMode.IMAGE,
         font_size_scale: float = 1.0,
     ) -> None:
         self.img = np.asarray(img_rgb).clip(0, 255).astype(np.uint8)
-        self.metadata = Metadata() if metadata is None else metadata
+        self.metadata = {} if metadata is None else metadata
         self._instance_mode = instance_mode
         self.output = VisImage(self.img, scale)
-        size = np.sqrt(self.output.height * self.output.width) / 45 * font_size_scale
-        self._font = ImageFont.load_default(size=float(np.clip(size, 9, 40)))
-        self._labels: list[_Rect] = []
+        side = np.sqrt(self.output.height * self.output.width)
+        self._font = ImageFont.load_default(size=max(side / 45, 9.0) * font_size_scale)
+        self._line_width = max(1, round(side / 500))
 
     def get_output(self) -> VisImage:
         """Return the drawing."""
@@ -94,33 +127,31 @@ class Visualizer:
         Args:
             predictions: with ``pred_classes``, ``scores``, and ``pred_masks`` (N, H, W) or
                 ``pred_boxes``; boxes are drawn only where there are no masks.
-            jittering: accepted for compatibility; colours are exact.
+            jittering: accepted for compatibility; a class has one colour, in all images.
         """
-        count = len(predictions)
-        classes = _field(predictions, "pred_classes", None)
-        scores = _field(predictions, "scores", None)
-        masks = predictions.pred_masks if predictions.has("pred_masks") else None
-        boxes = predictions.pred_boxes if predictions.has("pred_boxes") else None
+        classes, scores = (
+            predictions.get(name).tolist() if predictions.has(name) else None
+            for name in ("pred_classes", "scores")
+        )
+        masks = _get(predictions, "pred_masks")
         if self._instance_mode == ColorMode.IMAGE_BW:
             self._make_grey(masks)
         return self.overlay_instances(
+            boxes=_get(predictions, "pred_boxes"),
             masks=masks,
-            boxes=None if masks is not None else boxes,
             labels=self._names(classes, scores),
-            assigned_colors=self._colors(classes, count),
+            assigned_colors=self._colors(classes),
         )
 
     def draw_dataset_dict(self, dic: dict[str, Any]) -> VisImage:
         """Draw the annotations of a record."""
         annotations = dic.get("annotations") or []
         shown = annotations_to_instances(annotations, self.img.shape[:2], "bitmask")
-        has_masks = shown.has("gt_masks")
-        classes = shown.gt_classes.tolist()
         return self.overlay_instances(
-            masks=shown.gt_masks if has_masks else None,
-            boxes=None if has_masks else shown.gt_boxes,
-            labels=self._names(classes, None),
-            assigned_colors=self._colors(classes, len(shown)),
+            boxes=shown.gt_boxes,
+            masks=_get(shown, "gt_masks"),
+            labels=self._names(shown.gt_classes.tolist(), None),
+            assigned_colors=self._colors(shown.gt_classes.tolist()),
         )
 
     def overlay_instances(
@@ -135,175 +166,154 @@ class Visualizer:
         """Draw instances, large ones first so that small ones stay visible.
 
         Args:
-            boxes: (N, 4) XYXY in pixels of the image.
-            labels: N texts.
-            masks: (N, H, W).
+            boxes: (N, 4) XYXY in pixels of the image; drawn only where there are no masks.
+            labels: N texts; one that is wider than the drawing is left out.
+            masks: (N, H, W); another resolution is brought to that of the drawing.
             assigned_colors: N colours (r, g, b) in [0, 1].
             alpha: opacity of masks.
         """
-        areas = _areas(masks, boxes, self.img.shape[:2])
-        colors = assigned_colors or _palette(len(areas))
-        order = np.argsort(-areas, kind="stable")
-        bitmaps = None if masks is None else _bitmaps(masks, self.img.shape[:2])
-        corners = None if boxes is None else _array(getattr(boxes, "tensor", boxes))
+        corners = _array(() if boxes is None else boxes).reshape(-1, 4)
+        bitmaps = map(self._filled, corners) if masks is None else self._bitmaps(masks)
+        patches = [self._cut(bitmap) for bitmap in bitmaps]
+        colors = assigned_colors or [_hue(i) for i in range(len(patches))]
+        order = sorted(range(len(patches)), key=lambda i: -patches[i].area)
         for i in order:
-            if bitmaps is not None:
-                self.draw_binary_mask(bitmaps[i], colors[i], alpha=alpha)
-            if corners is not None:
-                self.draw_box(corners[i], edge_color=colors[i])
-        # Names last, over all masks; the smallest part chooses its place first.
-        for i in order[::-1] if labels is not None else ():
-            box = corners[i] if bitmaps is None else _anchor(bitmaps[i])
-            if box is not None:
-                self._draw_label(labels[i], box, colors[i])
+            if masks is None:
+                self.draw_box(corners[i], colors[i])
+            else:
+                self._paint(patches[i], colors[i], alpha)
+        if labels is not None:
+            shown = [i for i in order[::-1] if patches[i].area]
+            self._label(*([values[i] for i in shown] for values in (patches, labels, colors)))
         return self.output
-
-    def draw_binary_mask(
-        self,
-        binary_mask: np.ndarray,
-        color: _Color,
-        *,
-        alpha: float = 0.5,
-    ) -> VisImage:
-        """Fill a mask (H, W) with a colour and draw its edge."""
-        out = self.output
-        size = (out.width, out.height)
-        mask = cv2.resize(binary_mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        selected = mask.astype(bool)
-        rgb = np.array(color) * 255
-        out.canvas[selected] = (1 - alpha) * out.canvas[selected] + alpha * rgb
-        contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(out.canvas, contours, -1, _towards_white(color), self._line_width())
-        return out
 
     def draw_box(self, box_coord: Sequence[float], edge_color: _Color) -> VisImage:
         """Draw a box XYXY in pixels of the image."""
         x0, y0, x1, y1 = (round(float(v) * self.output.scale) for v in box_coord)
-        rgb = tuple(round(c * 255) for c in edge_color)
-        cv2.rectangle(self.output.canvas, (x0, y0), (x1, y1), rgb, self._line_width())
+        rgb = tuple(round(255 * channel) for channel in edge_color)
+        cv2.rectangle(self.output.canvas, (x0, y0), (x1, y1), rgb, self._line_width)
         return self.output
 
-    def draw_text(self, text: str, position: tuple[float, float], *, color: _Color) -> VisImage:
-        """Write a text with its middle at x, y in pixels of the image."""
-        x, y = (v * self.output.scale for v in position)
-        width, height = self._text_size(text)
-        self._write(text, (x - width / 2, y - height / 2, x + width / 2, y + height / 2), color)
-        return self.output
+    def _bitmaps(self, masks: Any) -> Sequence[np.ndarray]:
+        """Return masks of any kind as arrays (H, W)."""
+        if hasattr(masks, "polygons"):
+            return [polygons_to_bitmask(p, *self.img.shape[:2]) for p in masks.polygons]
+        return _array(masks)
 
-    def _draw_label(self, text: str, box: Sequence[float], color: _Color) -> None:
-        """Put a name on its part, or beside it when the part is small or the place is taken."""
-        x0, y0, x1, y1 = (v * self.output.scale for v in box)
-        width, height = self._text_size(text)
-        centre_x, centre_y = (x0 + x1) / 2, (y0 + y1) / 2
-        small = x1 - x0 < width or y1 - y0 < 1.5 * height
-        first = y0 - 0.7 * height if small else centre_y
-        for step in itertools.chain.from_iterable((s, -s) for s in range(12)):
-            middle = first - step * 1.1 * height
-            left = np.clip(centre_x - width / 2, 0, max(self.output.width - width, 0))
-            top = np.clip(middle - height / 2, 0, max(self.output.height - height, 0))
-            place = (left, top, left + width, top + height)
-            if not any(_overlap(place, taken) for taken in self._labels):
-                break
-        self._labels.append(place)
-        label_y = (place[1] + place[3]) / 2
-        if not y0 <= label_y <= y1:
-            end = round(place[3] if label_y < centre_y else place[1])
-            points = (round(centre_x), round(centre_y)), (round(centre_x), end)
-            cv2.line(self.output.canvas, *points, _towards_white(color), 1, cv2.LINE_AA)
-        self._write(text, place, color)
+    def _filled(self, box: np.ndarray) -> np.ndarray:
+        mask = np.zeros(self.img.shape[:2], dtype=bool)
+        x0, y0, x1, y1 = box.clip(0).round().astype(int)
+        mask[y0:y1, x0:x1] = True
+        return mask
 
-    def _write(self, text: str, place: _Rect, color: _Color) -> None:
-        """Write light text of a hue on a dark plate."""
-        x0, y0 = max(int(place[0]), 0), max(int(place[1]), 0)
-        x1, y1 = int(np.ceil(place[2])), int(np.ceil(place[3]))
-        plate = self.output.canvas[y0:y1, x0:x1]
-        if plate.size == 0:
+    def _cut(self, mask: np.ndarray) -> _Patch:
+        """Bring a mask to the canvas and cut it out."""
+        size = self.output.width, self.output.height
+        mask = np.ascontiguousarray(mask, dtype=bool).view(np.uint8)
+        if mask.shape[::-1] != size:
+            shrinks = size[0] < mask.shape[1]
+            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            share = cv2.resize(255 * mask, size, interpolation=method)
+            # What is smaller than a pixel of the canvas keeps the pixels it covers most.
+            mask = (share >= np.clip(share.max(), 1, 128)).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(mask)
+        margin = self._line_width
+        left, top = max(x - margin, 0), max(y - margin, 0)
+        cut = mask[top : y + height + margin, left : x + width + margin]
+        return _Patch(top, left, cut, cv2.countNonZero(cut) if width else 0)
+
+    def _paint(self, patch: _Patch, color: _Color, alpha: float) -> None:
+        if not patch.area:
             return
-        plate[:] = plate * 0.25
-        image = Image.fromarray(plate)
-        middle = (place[0] + place[2]) / 2 - x0, (place[1] + place[3]) / 2 - y0
-        ImageDraw.Draw(image).text(
-            middle, text, font=self._font, fill=_towards_white(color), anchor="mm"
-        )
+        crop = patch.of(self.output.canvas)
+        tint = np.full_like(crop, [255 * channel for channel in color])
+        tinted = cv2.addWeighted(crop, 1 - alpha, tint, alpha, 0)
+        np.copyto(crop, tinted, where=patch.mask[..., None] > 0)
+        width = self._stroke(patch)
+        disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1,) * 2)
+        crop[cv2.dilate(patch.mask, disk) > patch.mask] = _light(color)
+
+    def _stroke(self, patch: _Patch) -> int:
+        """Return the width of a part's outline: thin for a small one, or it hides neighbours."""
+        return int(np.clip(np.sqrt(patch.area) / 10, 1, self._line_width))
+
+    def _label(
+        self, patches: Sequence[_Patch], labels: Sequence[str], colors: Sequence[_Color]
+    ) -> None:
+        """Write names; who comes first chooses first where."""
+        pixels = [patch.pixels() for patch in patches]
+        sizes = [self._text_size(text) for text in labels]
+        cell = max(1, self._text_size("")[0] // 4)
+        places = place_labels(self.output.canvas.shape[:2], pixels, sizes, cell)
+        shown = [i for i, place in enumerate(places) if place is not None]
+        for i in shown:
+            corners = np.array([places[i], np.add(places[i], sizes[i])])
+            self._connect(pixels[i], corners, self._stroke(patches[i]), colors[i])
+        # After all lines, so that none crosses a name.
+        for i in shown:
+            self._write(labels[i], places[i], colors[i])
+
+    def _connect(self, points: np.ndarray, corners: np.ndarray, stroke: int, color: _Color) -> None:
+        """Draw a line from a name to its part, unless it lies on it."""
+        apart = np.square(points - points.clip(*corners)).sum(axis=1)
+        if apart.min() == 0:
+            return
+        # The line ends between edge and middle: it points into a part and hides little.
+        tip = (points[apart.argmin()] + middle_of(points)) // 2
+        start, end = tip[::-1].tolist(), tip.clip(*corners)[::-1].tolist()
+        width = (stroke + 1) // 2
+        cv2.line(self.output.canvas, start, end, (0, 0, 0), width + 1, cv2.LINE_AA)
+        cv2.line(self.output.canvas, start, end, _light(color), width, cv2.LINE_AA)
+
+    def _write(self, text: str, place: tuple[int, int], color: _Color) -> None:
+        """Write light text of a hue on a dark plate."""
+        (top, left), (height, width) = place, self._text_size(text)
+        plate = self.output.canvas[top : top + height, left : left + width]
+        image = Image.fromarray(plate // 4)
+        middle = width / 2, height / 2
+        ImageDraw.Draw(image).text(middle, text, font=self._font, fill=_light(color), anchor="mm")
         plate[:] = np.asarray(image)
 
-    def _text_size(self, text: str) -> tuple[float, float]:
-        ascent, descent = self._font.getmetrics()
-        return self._font.getlength(text) + 4, ascent + descent
-
-    def _line_width(self) -> int:
-        return max(1, round(min(self.output.height, self.output.width) / 500))
+    def _text_size(self, text: str) -> tuple[int, int]:
+        """Return height and width of a text's plate in pixels of the canvas."""
+        return sum(self._font.getmetrics()), round(self._font.getlength(text)) + 4
 
     def _names(self, classes: list[int] | None, scores: list[float] | None) -> list[str] | None:
         """Return ``name 95%`` for each instance, from what is known."""
-        if classes is None:
-            return None if scores is None else [f"{score:.0%}" for score in scores]
         known = self.metadata.get("thing_classes")
-        names = [str(c) if known is None else known[c] for c in classes]
-        if scores is None:
-            return names
-        return [f"{name} {score:.0%}" for name, score in zip(names, scores, strict=True)]
+        words = [] if classes is None else [[known[c] if known else str(c) for c in classes]]
+        words += [] if scores is None else [[f"{score:.0%}" for score in scores]]
+        return [" ".join(pair) for pair in zip(*words, strict=True)] if words else None
 
-    def _colors(self, classes: list[int] | None, count: int) -> list[_Color]:
+    def _colors(self, classes: list[int] | None) -> list[_Color] | None:
         known = self.metadata.get("thing_colors")
-        if known is None or classes is None:
-            return _palette(count)
-        return [tuple(channel / 255 for channel in known[c]) for c in classes]
+        colors = [tuple(v / 255 for v in known[c]) if known else _hue(c) for c in classes or ()]
+        return None if classes is None else colors
 
-    def _make_grey(self, masks: torch.Tensor | np.ndarray | None) -> None:
+    def _make_grey(self, masks: Any) -> None:
         """Take the colour out of everything that no mask covers."""
-        out = self.output
-        grey = cv2.cvtColor(out.canvas, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=2)
-        if masks is not None and len(masks):
-            union = _bitmaps(masks, self.img.shape[:2]).any(axis=0).astype(np.uint8)
-            size = (out.width, out.height)
-            covered = cv2.resize(union, size, interpolation=cv2.INTER_NEAREST).astype(bool)
-            grey[covered] = out.canvas[covered]
-        out.canvas[:] = grey
+        canvas = self.output.canvas
+        colored = canvas.copy()
+        canvas[:] = cv2.cvtColor(colored, cv2.COLOR_RGB2GRAY)[..., None]
+        for mask in () if masks is None else self._bitmaps(masks):
+            patch = self._cut(mask)
+            np.copyto(patch.of(canvas), patch.of(colored), where=patch.mask[..., None] > 0)
 
 
-def _field(instances: Instances, name: str, default: Any) -> Any:
-    return instances.get(name).tolist() if instances.has(name) else default
+def _get(instances: Instances, name: str) -> Any:
+    return instances.get(name) if instances.has(name) else None
 
 
 def _array(values: Any) -> np.ndarray:
+    """Return a tensor, or what has one, or anything like an array as an array."""
+    values = getattr(values, "tensor", values)
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 
 
-def _bitmaps(masks: Any, size: tuple[int, int]) -> np.ndarray:
-    """Return masks of any kind as bool (N, H, W)."""
-    if hasattr(masks, "polygons"):
-        masks = BitMasks.from_polygon_masks(masks, *size)
-    return _array(getattr(masks, "tensor", masks)).astype(bool).reshape(-1, *size)
+def _hue(index: int) -> _Color:
+    """Return a colour; those of neighbouring indices lie far apart (golden ratio)."""
+    return colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.75, 0.95)
 
 
-def _areas(masks: Any, boxes: Any, size: tuple[int, int]) -> np.ndarray:
-    if masks is not None:
-        return _bitmaps(masks, size).sum(axis=(1, 2)).astype(np.float64)
-    if boxes is None:
-        return np.zeros(0)
-    corners = _array(getattr(boxes, "tensor", boxes)).reshape(-1, 4)
-    return np.prod(corners[:, 2:] - corners[:, :2], axis=1)
-
-
-def _anchor(mask: np.ndarray) -> np.ndarray | None:
-    """Return the box XYXY of the largest connected piece of a mask; None if it is empty."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    if len(stats) < 2:
-        return None
-    x, y, width, height, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
-    return np.array([x, y, x + width, y + height], dtype=np.float64)
-
-
-def _palette(count: int) -> list[_Color]:
-    """Return colours whose hues lie as far apart as a fixed sequence allows (golden ratio)."""
-    return [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.75, 0.95) for i in range(count)]
-
-
-def _towards_white(color: Iterable[float]) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * (0.4 * channel + 0.6)) for channel in color)
-    return red, green, blue
-
-
-def _overlap(a: _Rect, b: _Rect) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _light(color: Sequence[float]) -> tuple[int, ...]:
+    return tuple(round(255 * (0.4 * channel + 0.6)) for channel in color)

@@ -1,15 +1,15 @@
 """The installed Detectron2, with what we mend of it.
 
 Names are Detectron2's own, or thin subclasses of them in this folder. Launching, checkpoint files,
-the training stream and the strict metrics file are shared with the built-in engine, so that runs of
-the two have the same files and the same order of images.
+the training stream, the strict metrics file and the visualizer are shared with the built-in engine,
+so that runs of the two have the same files and the same order of images.
 """
 
 from detectron2.config import configurable
 from detectron2.data import DatasetCatalog, MetadataCatalog, transforms
 from detectron2.data.datasets import load_coco_json
 from detectron2.data.samplers import InferenceSampler
-from detectron2.engine import HookBase, default_argument_parser, hooks
+from detectron2.engine import HookBase, SimpleTrainer, default_argument_parser, hooks
 from detectron2.evaluation import (
     DatasetEvaluator,
     DatasetEvaluators,
@@ -26,6 +26,7 @@ from detectron2.modeling import (
     build_model,
 )
 from detectron2.solver import (
+    LRMultiplier,
     build_lr_scheduler,
     build_optimizer,
     get_default_optimizer_params,
@@ -36,18 +37,19 @@ from detectron2.utils import comm
 from detectron2.utils.events import (
     CommonMetricPrinter,
     EventStorage,
+    EventWriter,
     TensorboardXWriter,
     get_event_storage,
 )
 from detectron2.utils.logger import setup_logger
 from detectron2.utils.registry import Registry
-from detectron2.utils.visualizer import ColorMode
 
 from sav.d2.builtin.launch import launch
 from sav.d2.builtin.samplers import TrainingSampler
+from sav.d2.builtin.visualizer import ColorMode, Visualizer
 from sav.d2.original import detection_utils
 from sav.d2.original.config import CfgNode, get_cfg
-from sav.d2.original.evaluation import COCOEvaluator, Visualizer
+from sav.d2.original.evaluation import COCOEvaluator
 from sav.d2.original.loaders import build_detection_test_loader, build_detection_train_loader
 from sav.d2.original.training import (
     DefaultTrainer,
@@ -74,15 +76,18 @@ __all__ = [
     "DefaultTrainer",
     "DetectionCheckpointer",
     "EventStorage",
+    "EventWriter",
     "HookBase",
     "ImageList",
     "InferenceSampler",
     "Instances",
     "JSONWriter",
+    "LRMultiplier",
     "MetadataCatalog",
     "PolygonMasks",
     "Registry",
     "ShapeSpec",
+    "SimpleTrainer",
     "TensorboardXWriter",
     "TrainingSampler",
     "Visualizer",

@@ -1,15 +1,15 @@
-"""Detectron2's config, which also takes an int where it declares a float."""
+"""Detectron2's config, which also takes an int where it declares a float, and stays frozen."""
 
 from __future__ import annotations
 
 from detectron2.config import CfgNode as _CfgNode
 from detectron2.config import get_cfg as _get_cfg
 
-from sav.d2.builtin.config import LenientNumbers
+from sav.d2.builtin.config import CarefulMerge
 
 
-class CfgNode(LenientNumbers, _CfgNode):
-    """Detectron2's config node with lenient numbers."""
+class CfgNode(CarefulMerge, _CfgNode):
+    """Detectron2's config node, merged with care."""
 
 
 def get_cfg() -> CfgNode:

@@ -12,12 +12,10 @@ from detectron2.data.detection_utils import (
     SizeMismatchError,
     check_image_size,
     filter_empty_instances,
-    transform_instance_annotations,
 )
 from detectron2.structures import BitMasks, Instances, PolygonMasks
-from PIL import Image
 
-from sav.errors import SAVError
+from sav.d2.builtin.detection_utils import reading
 
 __all__ = [
     "SizeMismatchError",
@@ -35,20 +33,27 @@ def read_image(file_name: str | Path, format: str | None = None) -> np.ndarray:
     Raises:
         SAVError: when the file is missing, broken or far too large.
     """
-    try:
+    with reading(file_name):
         return _original.read_image(str(file_name), format)
-    except Image.DecompressionBombError as error:
-        raise SAVError(f"{file_name}: the image is too large to be safe; shrink it") from error
-    except FileNotFoundError as error:
-        raise SAVError(f"{file_name}: no such image") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SAVError(f"{file_name}: cannot be read as an image ({error})") from error
+
+
+def transform_instance_annotations(
+    annotation: dict[str, Any], transforms: Any, image_size: tuple[int, int], **kwargs: Any
+) -> dict[str, Any]:
+    """Apply transforms to an annotation, whose integer coordinates may become fractions."""
+    annotation["bbox"] = [float(value) for value in annotation["bbox"]]
+    if isinstance(annotation.get("segmentation"), list):
+        polygons = [np.asarray(p, dtype=np.float64) for p in annotation["segmentation"]]
+        annotation["segmentation"] = polygons
+    return _original.transform_instance_annotations(annotation, transforms, image_size, **kwargs)
 
 
 def annotations_to_instances(
     annos: list[dict[str, Any]], image_size: tuple[int, int], mask_format: str = "polygon"
 ) -> Instances:
-    """Gather the annotations of an image; without any, ``gt_masks`` is empty, not absent."""
+    """Gather the annotations of an image, which may be none, and RLE whatever the mask format."""
+    if not all(isinstance(a.get("segmentation", []), list) for a in annos):
+        mask_format = "bitmask"
     instances = _original.annotations_to_instances(annos, image_size, mask_format)
     if not annos:
         empty = torch.zeros(0, *image_size, dtype=torch.bool)

@@ -1,18 +1,15 @@
-"""Detectron2's COCO evaluation and visualizer, mended."""
+"""Detectron2's COCO evaluation, mended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from detectron2.data.catalog import Metadata
 from detectron2.evaluation import COCOEvaluator as _COCOEvaluator
-from detectron2.structures import Instances
-from detectron2.utils.visualizer import ColorMode, VisImage
-from detectron2.utils.visualizer import Visualizer as _Visualizer
+from detectron2.utils import comm
+from faster_coco_eval import COCO
 
-from sav.d2.builtin.coco_evaluation import without_predictions
+from sav.d2.builtin.coco_evaluation import average_precision
 
 
 class COCOEvaluator(_COCOEvaluator):
@@ -30,40 +27,21 @@ class COCOEvaluator(_COCOEvaluator):
     ) -> None:
         super().__init__(dataset_name, tuple(tasks or ("bbox", "segm")), *args, **kwargs)
 
+    def evaluate(self, img_ids: Sequence[int] | None = None) -> dict[str, dict[str, float]]:
+        """Return the metrics in percent, also when not one image was seen."""
+        results = super().evaluate(img_ids)
+        if results or not comm.is_main_process():
+            return results
+        return {task: self._score_nothing(task) for task in self._tasks}
+
     def _derive_coco_results(
         self, coco_eval: Any, iou_type: str, class_names: Sequence[str] | None = None
     ) -> dict[str, float]:
         if coco_eval is None:
-            return without_predictions(self._coco_api, class_names or (), None)
+            return self._score_nothing(iou_type)
         return super()._derive_coco_results(coco_eval, iou_type, class_names)
 
-
-class Visualizer(_Visualizer):
-    """Detectron2's visualizer, which uses the colours of the classes whenever there are some.
-
-    Args:
-        img_rgb: uint8 RGB (H, W, 3).
-        metadata: with ``thing_classes`` and perhaps ``thing_colors``.
-        scale: size of the drawing relative to the image.
-        instance_mode: what colours mean.
-        font_size_scale: factor of the size of text.
-    """
-
-    def __init__(
-        self,
-        img_rgb: np.ndarray,
-        metadata: Metadata | None = None,
-        scale: float = 1.0,
-        instance_mode: ColorMode = ColorMode.IMAGE,
-        font_size_scale: float = 1.0,
-    ) -> None:
-        has_colors = metadata is not None and metadata.get("thing_colors") is not None
-        if has_colors and instance_mode == ColorMode.IMAGE:
-            instance_mode = ColorMode.SEGMENTATION
-        super().__init__(img_rgb, metadata, scale, instance_mode, font_size_scale)
-
-    def draw_instance_predictions(
-        self, predictions: Instances, jittering: bool = False
-    ) -> VisImage:
-        """Draw what a model found, in the exact colours unless jittering is asked for."""
-        return super().draw_instance_predictions(predictions, jittering)
+    def _score_nothing(self, task: str) -> dict[str, float]:
+        # The annotations as the evaluation of the built-in engine reads them.
+        coco = COCO(self._coco_api.dataset)
+        return average_precision(coco, [], task, self._metadata.thing_classes)

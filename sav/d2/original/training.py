@@ -7,8 +7,10 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.checkpoint import DetectionCheckpointer as _DetectionCheckpointer
 from detectron2.config import CfgNode
+from detectron2.config import get_cfg as _get_cfg
 from detectron2.engine import AMPTrainer, SimpleTrainer
 from detectron2.engine import DefaultTrainer as _DefaultTrainer
 from detectron2.engine import default_setup as _default_setup
@@ -22,8 +24,10 @@ from detectron2.utils.events import (
 )
 from detectron2.utils.events import JSONWriter as _JSONWriter
 from detectron2.utils.logger import setup_logger
+from torch import nn
 
 from sav.d2.builtin.checkpoint import SafeCheckpoints
+from sav.d2.builtin.config import get_cfg as builtin_cfg
 from sav.d2.builtin.defaults import create_ddp_model
 from sav.d2.builtin.events import json_lines
 
@@ -64,6 +68,21 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Set up Detectron2's logs and ours, seeds and backends."""
     setup_logger(cfg.OUTPUT_DIR or None, distributed_rank=comm.get_rank(), name="sav")
     _default_setup(cfg, args)
+    if comm.is_main_process() and cfg.OUTPUT_DIR:
+        # The original keeps all its defaults, of which the built-in engine knows only a part.
+        kept = _without_foreign_defaults(cfg, _get_cfg(), builtin_cfg())
+        (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(kept.dump(), encoding="utf-8")
+
+
+def _without_foreign_defaults(cfg: CfgNode, own: CfgNode, builtin: CfgNode) -> CfgNode:
+    """Leave out what only Detectron2 knows and nobody has changed."""
+    kept = CfgNode()
+    for key, value in cfg.items():
+        if key in own and key not in builtin and value == own[key]:
+            continue
+        nested = isinstance(value, CfgNode) and key in own and key in builtin
+        kept[key] = _without_foreign_defaults(value, own[key], builtin[key]) if nested else value
+    return kept
 
 
 class DefaultTrainer(_DefaultTrainer):
@@ -77,8 +96,7 @@ class DefaultTrainer(_DefaultTrainer):
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
         model = create_ddp_model(model)
-        trainer_type = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
-        self._trainer = trainer_type(model, data_loader, optimizer)
+        self._trainer = self.build_step_trainer(cfg, model, data_loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = DetectionCheckpointer(
             model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
@@ -93,6 +111,14 @@ class DefaultTrainer(_DefaultTrainer):
         super().resume_or_load(resume)
         if self.start_iter and hasattr(self.data_loader, "start_at"):
             self.data_loader.start_at(self.start_iter)
+
+    @classmethod
+    def build_step_trainer(
+        cls, cfg: CfgNode, model: nn.Module, data_loader: Any, optimizer: torch.optim.Optimizer
+    ) -> SimpleTrainer:
+        """Return what does one step."""
+        trainer_type = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
+        return trainer_type(model, data_loader, optimizer)
 
     def build_writers(self) -> list[EventWriter]:
         """Return the writers of metrics."""
