@@ -1,8 +1,9 @@
 """The one door to Detectron2.
 
-All code takes Detectron2's names from here. They come from the installed ``detectron2`` or from
-:mod:`sav.d2.builtin`; the environment variable ``SAV_ENGINE=auto|detectron2|builtin`` decides, and
-``auto`` means the first that is installed. No other module knows which engine it has.
+All code takes Detectron2's names from here. They come from the installed ``detectron2``, mended in
+:mod:`sav.d2.original`, or from :mod:`sav.d2.builtin`; the environment variable
+``SAV_ENGINE=auto|detectron2|builtin`` decides, and ``auto`` means the first that is installed. Both
+stand on :mod:`sav.d2.shared`. No other module knows which engine it has.
 """
 
 from sav.d2.engine_choice import choose_engine, describe_engine

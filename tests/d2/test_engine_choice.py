@@ -1,7 +1,6 @@
 import ast
 import importlib.util
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,8 +50,8 @@ def test_description_names_engine_and_version():
 def exported(engine):
     """The names that a folder of the door exports, read without importing it."""
     tree = ast.parse((DOOR / engine / "__init__.py").read_text(encoding="utf-8"))
-    (names,) = (n.value for n in tree.body if isinstance(n, ast.Assign))
-    return ast.literal_eval(names)
+    values = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}
+    return ast.literal_eval(values["__all__"])
 
 
 def test_both_engines_export_the_same_names():
@@ -60,15 +59,33 @@ def test_both_engines_export_the_same_names():
     assert [name for name in exported("builtin") if not hasattr(sav.d2, name)] == []
 
 
+def imported(path, *prefixes):
+    """What a file imports, at its top or in a function, whose full name begins with a prefix."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in names if name.startswith(prefixes)]
+
+
 def test_no_other_module_knows_the_engine():
-    """Nothing outside the door imports either engine, and the built-in one needs neither."""
-    imports = re.compile(r"^\s*(?:from|import) ([\w.]+)", re.MULTILINE)
+    behind = [f"sav.d2.{path.stem}" for path in DOOR.iterdir()]
     for path in DOOR.parent.rglob("*.py"):
-        found = imports.findall(path.read_text(encoding="utf-8"))
         if DOOR not in path.parents:
-            hidden = ("detectron2", "sav.d2.")
-        elif DOOR / "builtin" in path.parents:
-            hidden = ("detectron2", "torchvision", "sav.d2.original")
-        else:
-            hidden = ("detectron2.model_zoo",)
-        assert [name for name in found if name.startswith(hidden)] == [], path
+            assert imported(path, "detectron2", *behind) == [], path
+
+
+def test_what_the_engines_share_knows_neither():
+    """Both engines stand on the shared folder, and neither on the other."""
+    for path in (DOOR / "shared").glob("*.py"):
+        found = imported(path, "detectron2", "torchvision", "sav.d2")
+        assert [name for name in found if not name.startswith("sav.d2.shared")] == [], path
+    for path in (DOOR / "builtin").glob("*.py"):
+        assert imported(path, "detectron2", "torchvision", "sav.d2.original") == [], path
+    for path in (DOOR / "original").glob("*.py"):
+        # A run's config.yaml holds no more keys than the built-in engine can read.
+        known = ["sav.d2.builtin.config.get_cfg"] if path.name == "training.py" else []
+        assert imported(path, "detectron2.model_zoo", "sav.d2.builtin") == known, path

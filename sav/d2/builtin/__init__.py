@@ -1,9 +1,10 @@
 """Our own implementation of the part of Detectron2's interface that SAV uses.
 
-Same names, signatures and observable behaviour, on top of fvcore, pycocotools and torch.
+Same names, signatures and observable behaviour, on top of fvcore, pycocotools, torch and
+:mod:`sav.d2.shared`.
 """
 
-from sav.d2.builtin import comm, detection_utils, hooks, transforms
+from sav.d2.builtin import detection_utils, hooks, transforms
 from sav.d2.builtin.catalog import DatasetCatalog, MetadataCatalog
 from sav.d2.builtin.checkpoint import DetectionCheckpointer
 from sav.d2.builtin.coco import load_coco_json
@@ -30,7 +31,6 @@ from sav.d2.builtin.events import (
     TensorboardXWriter,
     get_event_storage,
 )
-from sav.d2.builtin.launch import launch
 from sav.d2.builtin.loaders import build_detection_test_loader, build_detection_train_loader
 from sav.d2.builtin.logger import setup_logger
 from sav.d2.builtin.masks import BitMasks, PolygonMasks
@@ -43,7 +43,6 @@ from sav.d2.builtin.registries import (
     build_backbone,
     build_model,
 )
-from sav.d2.builtin.samplers import InferenceSampler, TrainingSampler
 from sav.d2.builtin.solver import (
     LRMultiplier,
     build_lr_scheduler,
@@ -53,7 +52,10 @@ from sav.d2.builtin.solver import (
 )
 from sav.d2.builtin.structures import Boxes, BoxMode, ImageList, Instances
 from sav.d2.builtin.train_loop import HookBase, SimpleTrainer
-from sav.d2.builtin.visualizer import ColorMode, Visualizer
+from sav.d2.shared import comm
+from sav.d2.shared.launch import launch
+from sav.d2.shared.samplers import InferenceSampler, TrainingSampler
+from sav.d2.shared.visualizer import ColorMode, Visualizer
 
 __all__ = [
     "BACKBONE_REGISTRY",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import logging
 import random
 import sys
-import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,9 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
-from sav.d2.builtin import comm, hooks
+from sav.d2.builtin import hooks
 from sav.d2.builtin.checkpoint import DetectionCheckpointer
 from sav.d2.builtin.config import CfgNode
 from sav.d2.builtin.evaluation import (
@@ -33,6 +30,8 @@ from sav.d2.builtin.logger import setup_logger
 from sav.d2.builtin.registries import build_model
 from sav.d2.builtin.solver import build_lr_scheduler, build_optimizer
 from sav.d2.builtin.train_loop import HookBase, SimpleTrainer, TrainerBase
+from sav.d2.shared import comm
+from sav.d2.shared.trainer import AssembledTrainer
 from sav.errors import SAVError
 
 logger = logging.getLogger(__name__)
@@ -120,22 +119,7 @@ def default_writers(output_dir: str, max_iter: int | None = None) -> list[EventW
     ]
 
 
-def create_ddp_model(model: nn.Module) -> nn.Module:
-    """Wrap a model for several processes; with one it is returned as it is.
-
-    Buffers, such as running means, are each process's own, as in Detectron2.
-    """
-    if comm.get_world_size() == 1:
-        return model
-    on_gpu = next(model.parameters()).device.type == "cuda"
-    # Recent releases of torch have a new name for the same switch.
-    names = inspect.signature(DistributedDataParallel).parameters
-    switch = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
-    devices = [comm.get_local_rank()] if on_gpu else None
-    return DistributedDataParallel(model, device_ids=devices, **{switch: False})
-
-
-class DefaultTrainer(TrainerBase):
+class DefaultTrainer(AssembledTrainer, TrainerBase):
     """A trainer from a config, with the usual hooks.
 
     Subclasses override the ``build_*`` methods and ``test``.
@@ -148,20 +132,7 @@ class DefaultTrainer(TrainerBase):
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
-        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
-        model = self.build_model(cfg)
-        optimizer = self.build_optimizer(cfg, model)
-        data_loader = self.build_train_loader(cfg)
-        model = create_ddp_model(model)
-        self._trainer = self.build_step_trainer(cfg, model, data_loader, optimizer)
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = DetectionCheckpointer(
-            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
-        )
-        self.start_iter = 0
-        self.max_iter = cfg.SOLVER.MAX_ITER
-        self.cfg = cfg
-        self.register_hooks(self.build_hooks())
+        self._assemble(cfg, DetectionCheckpointer)
 
     @property
     def model(self) -> nn.Module:
@@ -192,8 +163,7 @@ class DefaultTrainer(TrainerBase):
         if resume:
             # The checkpoint holds the iteration that was just finished.
             self.start_iter = self.iter + 1
-            if hasattr(self.data_loader, "start_at"):
-                self.data_loader.start_at(self.start_iter)
+            self._start_data()
 
     def build_hooks(self) -> list[HookBase | None]:
         """Return the hooks: timer, learning rate, checkpoints, evaluation, writers."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +10,15 @@ import pycocotools.mask as mask_util
 import torch
 from PIL import Image, ImageOps
 
-from sav.d2.builtin.masks import BitMasks, PolygonMasks, polygons_to_bitmask
+from sav.d2.builtin.masks import BitMasks, PolygonMasks
 from sav.d2.builtin.structures import Boxes, BoxMode, Instances
 from sav.d2.builtin.transforms import Transform, TransformList
-from sav.errors import SAVError
+from sav.d2.shared.image_errors import reading
+from sav.d2.shared.masks import segmentation_to_bitmask
 
 
 class SizeMismatchError(ValueError):
     """The file has another size than its record says."""
-
-
-@contextmanager
-def reading(file_name: str | Path) -> Iterator[None]:
-    """Turn what may go wrong with an image file into a ``SAVError``."""
-    try:
-        yield
-    except Image.DecompressionBombError as error:
-        raise SAVError(f"{file_name}: the image is too large to be safe; shrink it") from error
-    except FileNotFoundError as error:
-        raise SAVError(f"{file_name}: no such image") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SAVError(f"{file_name}: cannot be read as an image ({error})") from error
 
 
 def read_image(file_name: str | Path, format: str | None = None) -> np.ndarray:
@@ -141,21 +127,9 @@ def annotations_to_instances(
     else:
         masks = np.zeros((len(segmentations), *image_size), dtype=bool)
         for mask, segmentation in zip(masks, segmentations, strict=True):
-            mask[:] = _to_mask(segmentation, image_size)
+            mask[:] = segmentation_to_bitmask(segmentation, image_size)
         instances.gt_masks = BitMasks(masks)
     return instances
-
-
-def _to_mask(segmentation: Any, image_size: tuple[int, int]) -> np.ndarray:
-    """Return a segmentation of any kind as bool (H, W)."""
-    if isinstance(segmentation, list):
-        return polygons_to_bitmask(segmentation, *image_size)
-    if isinstance(segmentation, dict):
-        segmentation = mask_util.decode(segmentation)
-    mask = np.asarray(segmentation, dtype=bool)
-    if mask.shape != tuple(image_size):
-        raise ValueError(f"a mask of {mask.shape} pixels in an image of {tuple(image_size)}")
-    return mask
 
 
 def filter_empty_instances(

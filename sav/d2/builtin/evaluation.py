@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sav.d2.builtin import comm
 from sav.d2.builtin.config import CfgNode
+from sav.d2.shared import comm
 
 logger = logging.getLogger(__name__)
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
-import math
-import os
 from collections import defaultdict
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from fvcore.common.history_buffer import HistoryBuffer
+
+from sav.d2.shared.metrics_file import MetricsFile
 
 # Innermost storage last; `with EventStorage()` pushes and pops.
 _STORAGES: list[EventStorage] = []
@@ -130,51 +128,12 @@ class EventWriter:
         """Close files."""
 
 
-def json_lines(scalars: dict[str, tuple[float, int]], after: int) -> tuple[list[str], int]:
-    """Turn the latest scalars into lines of strict JSON, one an iteration.
-
-    Args:
-        scalars: value and iteration by name. Values that are not finite become ``null``.
-        after: only iterations beyond this one are written.
-
-    Returns:
-        The lines, and the last iteration that they contain.
-    """
-    by_iteration: dict[int, dict[str, float | int | None]] = defaultdict(dict)
-    for name, (value, iteration) in scalars.items():
-        if iteration > after:
-            by_iteration[iteration][name] = value if math.isfinite(value) else None
-    lines = [
-        json.dumps({**by_iteration[i], "iteration": i}, sort_keys=True, allow_nan=False)
-        for i in sorted(by_iteration)
-    ]
-    return lines, max(by_iteration, default=after)
-
-
-class JSONWriter(EventWriter):
-    """Append scalars to a file of JSON lines.
-
-    Args:
-        json_file: path of the file.
-        window_size: number of iterations of the median.
-    """
-
-    def __init__(self, json_file: str, window_size: int = 20) -> None:
-        self._file = Path(json_file).open("a", encoding="utf-8")  # noqa: SIM115  (see close)
-        self._window_size = window_size
-        self._last_write = -1
+class JSONWriter(MetricsFile, EventWriter):
+    """Writes ``metrics.json``; see :class:`MetricsFile`."""
 
     def write(self) -> None:
         """Write what is new."""
-        scalars = get_event_storage().latest_with_smoothing_hint(self._window_size)
-        lines, self._last_write = json_lines(scalars, self._last_write)
-        self._file.writelines(f"{line}\n" for line in lines)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        self.append(get_event_storage())
 
 
 class TensorboardXWriter(EventWriter):

@@ -13,10 +13,10 @@ import torch
 from fvcore.common.checkpoint import PeriodicCheckpointer as _PeriodicCheckpointer
 from fvcore.common.timer import Timer
 
-from sav.d2.builtin import comm
 from sav.d2.builtin.evaluation import flatten_results_dict
 from sav.d2.builtin.events import EventWriter
 from sav.d2.builtin.train_loop import HookBase, TrainerBase
+from sav.d2.shared import comm
 
 logger = logging.getLogger(__name__)
 

@@ -5,29 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pycocotools.mask as mask_util
 import torch
 
 from sav.d2.builtin.structures import Boxes
-
-
-def polygons_to_bitmask(
-    polygons: Sequence[np.ndarray | Sequence[float]], height: int, width: int
-) -> np.ndarray:
-    """Rasterise the union of polygons.
-
-    Args:
-        polygons: each is flat x, y, x, y, ... in pixels.
-        height: of the image in pixels.
-        width: of the image in pixels.
-
-    Returns:
-        bool (height, width).
-    """
-    if len(polygons) == 0:
-        return np.zeros((height, width), dtype=bool)
-    union = mask_util.merge(mask_util.frPyObjects(list(polygons), height, width))
-    return mask_util.decode(union).astype(bool)
 
 
 class BitMasks:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sav.d2.builtin import comm
 from sav.d2.builtin.events import EventStorage, get_event_storage
+from sav.d2.shared import comm
 from sav.errors import SAVError
 
 logger = logging.getLogger(__name__)

@@ -1,9 +1,11 @@
 """The installed Detectron2, with what we mend of it.
 
-Names are Detectron2's own, or thin subclasses of them in this folder. Launching, checkpoint files,
-the training stream, the strict metrics file and the visualizer are shared with the built-in engine,
-so that runs of the two have the same files and the same order of images.
+Names are Detectron2's own, or thin subclasses of them in this folder, or those of
+:mod:`sav.d2.shared`, which the built-in engine stands on too. Of that engine only its default
+config is known here: a run's ``config.yaml`` holds no more keys than it can read.
 """
+
+from functools import partial
 
 from detectron2.config import configurable
 from detectron2.data import DatasetCatalog, MetadataCatalog, transforms
@@ -44,9 +46,6 @@ from detectron2.utils.events import (
 from detectron2.utils.logger import setup_logger
 from detectron2.utils.registry import Registry
 
-from sav.d2.builtin.launch import launch
-from sav.d2.builtin.samplers import TrainingSampler
-from sav.d2.builtin.visualizer import ColorMode, Visualizer
 from sav.d2.original import detection_utils
 from sav.d2.original.config import CfgNode, get_cfg
 from sav.d2.original.evaluation import COCOEvaluator
@@ -58,6 +57,12 @@ from sav.d2.original.training import (
     default_setup,
     default_writers,
 )
+from sav.d2.shared.launch import launch as _launch
+from sav.d2.shared.samplers import TrainingSampler
+from sav.d2.shared.visualizer import ColorMode, Visualizer
+
+# Detectron2 counts the processes of a machine in a group of its own.
+launch = partial(_launch, on_meeting=comm.create_local_process_group)
 
 __all__ = [
     "BACKBONE_REGISTRY",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from detectron2.config import CfgNode as _CfgNode
 from detectron2.config import get_cfg as _get_cfg
 
-from sav.d2.builtin.config import CarefulMerge
+from sav.d2.shared.config import CarefulMerge
 
 
 class CfgNode(CarefulMerge, _CfgNode):

@@ -15,7 +15,7 @@ from detectron2.data.detection_utils import (
 )
 from detectron2.structures import BitMasks, Instances, PolygonMasks
 
-from sav.d2.builtin.detection_utils import reading
+from sav.d2.shared.image_errors import reading
 
 __all__ = [
     "SizeMismatchError",

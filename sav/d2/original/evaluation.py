@@ -9,7 +9,7 @@ from detectron2.evaluation import COCOEvaluator as _COCOEvaluator
 from detectron2.utils import comm
 from faster_coco_eval import COCO
 
-from sav.d2.builtin.coco_evaluation import average_precision
+from sav.d2.shared.average_precision import average_precision
 
 
 class COCOEvaluator(_COCOEvaluator):
@@ -42,6 +42,6 @@ class COCOEvaluator(_COCOEvaluator):
         return super()._derive_coco_results(coco_eval, iou_type, class_names)
 
     def _score_nothing(self, task: str) -> dict[str, float]:
-        # The annotations as the evaluation of the built-in engine reads them.
+        # What scores has an index of its own over the annotations.
         coco = COCO(self._coco_api.dataset)
         return average_precision(coco, [], task, self._metadata.thing_classes)

@@ -1,4 +1,4 @@
-"""The loaders of the built-in engine, with data sets from Detectron2's catalogs."""
+"""Our loaders, with data sets and settings as Detectron2 takes them from a config."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from detectron2.config import configurable
 from detectron2.data import build as _original
 
-from sav.d2.builtin import loaders as shared
-from sav.d2.builtin.samplers import TrainingSampler
+from sav.d2.shared import loaders
+from sav.d2.shared.samplers import TrainingSampler
 
 __all__ = ["build_detection_test_loader", "build_detection_train_loader"]
 
@@ -27,9 +27,9 @@ def _train_loader_from_config(
 
 
 build_detection_train_loader = configurable(from_config=_train_loader_from_config)(
-    shared.build_detection_train_loader.__wrapped__
+    loaders.build_detection_train_loader
 )
 
 build_detection_test_loader = configurable(from_config=_original._test_loader_from_config)(
-    shared.build_detection_test_loader.__wrapped__
+    loaders.build_detection_test_loader
 )

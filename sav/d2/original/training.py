@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,13 @@ from detectron2.utils.events import (
     TensorboardXWriter,
     get_event_storage,
 )
-from detectron2.utils.events import JSONWriter as _JSONWriter
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
-from sav.d2.builtin.checkpoint import SafeCheckpoints
 from sav.d2.builtin.config import get_cfg as builtin_cfg
-from sav.d2.builtin.defaults import create_ddp_model
-from sav.d2.builtin.events import json_lines
+from sav.d2.shared.checkpoint import SafeCheckpoints
+from sav.d2.shared.metrics_file import MetricsFile
+from sav.d2.shared.trainer import AssembledTrainer
 
 
 class DetectionCheckpointer(SafeCheckpoints, _DetectionCheckpointer):
@@ -43,15 +41,12 @@ class DetectionCheckpointer(SafeCheckpoints, _DetectionCheckpointer):
             self._parsed_url_during_load = None
 
 
-class JSONWriter(_JSONWriter):
-    """Detectron2's writer of metrics, as strict JSON."""
+class JSONWriter(MetricsFile, EventWriter):
+    """Writes ``metrics.json`` as strict JSON; see :class:`MetricsFile`."""
 
     def write(self) -> None:
         """Write what is new."""
-        scalars = get_event_storage().latest_with_smoothing_hint(self._window_size)
-        lines, self._last_write = json_lines(scalars, self._last_write)
-        self._file_handle.writelines(f"{line}\n" for line in lines)
-        self._file_handle.flush()
+        self.append(get_event_storage())
 
 
 def default_writers(output_dir: str, max_iter: int | None = None) -> list[EventWriter]:
@@ -85,32 +80,19 @@ def _without_foreign_defaults(cfg: CfgNode, own: CfgNode, builtin: CfgNode) -> C
     return kept
 
 
-class DefaultTrainer(_DefaultTrainer):
+class DefaultTrainer(AssembledTrainer, _DefaultTrainer):
     """Detectron2's trainer that also runs on several CPUs and resumes its data where they were."""
 
     def __init__(self, cfg: CfgNode) -> None:
         # The original's constructor insists on GPUs when there are several processes.
         TrainerBase.__init__(self)
-        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
-        model = self.build_model(cfg)
-        optimizer = self.build_optimizer(cfg, model)
-        data_loader = self.build_train_loader(cfg)
-        model = create_ddp_model(model)
-        self._trainer = self.build_step_trainer(cfg, model, data_loader, optimizer)
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = DetectionCheckpointer(
-            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
-        )
-        self.start_iter = 0
-        self.max_iter = cfg.SOLVER.MAX_ITER
-        self.cfg = cfg
-        self.register_hooks(self.build_hooks())
+        self._assemble(cfg, DetectionCheckpointer)
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Resume with the data where they stopped, or load ``MODEL.WEIGHTS``."""
         super().resume_or_load(resume)
-        if self.start_iter and hasattr(self.data_loader, "start_at"):
-            self.data_loader.start_at(self.start_iter)
+        if self.start_iter:
+            self._start_data()
 
     @classmethod
     def build_step_trainer(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import Sampler
 
-from sav.d2.builtin import comm
+from sav.d2.shared import comm
 
 
 class TrainingSampler(Sampler):

@@ -1,4 +1,4 @@
-"""Drawing named, coloured instances over an image; both engines draw with it.
+"""Drawing named, coloured instances over an image.
 
 It aims at parts of a few pixels: outlines lie around a mask instead of on it, the smallest masks
 come last, and names go where they hide the least of any mask and of one another.
@@ -18,10 +18,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from sav.d2.builtin.detection_utils import annotations_to_instances
-from sav.d2.builtin.label_places import middle_of, place_labels
-from sav.d2.builtin.masks import BitMasks, PolygonMasks, polygons_to_bitmask
-from sav.d2.builtin.structures import Boxes, Instances
+from sav.d2.shared.label_places import middle_of, place_labels
+from sav.d2.shared.masks import polygons_to_bitmask, segmentation_to_bitmask
 
 _Color = tuple[float, float, float]
 
@@ -121,12 +119,12 @@ class Visualizer:
         """Return the drawing."""
         return self.output
 
-    def draw_instance_predictions(self, predictions: Instances, jittering: bool = True) -> VisImage:
+    def draw_instance_predictions(self, predictions: Any, jittering: bool = True) -> VisImage:
         """Draw what a model found.
 
         Args:
-            predictions: with ``pred_classes``, ``scores``, and ``pred_masks`` (N, H, W) or
-                ``pred_boxes``; boxes are drawn only where there are no masks.
+            predictions: Instances with ``pred_classes``, ``scores``, and ``pred_masks``, (N, H, W),
+                or ``pred_boxes``; boxes are drawn only where there are no masks.
             jittering: accepted for compatibility; a class has one colour, in all images.
         """
         classes, scores = (
@@ -146,29 +144,33 @@ class Visualizer:
     def draw_dataset_dict(self, dic: dict[str, Any]) -> VisImage:
         """Draw the annotations of a record."""
         annotations = dic.get("annotations") or []
-        shown = annotations_to_instances(annotations, self.img.shape[:2], "bitmask")
+        classes = [a["category_id"] for a in annotations]
+        masks = None
+        if all("segmentation" in a for a in annotations):
+            size = self.img.shape[:2]
+            masks = [segmentation_to_bitmask(a["segmentation"], size) for a in annotations]
         return self.overlay_instances(
-            boxes=shown.gt_boxes,
-            masks=_get(shown, "gt_masks"),
-            labels=self._names(shown.gt_classes.tolist(), None),
-            assigned_colors=self._colors(shown.gt_classes.tolist()),
+            boxes=[_corners(a["bbox"], a["bbox_mode"]) for a in annotations],
+            masks=masks,
+            labels=self._names(classes, None),
+            assigned_colors=self._colors(classes),
         )
 
     def overlay_instances(
         self,
         *,
-        boxes: Boxes | torch.Tensor | np.ndarray | None = None,
+        boxes: Any = None,
         labels: Sequence[str] | None = None,
-        masks: BitMasks | PolygonMasks | torch.Tensor | np.ndarray | None = None,
+        masks: Any = None,
         assigned_colors: Sequence[_Color] | None = None,
         alpha: float = 0.5,
     ) -> VisImage:
         """Draw instances, large ones first so that small ones stay visible.
 
         Args:
-            boxes: (N, 4) XYXY in pixels of the image; drawn only where there are no masks.
+            boxes: Boxes, or (N, 4) XYXY in pixels of the image; drawn only without masks.
             labels: N texts; one that is wider than the drawing is left out.
-            masks: (N, H, W); another resolution is brought to that of the drawing.
+            masks: BitMasks, PolygonMasks, or (N, H, W) of any resolution.
             assigned_colors: N colours (r, g, b) in [0, 1].
             alpha: opacity of masks.
         """
@@ -300,8 +302,14 @@ class Visualizer:
             np.copyto(patch.of(canvas), patch.of(colored), where=patch.mask[..., None] > 0)
 
 
-def _get(instances: Instances, name: str) -> Any:
+def _get(instances: Any, name: str) -> Any:
     return instances.get(name) if instances.has(name) else None
+
+
+def _corners(box: Sequence[float], mode: int) -> tuple[float, ...]:
+    """Return a box XYXY; in both engines mode 0 is XYXY_ABS and 1 is XYWH_ABS."""
+    x, y, right, bottom = box
+    return (x, y, x + right, y + bottom) if mode == 1 else (x, y, right, bottom)
 
 
 def _array(values: Any) -> np.ndarray:

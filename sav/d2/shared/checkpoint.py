@@ -1,0 +1,130 @@
+"""Checkpoints: written whole or not at all, and read as data, never as code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from sav.errors import SAVError
+from sav.files import atomic_path
+
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    SafetensorError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+)
+
+
+class UnreadableCheckpointError(SAVError):
+    """A file of weights is missing or broken; nothing has been loaded from it."""
+
+
+class SafeCheckpoints:
+    """Mix-in of a fvcore checkpointer.
+
+    - A file appears under its name only when it is complete.
+    - A run goes on from its last checkpoint that can be read.
+    - Loading unpickles tensors, numbers and strings only; ``.safetensors`` files are read too.
+    """
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Write ``<save_dir>/<name>.pth`` and make it the one to resume from.
+
+        Args:
+            name: without extension.
+            kwargs: further data to keep.
+
+        Raises:
+            SAVError: when it cannot be written; the checkpoints before stay as they are.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        data = {"model": self.model.state_dict()}
+        data.update({key: obj.state_dict() for key, obj in self.checkpointables.items()})
+        data.update(kwargs)
+        path = Path(self.save_dir) / f"{name}.pth"
+        self.logger.info("Saving checkpoint to %s", path)
+        try:
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                torch.save(data, file)
+                file.flush()
+                os.fsync(file.fileno())
+            self.tag_last_checkpoint(path.name)
+        except (OSError, RuntimeError, SAVError) as error:
+            raise SAVError(
+                f"{path}: the checkpoint cannot be written ({_first_line(error)}); the one before "
+                "is intact: make room and go on with --resume"
+            ) from error
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Name the checkpoint to resume from in ``last_checkpoint``."""
+        with atomic_path(Path(self.save_dir) / "last_checkpoint") as temporary:
+            temporary.write_text(last_filename_basename, encoding="utf-8")
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """Go on from the last checkpoint that can be read, or load weights.
+
+        Args:
+            path: weights to load when there is nothing to resume from, or empty.
+            resume: False never resumes.
+
+        Raises:
+            SAVError: when there are checkpoints and none can be read.
+        """
+        if not resume or not self.has_checkpoint():
+            return self.load(path, checkpointables=[])
+        candidates = self._newest_first()
+        for candidate in candidates:
+            try:
+                return self.load(str(candidate))
+            except UnreadableCheckpointError as error:
+                self.logger.warning("%s; trying the one before it", error)
+        raise SAVError(
+            f"{self.save_dir}: none of {len(candidates)} checkpoints can be read; start again "
+            "without --resume"
+        )
+
+    def _newest_first(self) -> list[Path]:
+        """The tagged checkpoint, then the others from the last iteration to the first."""
+        tagged = Path(self.get_checkpoint_file())
+        numbered = sorted(Path(self.save_dir).glob("model_[0-9]*.pth"), reverse=True)
+        return [tagged, *(path for path in numbered if path.name != tagged.name)]
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load weights and, if asked, the other checkpointables; see fvcore.
+
+        Raises:
+            SAVError: when the file is missing or cannot be read.
+        """
+        if path and "://" not in path and not Path(path).is_file():
+            raise UnreadableCheckpointError(f"{path}: no such weights file; check MODEL.WEIGHTS")
+        return super().load(path, *args, **kwargs)
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        try:
+            if filename.endswith(".safetensors"):
+                loaded = load_file(filename)
+            else:
+                loaded = torch.load(filename, map_location="cpu", weights_only=True)
+        except _UNREADABLE as error:
+            reason = _first_line(error)
+            raise UnreadableCheckpointError(
+                f"{filename}: cannot be read as a checkpoint ({reason})"
+            ) from error
+        if not isinstance(loaded, dict):
+            raise UnreadableCheckpointError(f"{filename}: holds no state dict")
+        return loaded if "model" in loaded else {"model": loaded}
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
