@@ -30,8 +30,10 @@ setup(
         "torchvision",  # segment-anything imports it
         "segment-anything>=1.0",
         "timm>=1.0",
+        "peft>=0.15",  # low-rank tuning of SAM
         "sentence-transformers>=3.0",
         "networkx>=3.0",
+        "matplotlib>=3.8",  # pictures of knowledge graphs
         "faiss-cpu>=1.8",
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.9",

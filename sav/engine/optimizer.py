@@ -29,9 +29,10 @@ def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     SOLVER.LR_MULTIPLIERS and SOLVER.WEIGHT_DECAYS are pairs of (start of a parameter's name,
     value); of several that fit the last one counts. Beside Detectron2's clip types,
     SOLVER.CLIP_GRADIENTS.CLIP_TYPE can be "full_model": one norm over all parameters.
+    SOLVER.LAYER_DECAY multiplies the rates of the encoder's layers.
 
     Raises:
-        SAVError: when a pair fits no parameter that is trained.
+        SAVError: when a pair fits no parameter that is trained, or the layers' decay none.
     """
     solver = cfg.SOLVER
     groups = get_default_optimizer_params(
@@ -52,12 +53,31 @@ def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             for parameter in trained:
                 own = settings[parameter]
                 own[name] = solver.BASE_LR * value if name == "lr" else value
+    if solver.LAYER_DECAY != 1:
+        _decay_layers(model, solver.LAYER_DECAY, settings)
     clip = solver.CLIP_GRADIENTS
     if clip.ENABLED and clip.CLIP_TYPE == "full_model":
         adamw = type("AdamWFullModelClip", (_FullModelClip,), {"max_norm": clip.CLIP_VALUE})
     else:
         adamw = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
     return adamw(_grouped(settings), lr=solver.BASE_LR, betas=tuple(solver.BETAS), fused=True)
+
+
+def _decay_layers(
+    model: nn.Module, decay: float, settings: dict[nn.Parameter, dict[str, Any]]
+) -> None:
+    """Lower layers learn slower (arXiv 2003.10555): the last of the encoder ``decay`` times less.
+
+    What the layers are the encoder says, see ``layers_above`` of :mod:`sav.modeling.encoders`.
+    """
+    if not 0 < decay < 1:
+        raise SAVError(f"SOLVER.LAYER_DECAY: {decay} is not above 0 and at most 1")
+    above = model.encoder.layers_above()
+    trained = {n: p for n, p in model.encoder.named_parameters() if n in above and p in settings}
+    if not trained:
+        raise SAVError("SOLVER.LAYER_DECAY: the encoder is frozen; see MODEL.SAM.TUNING")
+    for name, parameter in trained.items():
+        settings[parameter]["lr"] *= decay ** above[name]
 
 
 def _grouped(settings: dict[nn.Parameter, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,23 +1,25 @@
-"""Image encoders. All of them give an embedding of 256 channels at stride 16."""
+"""Image encoders. All of them give an embedding of 256 channels, at stride 16 or 8."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import timm
 import torch
-from segment_anything.modeling import Sam
+from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.common import LayerNorm2d
+from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional as F
 
 from sav.d2 import BACKBONE_REGISTRY, Backbone, CfgNode, ShapeSpec, configurable
 from sav.errors import SAVError
-from sav.modeling.sam import load_sam, resize_position_embedding
+from sav.modeling.sam import load_image_encoder, resize_position_embedding, set_tuning
 
 EMBEDDING = "embedding"
 EMBEDDING_DIM = 256
-STRIDE = 16
+SAM_STRIDE = 16
 
 
 @BACKBONE_REGISTRY.register()
@@ -28,23 +30,31 @@ class TimmEncoder(Backbone):
         name: timm model name.
         pretrained: whether timm downloads weights.
         options: further arguments of ``timm.create_model``, such as widths.
+        stride: of the embedding, 16 or 8. At 8 the decoder looks at four times as many positions,
+            and its finer maps start from them.
     """
 
     @configurable
-    def __init__(self, *, name: str, pretrained: bool, options: dict[str, Any]) -> None:
+    def __init__(
+        self, *, name: str, pretrained: bool, options: dict[str, Any], stride: int
+    ) -> None:
         super().__init__()
+        if stride not in (8, 16):
+            raise SAVError(f"MODEL.TIMM.STRIDE: {stride} is neither 16 nor 8")
         try:
             self.body = timm.create_model(
                 name, pretrained=pretrained, features_only=True, **options
             )
         except (RuntimeError, TypeError) as error:
             raise SAVError(f"MODEL.TIMM: timm cannot build '{name}': {error}") from error
+        self._name, self._options = name, options
+        self.stride = stride
         self._channels = dict(
             zip(self.body.feature_info.reduction(), self.body.feature_info.channels(), strict=True)
         )
-        if not {4, 8, STRIDE} <= self._channels.keys():
+        if not {4, 8, 16} <= self._channels.keys():
             raise SAVError(f"MODEL.TIMM.NAME: '{name}' has no feature maps at strides 4, 8 and 16")
-        deep = [stride for stride in self._channels if stride >= STRIDE]
+        deep = [own for own in self._channels if own >= stride]
         self.lateral = nn.ModuleDict(
             {str(s): nn.Conv2d(self._channels[s], EMBEDDING_DIM, 1) for s in deep}
         )
@@ -65,6 +75,7 @@ class TimmEncoder(Backbone):
             "name": cfg.MODEL.TIMM.NAME,
             "pretrained": cfg.MODEL.TIMM.PRETRAINED,
             "options": dict(cfg.MODEL.TIMM.OPTIONS),
+            "stride": cfg.MODEL.TIMM.STRIDE,
         }
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -74,20 +85,20 @@ class TimmEncoder(Backbone):
             images: (B, 3, S, S) float.
 
         Returns:
-            "embedding" (B, 256, S/16, S/16), and the body's finer maps for the decoder: "skip8",
-            "skip4" and, where the network has one, "skip2".
+            "embedding" (B, 256, S/stride, S/stride), and the body's finer maps for the decoder:
+            "skip8" (at stride 16), "skip4" and, where the network has one, "skip2".
         """
         images = images.contiguous(memory_format=torch.channels_last)
         features = dict(zip(self._channels, self.body(images), strict=True))
-        merged = self.lateral[str(STRIDE)](features[STRIDE])
+        merged = self.lateral[str(self.stride)](features[self.stride])
         for stride, layer in self.lateral.items():
-            if int(stride) > STRIDE:
+            if int(stride) > self.stride:
                 deep = layer(features[int(stride)])
                 merged = merged + F.interpolate(
                     deep, size=merged.shape[-2:], mode="bilinear", align_corners=False
                 )
         merged = merged + self.whole(features[max(features)].mean((2, 3), keepdim=True))
-        skips = {f"skip{stride}": features[stride] for stride in features if stride < STRIDE}
+        skips = {f"skip{own}": features[own] for own in features if own < self.stride}
         return {EMBEDDING: self.neck(merged), **skips}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
@@ -95,9 +106,26 @@ class TimmEncoder(Backbone):
         skips = {
             f"skip{stride}": ShapeSpec(channels=channels, stride=stride)
             for stride, channels in self._channels.items()
-            if stride < STRIDE
+            if stride < self.stride
         }
-        return {EMBEDDING: ShapeSpec(channels=EMBEDDING_DIM, stride=STRIDE), **skips}
+        return {EMBEDDING: ShapeSpec(channels=EMBEDDING_DIM, stride=self.stride), **skips}
+
+    def layers_above(self) -> dict[str, int]:
+        """How many layers, by timm's own grouping, lie above each of the body's parameters.
+
+        Raises:
+            SAVError: timm does not say which layers the network has.
+        """
+        with torch.device("meta"):
+            whole = timm.create_model(self._name, **self._options)
+        if not hasattr(whole, "group_matcher"):
+            raise SAVError(f"SOLVER.LAYER_DECAY: timm does not group the layers of {self._name}")
+        groups = group_parameters(whole, whole.group_matcher(coarse=False), reverse=True)
+        top = max(groups.values())  # the classifier, in whose place our neck is
+        # As a feature extractor the network is flattened: stages.0 is called stages_0.
+        above = {name.replace(".", "_"): top - layer for name, layer in groups.items()}
+        names = [name for name, _ in self.body.named_parameters()]
+        return {f"body.{n}": above[n.removeprefix("model.").replace(".", "_")] for n in names}
 
 
 @BACKBONE_REGISTRY.register()
@@ -105,27 +133,42 @@ class SAMEncoder(Backbone):
     """Segment Anything's ViT image encoder (arXiv 2304.02643).
 
     Args:
-        sam: a SAM, whose image encoder is taken.
+        body: a SAM's image encoder, see :func:`sav.modeling.sam.load_image_encoder`.
         image_size: canvas side S; positional embeddings are resized to it.
-        frozen: whether its weights stay as they are.
+        tuning: "frozen", "lora" or "full", see :func:`sav.modeling.sam.set_tuning`.
+        rank: of LoRA.
+        alpha: of LoRA.
+        dropout: of LoRA.
     """
 
     @configurable
-    def __init__(self, *, sam: Sam, image_size: int, frozen: bool) -> None:
+    def __init__(
+        self,
+        *,
+        body: ImageEncoderViT,
+        image_size: int,
+        tuning: str,
+        rank: int,
+        alpha: float,
+        dropout: float,
+    ) -> None:
         super().__init__()
-        self.body = sam.image_encoder
-        resize_position_embedding(self.body, image_size)
-        self.frozen = frozen
-        if frozen:
-            self.requires_grad_(False)
+        self.body = body
+        resize_position_embedding(body, image_size)
+        set_tuning(body, tuning, rank=rank, alpha=alpha, dropout=dropout)
+        self.frozen = tuning == "frozen"
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
         """Read MODEL.SAM."""
+        sam = cfg.MODEL.SAM
         return {
-            "sam": load_sam(cfg.MODEL.SAM.TYPE, cfg.MODEL.SAM.CHECKPOINT),
+            "body": load_image_encoder(sam.TYPE, sam.CHECKPOINT),
             "image_size": cfg.INPUT.SAV.SIZE,
-            "frozen": cfg.MODEL.SAM.FROZEN,
+            "tuning": sam.TUNING,
+            "rank": sam.LORA.RANK,
+            "alpha": sam.LORA.ALPHA,
+            "dropout": sam.LORA.DROPOUT,
         }
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -135,4 +178,20 @@ class SAMEncoder(Backbone):
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and strides of what :meth:`forward` returns."""
-        return {EMBEDDING: ShapeSpec(channels=EMBEDDING_DIM, stride=STRIDE)}
+        return {EMBEDDING: ShapeSpec(channels=EMBEDDING_DIM, stride=SAM_STRIDE)}
+
+    def layers_above(self) -> dict[str, int]:
+        """How many layers lie above each of the body's parameters.
+
+        The neck has none above it, the last block one, the embeddings of patches and positions one
+        more than the first block.
+        """
+        blocks = len(self.body.blocks)
+        above = {}
+        for name, _ in self.named_parameters():
+            block = re.match(r"body\.blocks\.(\d+)\.", name)
+            if block:
+                above[name] = blocks - int(block[1])
+            elif name.startswith(("body.patch_embed.", "body.pos_embed")):
+                above[name] = blocks + 1
+        return above

@@ -1,4 +1,9 @@
-"""Segment Anything's weights, loaded strictly from the official checkpoint files."""
+"""Segment Anything's weights, loaded strictly from the official checkpoint files.
+
+An official ``sam_vit_*.pth`` has three kinds of keys, and all are checked: ``image_encoder.`` and
+``mask_decoder.`` become our encoder and decoder. Of ``prompt_encoder.`` the positional code of the
+image is used and the rest is left, on purpose: the prompts here are parts, not points and boxes.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +13,48 @@ from pathlib import Path
 
 import torch
 from segment_anything import sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, Sam
+from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 from torch.nn import functional as F
 
 from sav.errors import SAVError
+from sav.modeling.keys import check_keys
 
-SAM_TYPES = ("vit_b", "vit_l", "vit_h")
+TUNINGS = ("frozen", "lora", "full")
+_ENCODER = "image_encoder."
 
 
-def load_sam(sam_type: str, checkpoint: str) -> Sam:
-    """Build a SAM and load an official ``sam_vit_*.pth`` into it.
+def load_image_encoder(sam_type: str, checkpoint: str) -> ImageEncoderViT:
+    """Build a SAM's image encoder and load an official ``sam_vit_*.pth`` into it.
+
+    All keys of the file are checked, those of the decoder and of the prompt encoder too.
 
     Args:
-        sam_type: "vit_b", "vit_l" or "vit_h".
+        sam_type: "vit_b", "vit_l" or "vit_h", or what else is in segment-anything's registry.
         checkpoint: path of the file; empty for random weights.
 
     Raises:
         SAVError: unknown type, no such file, not a checkpoint, or a key or shape that does not fit.
     """
-    if sam_type not in SAM_TYPES:
-        raise SAVError(f"MODEL.SAM.TYPE: '{sam_type}' is none of {', '.join(SAM_TYPES)}")
-    sam = sam_model_registry[sam_type]()
+    if sam_type not in sam_model_registry:
+        known = ", ".join(sorted(sam_model_registry))
+        raise SAVError(f"MODEL.SAM.TYPE: '{sam_type}' is none of {known}")
     logger = logging.getLogger(__name__)
     if not checkpoint:
-        logger.warning("MODEL.SAM.CHECKPOINT is empty: SAM starts from random weights")
-        return sam
-    try:
-        sam.load_state_dict(read_sam_checkpoint(checkpoint), strict=True)
-    except RuntimeError as error:
-        raise SAVError(
-            f"MODEL.SAM.CHECKPOINT: {checkpoint} is not an official {sam_type} file: {error}"
-        ) from error
-    logger.info("SAM %s loaded from %s", sam_type, Path(checkpoint).name)
-    return sam
+        logger.warning(
+            "MODEL.SAM.CHECKPOINT is empty: SAM's weights are random, unless others follow"
+        )
+        return sam_model_registry[sam_type]().image_encoder
+    state = read_sam_checkpoint(checkpoint)
+    with torch.device("meta"):  # random weights for up to 640 M parameters would take a while
+        sam = sam_model_registry[sam_type]()
+    where = f"MODEL.SAM.CHECKPOINT: {checkpoint}"
+    check_keys(sam.state_dict(), state, where, f"MODEL.SAM.TYPE {sam_type}")
+    own = {k.removeprefix(_ENCODER): v for k, v in state.items() if k.startswith(_ENCODER)}
+    encoder = sam.image_encoder.to_empty(device="cpu")
+    encoder.load_state_dict(own, strict=True)
+    logger.info("SAM %s: image encoder loaded from %s", sam_type, Path(checkpoint).name)
+    return encoder
 
 
 def read_sam_checkpoint(checkpoint: str) -> dict[str, torch.Tensor]:
@@ -68,8 +81,10 @@ def read_sam_checkpoint(checkpoint: str) -> dict[str, torch.Tensor]:
 def resize_position_embedding(encoder: ImageEncoderViT, image_size: int) -> None:
     """Make an image encoder built for one canvas work on another.
 
-    The absolute embedding is resized here; segment-anything interpolates the relative ones of its
-    global blocks while it runs.
+    Only the absolute embedding is resized here, bicubically as ViTDet does, whose network this is
+    (arXiv 2203.16527). The relative embeddings of the global blocks stay as they are: the network
+    itself interpolates them, linearly, to the canvas that it sees. Blocks that attend within
+    windows have the same windows on every canvas.
 
     Args:
         encoder: changed in place.
@@ -91,3 +106,38 @@ def resize_position_embedding(encoder: ImageEncoderViT, image_size: int) -> None
         align_corners=False,
     )
     encoder.pos_embed = nn.Parameter(resized.permute(0, 2, 3, 1).contiguous())
+
+
+def set_tuning(
+    encoder: ImageEncoderViT, tuning: str, *, rank: int, alpha: float, dropout: float
+) -> None:
+    """Choose which weights of an image encoder train.
+
+    Args:
+        encoder: changed in place.
+        tuning: "frozen": none; "lora": low-rank updates (arXiv 2106.09685) of the qkv and output
+            projections of all blocks, which change nothing at the start; "full": all.
+        rank: of the updates.
+        alpha: the updates count alpha / rank.
+        dropout: of the updates' input.
+
+    Raises:
+        SAVError: another tuning, or a rank below 1.
+    """
+    if tuning not in TUNINGS:
+        raise SAVError(f"MODEL.SAM.TUNING: '{tuning}' is none of {', '.join(TUNINGS)}")
+    encoder.requires_grad_(tuning == "full")
+    if tuning != "lora":
+        return
+    # Seconds to import, and of use to this tuning alone.
+    from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415
+
+    if rank < 1:
+        raise SAVError(f"MODEL.SAM.LORA.RANK: {rank} is below 1")
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=r"blocks\.\d+\.attn\.(qkv|proj)",
+    )
+    inject_adapter_in_model(config, encoder)

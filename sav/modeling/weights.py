@@ -10,23 +10,31 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
 
 from sav.errors import SAVError
 from sav.files import atomic_path
+from sav.modeling.keys import check_keys
 from sav.modeling.meta_arch import SAV
 
-# What a class list is baked into. Everything else carries over to another vocabulary.
-_VOCABULARY_BOUND = ("graph.free", "layout.", "dense.")
+# Weights with a row for each class, and how many rows come before them: the background's. Rows of
+# parts that another vocabulary knows too carry over to it, as does everything else.
+_ROWS_BEFORE = {
+    "graph.free": 0,
+    "layout.weight": 1,
+    "layout.bias": 1,
+    "dense.weight": 1,
+    "dense.bias": 1,
+}
+_DIALECTS = "graph.dialects"
 
 
 def save_weights(model: SAV, path: Path) -> None:
     """Write a model's weights and vocabulary, atomically."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    classes = json.dumps(model.ontology.class_names)
+    nodes = json.dumps([part.node for part in model.ontology.classes])
     # safetensors' own save_file makes files that only their owner can read.
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(state, metadata={"classes": classes, "format": "pt"}))
+        temporary.write_bytes(save(state, metadata={"nodes": nodes, "format": "pt"}))
 
 
 def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:
@@ -35,8 +43,8 @@ def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:
     Args:
         model: changed in place.
         path: a ``.safetensors`` file of ours, or a training checkpoint ``.pth``.
-        adapt: take weights of another vocabulary too, as the start of a training: what depends on
-            the class list stays as it is, everything else must fit.
+        adapt: take weights of another vocabulary too, as the start of a training: classes that it
+            does not know stay as they are, everything else must fit.
 
     Raises:
         SAVError: no such file, not a weights file, or the first keys that do not fit.
@@ -44,12 +52,13 @@ def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:
     if not path.is_file():
         raise SAVError(f"{path}: no such weights file; check MODEL.WEIGHTS")
     try:
-        state, classes = _read(path)
+        state, nodes = _read(path)
     except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
         raise SAVError(f"{path}: not a weights file of SAV ({error})") from error
-    if adapt and classes not in (None, model.ontology.class_names):
-        state = _adapt(model, state, path)
-    _check_keys(model, state, path)
+    own_nodes = [part.node for part in model.ontology.classes]
+    if adapt and nodes not in (None, own_nodes):
+        state = _adapt(model, state, nodes, path)
+    check_keys(model.state_dict(), state, str(path), "this config")
     model.load_state_dict(state, strict=True)
     logging.getLogger(__name__).info("Weights loaded from %s", path)
 
@@ -60,27 +69,28 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[str] | None]:
         return checkpoint["model"], None
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return state, json.loads((file.metadata() or {}).get("classes", "null"))
+        return state, json.loads((file.metadata() or {}).get("nodes", "null"))
 
 
-def _adapt(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+def _adapt(
+    model: SAV, state: dict[str, torch.Tensor], nodes: list[str], path: Path
+) -> dict[str, torch.Tensor]:
     own = model.state_dict()
-    bound = [name for name in own if name.startswith(_VOCABULARY_BOUND)]
+    adapted = {name: value for name, value in state.items() if name != _DIALECTS}
+    if _DIALECTS in own:
+        adapted[_DIALECTS] = own[_DIALECTS]
+    shared = [
+        (part.id, nodes.index(part.node)) for part in model.ontology.classes if part.node in nodes
+    ]
+    for name, before in _ROWS_BEFORE.items():
+        adapted[name] = own[name].clone()
+        adapted[name][:before] = state[name][:before]
+        for here, there in shared:
+            adapted[name][before + here] = state[name][before + there]
     logging.getLogger(__name__).info(
-        "%s has another vocabulary: %s start afresh", path, ", ".join(bound)
+        "%s has another vocabulary: %d of %d classes are known to it, the others start afresh",
+        path,
+        len(shared),
+        len(model.ontology),
     )
-    kept = {k: v for k, v in state.items() if not k.startswith(_VOCABULARY_BOUND)}
-    return kept | {name: own[name] for name in bound}
-
-
-def _check_keys(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    own = model.state_dict()
-    wrong = {
-        "missing": [name for name in own if name not in state],
-        "unknown": [name for name in state if name not in own],
-        "of another shape": [n for n in own if n in state and own[n].shape != state[n].shape],
-    }
-    for what, names in wrong.items():
-        if names:
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
-            raise SAVError(f"{path}: weights {what} for this config: {shown}")
+    return adapted

@@ -1,121 +1,230 @@
-"""SAM's own code is the judge: random weights, saved in the official format."""
+"""Segment Anything's own code is the judge: random weights, saved in the official format."""
 
 import pytest
 import torch
 from segment_anything import sam_model_registry
+from torch.nn import functional as F
 
-from sav.d2 import build_backbone, build_model
+from sav.config import load_config
+from sav.d2 import ShapeSpec, build_backbone, build_model
 from sav.errors import SAVError
+from sav.inference import SAVPredictor
 from sav.modeling.decoder import PartDecoder
-from sav.modeling.sam import load_sam, read_sam_checkpoint, resize_position_embedding
+from sav.modeling.encoders import SAMEncoder
+from sav.modeling.sam import load_image_encoder, resize_position_embedding
+from sav.modeling.weights import save_weights
+
+from .toy_sam import TOY, build_encoder, set_up
 
 
-@pytest.fixture(scope="module")
-def official(tmp_path_factory):
-    """A ViT-B checkpoint in the official format, and the model it came from."""
-    torch.manual_seed(1)
-    sam = sam_model_registry["vit_b"]()
-    for name, parameter in sam.named_parameters():
-        if "pos" in name:  # zero at the start, which would hide mistakes
-            torch.nn.init.normal_(parameter, std=0.1)
-    path = tmp_path_factory.mktemp("sam") / "sam_vit_b_01ec64.pth"
-    torch.save(sam.state_dict(), path)
-    return sam.eval(), path
+@pytest.mark.parametrize(
+    ("name", "keys", "millions"), [("vit_b", 314, 94), ("vit_l", 482, 312), ("vit_h", 594, 641)]
+)
+def test_every_key_of_the_official_files_has_its_place(name, keys, millions):
+    """On the meta device, which has shapes and no memory."""
+    with torch.device("meta"):
+        official = sam_model_registry[name]().state_dict()
+        encoder = SAMEncoder(
+            body=sam_model_registry[name]().image_encoder,
+            image_size=1024,
+            tuning="full",
+            rank=1,
+            alpha=1,
+            dropout=0,
+        )
+        shapes = encoder.output_shape()
+        decoder = PartDecoder(encoder_shape=shapes, depth=2, heads=8, mlp_dim=2048)
+    assert len(official) == keys
+    assert round(sum(value.numel() for value in official.values()) / 1e6) == millions
+    ours = {f"image_encoder.{k}": v.shape for k, v in encoder.body.state_dict().items()}
+    ours |= {f"mask_decoder.{k}": v.shape for k, v in decoder.sam.state_dict().items()}
+    theirs = {k: v.shape for k, v in official.items() if not k.startswith("prompt_encoder.")}
+    for token in (1, 2, 3):  # a decoder goes on from one of SAM's four mask tokens
+        for layer in range(3):
+            for kind in ("weight", "bias"):
+                name = f"mask_decoder.output_hypernetworks_mlps.{{}}.layers.{layer}.{kind}"
+                assert theirs.pop(name.format(token)) == ours[name.format(0)]
+    assert theirs.keys() == ours.keys()
+    different = {name for name in ours if ours[name] != theirs[name]}
+    last = "mask_decoder.iou_prediction_head.layers.2"
+    assert different == {"mask_decoder.mask_tokens.weight", f"{last}.weight", f"{last}.bias"}
+    assert all(theirs[name] == (4, *ours[name][1:]) for name in different)
 
 
-def configure(cfg, path, size):
-    cfg.MODEL.BACKBONE.NAME = "SAMEncoder"
-    cfg.MODEL.SAM.CHECKPOINT = str(path)
-    cfg.INPUT.SAV.SIZE = size
-    cfg.MODEL.SAV.DECODER.MLP_DIM = 2048
-    return cfg
-
-
-def test_every_weight_of_the_checkpoint_arrives(official):
+def test_every_weight_of_the_encoder_arrives(official):
     sam, path = official
-    loaded = load_sam("vit_b", str(path)).state_dict()
-    assert all(torch.equal(value, loaded[name]) for name, value in sam.state_dict().items())
+    loaded = load_image_encoder(TOY, str(path)).state_dict()
+    expected = sam.image_encoder.state_dict()
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(value, loaded[name]) for name, value in expected.items())
 
 
-def test_encoder_is_segment_anythings_on_a_small_canvas(official, cfg):
+def test_encoder_is_segment_anythings_on_its_own_canvas(official, cfg):
     sam, path = official
-    encoder = build_backbone(configure(cfg, path, 64)).eval()
-    image = torch.randn(1, 3, 64, 64)
+    encoder = build_backbone(set_up(cfg, path, 1024)).eval()
+    image = torch.randn(1, 3, 1024, 1024)
     with torch.no_grad():
-        resize_position_embedding(sam.image_encoder, 64)
-        expected = sam.image_encoder(image)
         embedding = encoder(image)["embedding"]
-    assert embedding.shape == (1, 256, 4, 4)
-    assert torch.allclose(embedding, expected, atol=1e-5)
+        assert embedding.shape == (1, 256, 64, 64)
+        assert torch.allclose(embedding, sam.image_encoder(image), atol=1e-5)
 
 
-def test_resizing_keeps_a_smooth_embedding(official):
-    sam = sam_model_registry["vit_b"]().image_encoder
-    ramp = torch.linspace(0, 1, 64)[None, :, None, None].expand(1, 64, 64, 768)
-    sam.pos_embed = torch.nn.Parameter(ramp.clone())
-    resize_position_embedding(sam, 512)
-    assert sam.pos_embed.shape == (1, 32, 32, 768)
-    assert torch.allclose(sam.pos_embed[0, 5, :, 0], sam.pos_embed[0, 5, :1, 0].expand(32))
-    assert (sam.pos_embed[0, 1:, 0, 0] > sam.pos_embed[0, :-1, 0, 0]).all()
-
-
-def test_decoder_starts_as_sams_single_mask_decoder(official):
+@pytest.mark.parametrize("size", [64, 512])
+def test_encoder_on_other_canvases_is_one_built_for_them(official, cfg, size):
+    """The same network, built for the canvas, with embeddings resized by hand."""
     sam, path = official
-    decoder = PartDecoder(encoder_shape={}, depth=2, heads=8, mlp_dim=2048).eval()
-    decoder.load_sam(read_sam_checkpoint(str(path)))
-    embedding = torch.randn(1, 256, 4, 4)
-    token = torch.zeros(1, 1, 256)
+    state = dict(sam.image_encoder.state_dict())
+    side = size // 16
+    state["pos_embed"] = F.interpolate(
+        state["pos_embed"].permute(0, 3, 1, 2), (side, side), mode="bicubic"
+    ).permute(0, 2, 3, 1)
+    for axis in "hw":  # of the global block; the other has windows of 14 on every canvas
+        name = f"blocks.1.attn.rel_pos_{axis}"
+        state[name] = F.interpolate(state[name].T[None], 2 * side - 1, mode="linear")[0].T
+    native = build_encoder(size).eval()
+    native.load_state_dict(state)
+    encoder = build_backbone(set_up(cfg, path, size)).eval()
+    image = torch.randn(1, 3, size, size)
     with torch.no_grad():
-        output = decoder({"embedding": embedding}, token)
-        position = sam.prompt_encoder.pe_layer((4, 4))[None]
-        tokens = torch.cat([sam.mask_decoder.iou_token.weight, sam.mask_decoder.mask_tokens.weight])
-        # SAM decodes four mask tokens together; with the first alone the attention is the same.
-        tokens = tokens[None, :2]
-        hidden, keys = sam.mask_decoder.transformer(embedding, position, tokens)
-        features = sam.mask_decoder.output_upscaling(keys.transpose(1, 2).view(1, 256, 4, 4))
-        weights = sam.mask_decoder.output_hypernetworks_mlps[0](hidden[:, 1])
-        expected = torch.einsum("bd,bdhw->bhw", weights, features)
-    assert torch.allclose(output.masks[:, 0], expected, atol=1e-5)
+        assert torch.allclose(encoder(image)["embedding"], native(image), atol=1e-5)
 
 
-def test_frozen_encoder_gets_no_gradient_and_the_rest_does(official, cfg, make_input):
-    _, path = official
-    model = build_model(configure(cfg, path, 64))
+def test_resizing_keeps_a_smooth_embedding():
+    encoder = build_encoder()
+    ramp = torch.linspace(0, 1, 64)[None, :, None, None].expand(1, 64, 64, 32)
+    encoder.pos_embed = torch.nn.Parameter(ramp.clone())
+    resize_position_embedding(encoder, 512)
+    assert encoder.pos_embed.shape == (1, 32, 32, 32)
+    assert torch.allclose(encoder.pos_embed[0, 5, :, 0], encoder.pos_embed[0, 5, :1, 0].expand(32))
+    assert (encoder.pos_embed[0, 1:, 0, 0] > encoder.pos_embed[0, :-1, 0, 0]).all()
+    with pytest.raises(SAVError, match="multiple of 16"):
+        resize_position_embedding(encoder, 500)
+
+
+@pytest.mark.parametrize("mask_token", range(4))
+def test_sams_own_prompts_give_sams_masks_and_iou(official, mask_token):
+    """A click and a box, through SAM's prompt encoder, into our decoder."""
+    sam, path = official
+    shape = {"embedding": ShapeSpec(channels=256, stride=16)}
+    decoder = PartDecoder(encoder_shape=shape, depth=2, heads=8, mlp_dim=2048).eval()
+    decoder.load_sam(torch.load(path), mask_token)
+    with torch.no_grad():
+        embedding = torch.randn(1, 256, 64, 64)
+        click = torch.tensor([[[300.0, 200.0]]]), torch.ones(1, 1)
+        box = torch.tensor([[100.0, 50.0, 800.0, 700.0]])
+        sparse, dense = sam.prompt_encoder(points=click, boxes=box, masks=None)
+        masks, iou = sam.mask_decoder.predict_masks(
+            image_embeddings=embedding,
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+        )
+        iou_token, mask_tokens = sam.mask_decoder.iou_token, sam.mask_decoder.mask_tokens
+        tokens = torch.cat([iou_token.weight[None], mask_tokens.weight[None], sparse], dim=1)
+        output = decoder.read(*decoder.attend({"embedding": embedding + dense}, tokens))
+    assert output.masks.shape == (1, tokens.shape[1], 256, 256)
+    assert torch.allclose(output.masks[:, 1 + mask_token], masks[:, mask_token], atol=1e-5)
+    assert torch.allclose(output.iou[:, 0], iou[:, mask_token], atol=1e-5)
+
+
+def test_frozen_trains_no_weight_of_the_encoder(official, cfg, make_input):
+    model = build_model(set_up(cfg, official[1], 64))
     sum(model([make_input()]).values()).backward()
-    assert all(p.grad is None for p in model.encoder.parameters())
+    assert all(p.grad is None and not p.requires_grad for p in model.encoder.parameters())
     assert model.decoder.sam.mask_tokens.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("damage", ["missing", "extra", "shape"])
-def test_a_key_that_does_not_fit_is_named(official, tmp_path, damage):
+def test_full_trains_every_weight(official, cfg, make_input):
+    model = build_model(set_up(cfg, official[1], 64, "full"))
+    sum(model([make_input()]).values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_lora_starts_as_sam_and_trains_its_own_weights_alone(official, cfg, make_input):
+    path = official[1]
+    model = build_model(set_up(cfg, path, 64, "lora"))
+    image = torch.randn(1, 3, 64, 64)
+    before = {name: p.clone() for name, p in model.encoder.named_parameters()}
+    plain = load_image_encoder(TOY, str(path))
+    resize_position_embedding(plain, 64)
+    with torch.no_grad():
+        assert torch.allclose(model.encoder(image)["embedding"], plain(image), atol=1e-5)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):  # one matrix of each pair is zero at first, so the other has no gradient
+        optimizer.zero_grad()
+        sum(model([make_input()]).values()).backward()
+        optimizer.step()
+    changed = {n for n, p in model.encoder.named_parameters() if not torch.equal(p, before[n])}
+    assert changed == {name for name in before if "lora_" in name}
+    assert len(changed) == 2 * 2 * 2  # blocks, layers of the attention, matrices
+
+
+def test_a_lora_run_folder_predicts_without_the_checkpoint(official, cfg, make_input, tmp_path):
+    cfg = set_up(cfg, official[1], 64, "lora")
+    cfg.MODEL.SAM.LORA.RANK = 3
+    cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.0
+    model = build_model(cfg).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:  # zero until trained
+            torch.nn.init.normal_(parameter, std=0.1)
+    cfg.MODEL.SAM.CHECKPOINT = "gone.pth"
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    save_weights(model, tmp_path / "model_final.safetensors")
+    predictor = SAVPredictor.from_pretrained(tmp_path, "cpu")
+    item = make_input()
+    with torch.no_grad():
+        expected, found = model([item])[0], predictor.model([item])[0]
+    assert torch.equal(found["instances"].scores, expected["instances"].scores)
+    assert torch.equal(found["part_map"], expected["part_map"])
+    loaded = predictor.model.state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("damage", ["missing", "unknown", "of another shape"])
+@pytest.mark.parametrize("part", ["image_encoder", "mask_decoder", "prompt_encoder"])
+def test_a_key_that_does_not_fit_is_named(official, tmp_path, damage, part):
     sam, _ = official
     state = dict(sam.state_dict())
-    name = "mask_decoder.iou_token.weight"
+    name = next(name for name in state if name.startswith(part))
     if damage == "missing":
         del state[name]
-    elif damage == "extra":
-        name = "mask_decoder.iou_token.bias"
+    elif damage == "unknown":
+        name = f"{part}.other.weight"
         state[name] = torch.zeros(1)
     else:
         state[name] = torch.zeros(1, 3)
     path = tmp_path / "sam.pth"
     torch.save(state, path)
-    with pytest.raises(SAVError, match=name):
-        load_sam("vit_b", str(path))
+    with pytest.raises(SAVError, match=rf"sam\.pth: weights {damage} .*{name}$"):
+        load_image_encoder(TOY, str(path))
 
 
-def test_a_decoder_of_another_width_is_a_clear_error(official, cfg):
-    configure(cfg, official[1], 64)
-    cfg.MODEL.SAV.DECODER.MLP_DIM = 32
-    with pytest.raises(SAVError, match="MLP_DIM"):
+def test_settings_that_do_not_fit_are_clear_errors(official, cfg):
+    set_up(cfg, official[1], 64)
+    for key, value, words in (
+        ("MODEL.SAV.DECODER.MLP_DIM", 32, "MLP_DIM 2048"),
+        ("MODEL.SAV.DECODER.HEADS", 4, "HEADS 8"),
+        ("MODEL.SAM.MASK_TOKEN", 4, "MASK_TOKEN: 4"),
+        ("MODEL.SAM.TUNING", "half", "TUNING: 'half'"),
+        ("MODEL.SAM.TYPE", "vit_x", "vit_x"),
+    ):
+        wrong = cfg.clone()
+        wrong.merge_from_list([key, value])
+        with pytest.raises(SAVError, match=words):
+            build_model(wrong)
+    set_up(cfg, official[1], 64, "lora").MODEL.SAM.LORA.RANK = 0
+    with pytest.raises(SAVError, match="RANK"):
         build_model(cfg)
+
+
+def test_run_folders_from_before_tuning_still_load(tmp_path):
+    (tmp_path / "config.yaml").write_text("MODEL: {SAM: {FROZEN: true, TYPE: vit_l}}")
+    assert load_config(tmp_path / "config.yaml").MODEL.SAM.TYPE == "vit_l"
 
 
 def test_bad_checkpoints_are_clear_errors(tmp_path):
     with pytest.raises(SAVError, match="does not exist"):
-        load_sam("vit_b", str(tmp_path / "none.pth"))
+        load_image_encoder("vit_b", str(tmp_path / "none.pth"))
     (tmp_path / "text.pth").write_text("no tensors here")
     with pytest.raises(SAVError, match="not a file of tensors"):
-        load_sam("vit_b", str(tmp_path / "text.pth"))
-    with pytest.raises(SAVError, match="vit_x"):
-        load_sam("vit_x", "")
+        load_image_encoder("vit_b", str(tmp_path / "text.pth"))

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from sav.d2 import ShapeSpec
+from sav.modeling.decoder import PartDecoder
+
+CHANNELS = {"skip8": 12, "skip4": 8, "skip2": 4}
+
+
+def build(stride, skips=()):
+    shapes = {"embedding": ShapeSpec(channels=256, stride=stride)}
+    shapes |= {s: ShapeSpec(channels=CHANNELS[s], stride=int(s[4:])) for s in skips}
+    return PartDecoder(encoder_shape=shapes, depth=2, heads=8, mlp_dim=32).eval()
+
+
+def encode(stride, skips=(), size=64):
+    encoded = {"embedding": torch.randn(2, 256, size // stride, size // stride)}
+    for skip in skips:
+        side = size // int(skip[4:])
+        encoded[skip] = torch.randn(2, CHANNELS[skip], side, side)
+    return encoded
+
+
+@pytest.mark.parametrize(
+    ("stride", "skips", "mask_stride"),
+    [
+        (16, (), 4),
+        (16, ("skip8", "skip4"), 4),
+        (16, ("skip8", "skip4", "skip2"), 2),
+        (8, ("skip4",), 2),
+        (8, ("skip4", "skip2"), 2),
+    ],
+)
+def test_shapes_follow_the_encoder(stride, skips, mask_stride):
+    decoder, encoded = build(stride, skips), encode(stride, skips)
+    output = decoder(encoded, torch.randn(2, 5, 256))
+    side = 64 // mask_stride
+    assert output.masks.shape == (2, 5, side, side)
+    assert output.features.shape == (2, 32, side, side)
+    assert output.presence.shape == output.iou.shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("stride", "skips"), [(16, ("skip8", "skip4", "skip2")), (8, ("skip4", "skip2"))]
+)
+def test_every_map_of_the_encoder_counts(stride, skips):
+    decoder, encoded = build(stride, skips), encode(stride, skips)
+    queries = torch.randn(2, 5, 256)
+    masks = decoder(encoded, queries).masks
+    for skip in skips:
+        other = decoder({**encoded, skip: torch.randn_like(encoded[skip])}, queries).masks
+        assert not torch.allclose(other, masks)
+
+
+def test_the_order_of_queries_does_not_matter():
+    decoder, encoded = build(16), encode(16)
+    queries, order = torch.randn(2, 5, 256), torch.tensor([3, 0, 4, 2, 1])
+    straight, shuffled = decoder(encoded, queries), decoder(encoded, queries[:, order])
+    assert torch.allclose(straight.masks[:, order], shuffled.masks, atol=1e-5)
+    assert torch.allclose(straight.presence[:, order], shuffled.presence, atol=1e-5)
+    assert torch.allclose(straight.iou[:, order], shuffled.iou, atol=1e-5)
+
+
+def test_queries_are_what_sam_reads_with_the_iou_token_in_front():
+    decoder, encoded = build(16), encode(16)
+    queries = torch.randn(2, 5, 256)
+    iou_token = decoder.sam.iou_token.weight.expand(2, 1, -1)
+    tokens = torch.cat([iou_token, queries + decoder.sam.mask_tokens.weight], dim=1)
+    masks = decoder.read(*decoder.attend(encoded, tokens)).masks
+    assert torch.allclose(masks[:, 1:], decoder(encoded, queries).masks, atol=1e-5)
+
+
+def test_names_of_the_weights_stay():
+    """Old weight files need them."""
+    skips = ("skip8", "skip4", "skip2")
+    beyond_sam = {name.split(".")[0] for name in build(16, skips).state_dict()} - {"sam"}
+    assert beyond_sam == {
+        *("position", "presence", "mask_bias", "shortcut", "finest", "feature_norm"),
+        *skips,
+    }
