@@ -38,6 +38,7 @@ class CocoSource:
         ontology: its categories are matched to these classes by name.
         split_classes: classes whose annotations are split into one instance a polygon.
         min_pixels: instances smaller than this are dropped and counted.
+        group_by_folder: the photos in one folder show one vehicle, see :func:`_vehicle_group`.
     """
 
     json_file: Path
@@ -45,6 +46,7 @@ class CocoSource:
     ontology: Ontology
     split_classes: frozenset[str] = frozenset()
     min_pixels: int = 4
+    group_by_folder: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ def _convert_image(
         result.problems.append(Problem(str(source.image_root / file_name), "", str(error)))
         return result
     result.image = {"file_name": file_name, "width": width, "height": height}
+    result.image |= _vehicle_group(task.image, source)
     for annotation in task.annotations:
         category = annotation["category_id"]
         try:
@@ -201,6 +204,16 @@ def _convert_image(
             where = f"annotation {annotation['id']} of {file_name}"
             result.problems.append(Problem(str(source.json_file), where, str(error)))
     return result
+
+
+def _vehicle_group(image: dict[str, Any], source: CocoSource) -> dict[str, str]:
+    """The image's field "group", which photos of one vehicle share; {} where it has none."""
+    folder = (source.image_root / image["file_name"]).parent
+    if image.get("group") is not None:
+        return {"group": str(image["group"])}
+    if source.group_by_folder and folder != source.image_root:
+        return {"group": folder.relative_to(source.image_root.parent).as_posix()}
+    return {}
 
 
 def _instances(

@@ -16,6 +16,7 @@ from sav.data.images import read_rgb, resize_long_side
 from sav.data.masks import mask_box
 from sav.errors import SAVError
 from sav.ontology import load_ontology
+from sav.retrieval import photo_hash
 
 _MIN_PIXELS = 4
 
@@ -37,6 +38,7 @@ class PartDatasetMapper:
         is_train: bool,
         size: int,
         augmentations: list[T.Augmentation],
+        class_ids: dict[str, list[int]],
         mirror_ids: list[int],
     ) -> None:
         """Keep the settings.
@@ -45,11 +47,14 @@ class PartDatasetMapper:
             is_train: augment, and carry annotations.
             size: canvas side S, or length of the long side, in pixels.
             augmentations: applied in turn when training; the result must be S x S.
-            mirror_ids: class that each class becomes in a mirrored photo.
+            class_ids: for each vocabulary the model's ids of its classes. Records without a
+                "vocabulary" have the first.
+            mirror_ids: class of the model that each one becomes in a mirrored photo.
         """
         self.is_train = is_train
         self.size = size
         self.augmentations = T.AugmentationList(augmentations)
+        self.class_ids = {name: np.array(ids, dtype=np.int64) for name, ids in class_ids.items()}
         self.mirror_ids = np.array(mirror_ids, dtype=np.int64)
 
     @classmethod
@@ -72,6 +77,7 @@ class PartDatasetMapper:
             "is_train": is_train,
             "size": options.SIZE,
             "augmentations": [affine, color] if is_train else [],
+            "class_ids": {v.name: ontology.ids_of(v) for v in ontology.vocabularies},
             "mirror_ids": ontology.mirror_ids if swaps else list(range(len(ontology))),
         }
 
@@ -85,7 +91,7 @@ class PartDatasetMapper:
             the record without its annotations, with "image" (3, h, w) uint8 RGB and, for training,
             "instances": gt_boxes, gt_classes, gt_masks (BitMasks), gt_vehicle_ids on the canvas,
             and "seed" for what the model draws at random for this photo.
-            "height" and "width" are those of the original photo.
+            "height", "width" and "photo_hash" are those of the original photo.
 
         Raises:
             SAVError: the photo is missing, broken, or not of the size that the record states.
@@ -101,6 +107,7 @@ class PartDatasetMapper:
                 f"{record['file_name']}: the image is {width}x{height}, but the data set says "
                 f"{stated[1]}x{stated[0]}; prepare it again"
             )
+        record["photo_hash"] = photo_hash(image)
         if not self.is_train:
             record["image"] = _to_tensor(resize_long_side(image, self.size))
             return record
@@ -115,6 +122,7 @@ class PartDatasetMapper:
 
     def _instances(self, record: dict[str, Any], transform: T.Transform) -> Instances:
         masks, classes, vehicles = load_instance_masks(record)
+        classes = self.class_ids[record.get("vocabulary", next(iter(self.class_ids)))][classes]
         if is_mirrored(transform):
             classes = self.mirror_ids[classes]
         canvas = np.zeros((len(masks), self.size, self.size), dtype=np.uint8)

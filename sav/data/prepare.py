@@ -141,12 +141,24 @@ def _add_coco(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="classes of which each polygon is an instance of its own",
     )
+    parser.add_argument(
+        "--group-by-folder",
+        action="store_true",
+        help="the photos in one sub-folder show one vehicle, such as the frames of a video, and do "
+        'not learn from one another; an image field "group" says the same (docs/gallery.md)',
+    )
     _add_split(parser, valid=0)
 
 
 def _run_coco(args: argparse.Namespace) -> None:
-    classes = frozenset(args.split_classes)
-    _convert_split(CocoSource(args.json, args.images, load_ontology(args.ontology), classes), args)
+    source = CocoSource(
+        args.json,
+        args.images,
+        load_ontology(args.ontology),
+        frozenset(args.split_classes),
+        group_by_folder=args.group_by_folder,
+    )
+    _convert_split(source, args)
 
 
 def _convert_split(source: CocoSource, args: argparse.Namespace) -> None:

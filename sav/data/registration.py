@@ -18,8 +18,9 @@ def register_part_datasets(cfg: CfgNode) -> None:
     Annotation files lie under ``DATASETS.ROOT``. Those of ``DATASETS.TRAIN`` and ``DATASETS.TEST``
     are checked at once, the others when they are first used.
 
-    Each record has Detectron2's standard keys, "vehicle_id" in its annotations, and "gallery_key",
-    which is unique over all data sets.
+    Each record has Detectron2's standard keys, "vehicle_id" in its annotations, "gallery_key",
+    which is unique over all data sets, "vocabulary", the name of the ontology that its class ids
+    are of, and where its image has a "group" also "vehicle_group".
 
     Raises:
         SAVError: a data set that the config uses is unknown, missing, does not fit its ontology or
@@ -49,22 +50,27 @@ def _check_used(cfg: CfgNode) -> None:
         if name not in cfg.DATASETS.PARTS:
             continue
         path = Path(MetadataCatalog.get(name).json_file)
-        ontology = _describe(name, path, cfg.MODEL.SAV.ONTOLOGY)
-        if ontology.class_names != model_ontology.class_names:
+        ontology, _ = _describe(name, path, cfg.MODEL.SAV.ONTOLOGY)
+        if ontology not in model_ontology.vocabularies:
             raise SAVError(
                 f"data set '{name}' has the parts of ontology {ontology.name}, but "
-                f"MODEL.SAV.ONTOLOGY is {cfg.MODEL.SAV.ONTOLOGY}"
+                f"MODEL.SAV.ONTOLOGY is {cfg.MODEL.SAV.ONTOLOGY}; a model of both has "
+                f"{cfg.MODEL.SAV.ONTOLOGY}+{ontology.name}"
             )
 
 
-def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
-    """Check an annotation file's header and fill the metadata of its data set."""
+def _describe(name: str, path: Path, model_ontology: str) -> tuple[Ontology, dict[str, Any]]:
+    """Check an annotation file's header and fill the metadata of its data set.
+
+    Returns:
+        its ontology and its contents.
+    """
     contents = _read(path, name, model_ontology)
     info = contents.get("info") or {}
     # An ontology of the user's own is known by its path, which only the config has.
-    source = model_ontology
-    if info.get("ontology") not in (None, load_ontology(model_ontology).name):
-        source = info["ontology"]
+    sources = {load_ontology(source).name: source for source in model_ontology.split("+")}
+    stated = info.get("ontology", next(iter(sources)))
+    source = sources.get(stated, stated)
     ontology = load_ontology(source)
     categories = sorted(contents["categories"], key=lambda category: category["id"])
     names = [category["name"] for category in categories]
@@ -75,7 +81,9 @@ def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
             f"{path}: {what} in the ontology {ontology.name}; "
             "'sav prepare coco' converts such files, see datasets/README.md"
         )
-    image_root = (path.parent / info.get("image_root", ".")).resolve()
+    # Who knows better where the images are has said so before.
+    known_root = MetadataCatalog.get(name).get("image_root")
+    image_root = Path(known_root or path.parent / info.get("image_root", ".")).resolve()
     if not image_root.is_dir():
         raise SAVError(f"{path}: its image folder {image_root} does not exist; prepare it again")
     MetadataCatalog.get(name).set(
@@ -86,7 +94,7 @@ def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
         ontology=str(source),
         evaluator_type="sav_parts",
     )
-    return ontology
+    return ontology, contents
 
 
 def _read(path: Path, name: str, ontology: str) -> dict[str, Any]:
@@ -102,7 +110,8 @@ def _read(path: Path, name: str, ontology: str) -> dict[str, Any]:
 
 def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
     """What the catalog calls: the records of a data set."""
-    _describe(name, path, model_ontology)
+    ontology, contents = _describe(name, path, model_ontology)
+    groups = {image["id"]: image["group"] for image in contents["images"] if "group" in image}
     image_root = MetadataCatalog.get(name).image_root
     records = load_coco_json(str(path), image_root, name, extra_annotation_keys=["vehicle_id"])
     missing = [r["file_name"] for r in records if not Path(r["file_name"]).is_file()]
@@ -113,4 +122,7 @@ def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
         )
     for record in records:
         record["gallery_key"] = f"{name}/{record['image_id']}"
+        record["vocabulary"] = ontology.name
+        if record["image_id"] in groups:
+            record["vehicle_group"] = str(groups[record["image_id"]])
     return records

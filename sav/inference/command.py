@@ -72,7 +72,7 @@ def run_predict(args: argparse.Namespace) -> None:
             the model have been found good.
     """
     plan = plan_outputs(find_inputs(args.inputs), args.output, args.format)
-    predictor = SAVPredictor.from_pretrained(args.model, args.device)
+    predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary)
     predict_files(predictor, plan, args.score_threshold)
 
 

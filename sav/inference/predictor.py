@@ -16,7 +16,7 @@ from sav.errors import SAVError
 from sav.modeling import SAV
 from sav.modeling.weights import load_weights
 from sav.ontology import Ontology
-from sav.retrieval import Gallery
+from sav.retrieval import Gallery, Photo, photo_hash
 
 WEIGHTS_FILE = "model_final.safetensors"
 CONFIG_FILE = "config.yaml"
@@ -45,20 +45,32 @@ class SAVPredictor:
         Args:
             cfg: the config that the model was built from.
             model: with its weights and its gallery.
+
+        Raises:
+            SAVError: the model does not know the vocabulary.
         """
         self.cfg = cfg
         self.model = model.eval()
-        self.ontology: Ontology = model.ontology
+        known = {ontology.name: ontology for ontology in model.ontology.vocabularies}
+        name = cfg.MODEL.SAV.TEST.VOCABULARY or next(iter(known))
+        if name not in known:
+            raise SAVError(f"vocabulary '{name}': the model knows {', '.join(known)}")
+        self.ontology: Ontology = known[name]
 
     @classmethod
     def from_pretrained(
-        cls, run_folder: str | Path, device: str | torch.device | None = None
+        cls,
+        run_folder: str | Path,
+        device: str | torch.device | None = None,
+        vocabulary: str | None = None,
     ) -> SAVPredictor:
         """Load a run: its config, its final weights and its gallery.
 
         Args:
             run_folder: OUTPUT_DIR of a finished training.
             device: where to run; None takes a GPU when there is one.
+            vocabulary: which of the model's to answer in; None for MODEL.SAV.TEST.VOCABULARY, or
+                else its only or first one.
 
         Raises:
             SAVError: a file is missing, broken, or does not fit the config.
@@ -67,6 +79,8 @@ class SAVPredictor:
         if not folder.is_dir():
             raise SAVError(f"{folder}: no such run folder; give the OUTPUT_DIR of a training")
         cfg = load_config(folder / CONFIG_FILE)
+        if vocabulary:
+            cfg.MODEL.SAV.TEST.VOCABULARY = vocabulary
         return cls.from_config(cfg, folder / WEIGHTS_FILE, folder / GALLERY_FOLDER, device)
 
     @classmethod
@@ -155,12 +169,36 @@ class SAVPredictor:
         outputs = self.model([self._to_input(image) for image in images])
         return [{key: value.to("cpu") for key, value in output.items()} for output in outputs]
 
+    def nearest(
+        self, image: np.ndarray, count: int, *, copies: bool = True
+    ) -> list[tuple[Photo, float]]:
+        """Which vehicles of the gallery are looked at when the parts in a photo are predicted.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            count: of vehicles.
+            copies: False leaves out copies of this photo, as training does.
+
+        Returns:
+            (photo, similarity in [-1, 1]), the most similar first; fewer where there are no more.
+
+        Raises:
+            SAVError: the array is not such an image.
+        """
+        descriptors = self.model.descriptors([self._to_input(image)])
+        photo = None if copies else Photo("", hash=photo_hash(image))
+        gallery = self.model.gallery
+        rows, similarities = gallery.search(descriptors, count, [photo])
+        pairs = zip(rows[0].tolist(), similarities[0].tolist(), strict=True)
+        return [(gallery.photos[row], similarity) for row, similarity in pairs if row >= 0]
+
     def _to_input(self, image: np.ndarray) -> dict[str, Any]:
         check_image(image)
         height, width = image.shape[:2]
         resized = resize_long_side(np.ascontiguousarray(image), self.model.image_size)
         tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
-        return {"image": tensor, "height": height, "width": width}
+        name = self.ontology.name
+        return {"image": tensor, "height": height, "width": width, "vocabulary": name}
 
 
 def check_image(image: object) -> None:

@@ -1,6 +1,16 @@
 """Context retrieval: similar training vehicles lend their part features."""
 
 from sav.retrieval.context import ContextEncoder
-from sav.retrieval.gallery import Gallery, GalleryEntries, GalleryViews, Neighbours
+from sav.retrieval.gallery import Gallery
+from sav.retrieval.photos import Photo, photo_hash
+from sav.retrieval.views import GalleryEntries, GalleryViews, Neighbours
 
-__all__ = ["ContextEncoder", "Gallery", "GalleryEntries", "GalleryViews", "Neighbours"]
+__all__ = [
+    "ContextEncoder",
+    "Gallery",
+    "GalleryEntries",
+    "GalleryViews",
+    "Neighbours",
+    "Photo",
+    "photo_hash",
+]

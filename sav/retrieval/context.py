@@ -31,20 +31,17 @@ class ContextEncoder(nn.Module):
         self.key_value = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
 
-    def forward(
-        self, prompts: torch.Tensor, neighbours: Neighbours | None, batch: int
-    ) -> torch.Tensor:
+    def forward(self, prompts: torch.Tensor, neighbours: Neighbours | None) -> torch.Tensor:
         """Encode the context.
 
         Args:
-            prompts: (C, dim).
+            prompts: (B, C, dim).
             neighbours: of B images, or None when there are none.
-            batch: B.
 
         Returns:
             (B, C, dim).
         """
-        classes, dim = prompts.shape
+        batch, classes, dim = prompts.shape
         if neighbours is None:
             neighbours = _nobody(batch, classes, dim, prompts.device)
         lent = self.appearance(neighbours.prototypes) + self.geometry(neighbours.geometry)
@@ -53,7 +50,7 @@ class ContextEncoder(nn.Module):
         values = torch.cat([self.no_exemplar.expand(len(lent), 1, dim), lent], dim=1)
         visible = torch.cat([present.new_ones(len(lent), 1), present], dim=1)
         key, value = self.key_value(values).chunk(2, dim=-1)
-        query = self.query(prompts).repeat(batch, 1)[:, None]
+        query = self.query(prompts).reshape(batch * classes, 1, dim)
         attended = F.scaled_dot_product_attention(
             self._split(query), self._split(key), self._split(value), visible[:, None, None]
         )

@@ -1,110 +1,57 @@
-"""The gallery: what is remembered of each training vehicle, and the search for similar ones."""
+"""The gallery: what is remembered of each annotated vehicle, and the search for similar ones."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import faiss
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from sav.errors import SAVError
 from sav.files import atomic_path
+from sav.retrieval.photos import Photo, PhotoTable, photos_from_columns
+from sav.retrieval.search import DescriptorIndex, exact_search
+from sav.retrieval.views import GalleryEntries, GalleryViews, Neighbours
 
+INDEX_FILE = "gallery.json"
 _TENSORS = "gallery.safetensors"
-_INDEX = "gallery.json"
-
-
-@dataclass
-class GalleryEntries:
-    """What G vehicles lend.
-
-    Attributes:
-        descriptors: (G, D) float32, unit length.
-        prototypes: (G, C, E) mean feature of each part.
-        geometry: (G, C, 5) centre x, centre y, width, height of each part's box and its area, all
-            as shares of the vehicle's box.
-        present: (G, C) bool, whether the vehicle shows the part; the others are zero where not.
-    """
-
-    descriptors: torch.Tensor
-    prototypes: torch.Tensor
-    geometry: torch.Tensor
-    present: torch.Tensor
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The fields by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @classmethod
-    def cat(cls, parts: list[GalleryEntries]) -> GalleryEntries:
-        """All rows of several, in order."""
-        names = [field.name for field in fields(cls)]
-        return cls(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
-
-    def select(self, rows: torch.Tensor) -> GalleryEntries:
-        """The rows of an index (N,) or a mask (G,)."""
-        return GalleryEntries(**{name: value[rows] for name, value in self.tensors().items()})
-
-    def to_storage(self) -> GalleryEntries:
-        """On the CPU, prototypes in half precision: they are by far the largest part."""
-        kept = {name: value.detach().cpu() for name, value in self.tensors().items()}
-        return GalleryEntries(**{**kept, "prototypes": kept["prototypes"].half()})
-
-
-@dataclass
-class GalleryViews:
-    """What a batch of photos lends.
-
-    Attributes:
-        keys: one a photo, None for a photo that shows no part.
-        entries: one row for each key that is not None; None when there is no such row.
-    """
-
-    keys: list[str | None]
-    entries: GalleryEntries | None
-
-    def to_storage(self) -> GalleryViews:
-        """See :meth:`GalleryEntries.to_storage`."""
-        return GalleryViews(self.keys, self.entries and self.entries.to_storage())
-
-
-@dataclass
-class Neighbours:
-    """Entries of k neighbours of B images: each tensor of GalleryEntries as (B, k, C, ...).
-
-    ``present`` is False everywhere for neighbours that do not exist.
-    """
-
-    prototypes: torch.Tensor
-    geometry: torch.Tensor
-    present: torch.Tensor
+_SEARCH = "gallery.faiss"
+_LAYOUT = 2
+_MARGIN = 8  # more is fetched than is wanted, as some of it may be forbidden
 
 
 class Gallery:
-    """Vehicles by key, with exact search over their descriptors.
+    """Vehicles by the key of their photo, with search over their descriptors.
 
     Args:
         fingerprint: what the entries depend on (ontology, encoder, preprocessing); a gallery is
             refused where it does not fit.
+
+    Attributes:
+        photos: where each row comes from.
+        sources: for each data set in it, by name, "file" (its annotations), "digest" (of that file)
+            and "vehicles" (how many it gave).
     """
 
     def __init__(self, fingerprint: dict[str, Any]) -> None:
         self.fingerprint = fingerprint
-        self._rows: dict[str, int] = {}
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.photos = PhotoTable()
         self._entries: GalleryEntries | None = None
+        self._index: DescriptorIndex | None = None
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.photos)
 
     @property
     def keys(self) -> list[str]:
         """Keys in row order."""
-        return list(self._rows)
+        return self.photos.keys
 
     @property
     def entries(self) -> GalleryEntries | None:
@@ -113,20 +60,26 @@ class Gallery:
             return None
         return GalleryEntries(**{k: v[: len(self)] for k, v in self._entries.tensors().items()})
 
-    def update(self, keys: list[str], entries: GalleryEntries) -> None:
-        """Insert vehicles, or replace those whose key is known.
+    @property
+    def search_method(self) -> str:
+        """In words: exact, or FAISS's name of the index."""
+        return "exact" if self._index is None else self._index.recipe
+
+    def update(self, photos: Sequence[Photo], entries: GalleryEntries) -> None:
+        """Insert vehicles, or replace those whose key is known; search is exact from now on.
 
         Args:
-            keys: one a row; of rows with the same key the last one stays.
+            photos: one a row; of rows with the same key the last one stays.
             entries: on any device.
         """
-        last = {key: row for row, key in enumerate(keys)}
-        rows = torch.tensor([self._rows.setdefault(key, len(self._rows)) for key in last])
+        last = {photo.key: row for row, photo in enumerate(photos)}
+        rows = torch.tensor(self.photos.insert([photos[row] for row in last.values()]))
         chosen = entries.to_storage().select(torch.tensor(list(last.values())))
-        self._reserve(len(self._rows), chosen)
+        self._reserve(len(self), chosen)
         stored = self._entries.tensors()
         for name, value in chosen.tensors().items():
             stored[name][rows] = value
+        self._index = None
 
     def add_views(self, shares: list[list[GalleryViews]]) -> None:
         """Insert what a batch of photos lends that was dealt out to processes in turn.
@@ -140,54 +93,82 @@ class Gallery:
         if not views:
             return
         placed = [
-            (place, key)
+            (place, photo)
             for share in shares
-            for place, key in enumerate(key for view in share for key in view.keys)
-            if key is not None
+            for place, photo in enumerate(photo for view in share for photo in view.photos)
+            if photo is not None
         ]
         order = sorted(range(len(placed)), key=lambda row: placed[row][0])
         entries = GalleryEntries.cat([view.entries for view in views])
         self.update([placed[row][1] for row in order], entries.select(torch.tensor(order)))
 
+    def remove_source(self, name: str) -> int:
+        """Take out what a data set gave; returns how many vehicles that were."""
+        rows = [r for r, key in enumerate(self.keys) if key.rpartition("/")[0] != name]
+        removed = len(self) - len(rows)
+        self.sources.pop(name, None)
+        if removed:
+            kept, entries = [self.photos[row] for row in rows], self.entries
+            self.photos, self._entries, self._index = PhotoTable(), None, None
+            if kept:
+                self.update(kept, entries.select(torch.tensor(rows)))
+        return removed
+
+    def settle(self) -> None:
+        """Make the index that suits a gallery of this size and that changes no more."""
+        if self._entries is not None:
+            self._index = DescriptorIndex.build(self.entries.descriptors.numpy())
+
     def search(
-        self, descriptors: torch.Tensor, count: int, exclude: list[str | None]
+        self, descriptors: torch.Tensor, count: int, exclude: Sequence[Photo | None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Find the most similar vehicles.
 
         Args:
             descriptors: (B, D) unit length.
             count: neighbours wanted.
-            exclude: for each query the key that may not be its neighbour, itself, or None.
+            exclude: for each query its photo, which may not be its neighbour, nor may its copies
+                and the others of its group, see :meth:`PhotoTable.forbidden`; or None.
 
         Returns:
             rows (B, count) int64, -1 where there is no further vehicle, and similarities
             (B, count) in [-1, 1].
         """
-        rows = torch.full((len(descriptors), count), -1, dtype=torch.int64)
-        similarities = torch.full((len(descriptors), count), -1.0)
-        available = min(count + 1, len(self))
-        if available == 0 or count == 0:
-            return rows, similarities
-        found, indices = faiss.knn(
-            descriptors.detach().float().cpu().contiguous().numpy(),
-            self._entries.descriptors[: len(self)].numpy(),
-            available,
-            metric=faiss.METRIC_INNER_PRODUCT,
-        )
-        own = torch.tensor([self._rows.get(key, -1) if key else -1 for key in exclude])
-        indices, found = torch.from_numpy(indices), torch.from_numpy(found)
-        # Stable sorting moves the excluded row to the end and keeps the others in order.
-        order = (indices == own[:, None]).int().argsort(dim=1, stable=True)
-        indices = indices.gather(1, order).masked_fill(
-            (indices == own[:, None]).gather(1, order), -1
-        )
-        kept = min(count, available)
-        rows[:, :kept] = indices[:, :kept]
-        similarities[:, :kept] = found.gather(1, order)[:, :kept]
-        return rows, similarities
+        rows = np.full((len(descriptors), count), -1, dtype=np.int64)
+        similarities = np.full((len(descriptors), count), -1.0, dtype=np.float32)
+        queries = descriptors.detach().float().cpu().contiguous().numpy()
+        pending = np.arange(len(queries) if count else 0)
+        fetched = min(count + _MARGIN, len(self))
+        index = self._index
+        while len(pending) and fetched:
+            found, nearest = self._nearest(index, queries[pending], fetched)
+            allowed = nearest >= 0
+            photos = [exclude[query] for query in pending]
+            allowed &= ~self.photos.forbidden(photos, nearest.clip(min=0))
+            # Stable sorting moves what is forbidden to the end and keeps the others in order.
+            order = np.argsort(~allowed, axis=1, kind="stable")[:, :count]
+            kept = np.take_along_axis(allowed, order, 1)
+            width = order.shape[1]
+            rows[pending, :width] = np.where(kept, np.take_along_axis(nearest, order, 1), -1)
+            similarities[pending, :width] = np.where(
+                kept, np.take_along_axis(found, order, 1), -1.0
+            )
+            if index is None and fetched == len(self):
+                break
+            # Who has been left with too few looks further, at every vehicle if need be.
+            pending = pending[allowed.sum(1) < min(count, len(self))]
+            index, fetched = None, min(4 * fetched, len(self))
+        return torch.from_numpy(rows), torch.from_numpy(similarities)
+
+    def _nearest(
+        self, index: DescriptorIndex | None, queries: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if index is not None:
+            return index.search(queries, count)
+        return exact_search(self._entries.descriptors[: len(self)].numpy(), queries, count)
 
     def neighbours(
-        self, descriptors: torch.Tensor, count: int, exclude: list[str | None]
+        self, descriptors: torch.Tensor, count: int, exclude: Sequence[Photo | None]
     ) -> Neighbours | None:
         """What the most similar vehicles lend; None where nobody lends anything.
 
@@ -213,35 +194,67 @@ class Gallery:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the gallery, each of its two files atomically."""
+        """Write the gallery, each of its files atomically."""
         entries = self.entries
         tensors = {} if entries is None else entries.tensors()
+        # An index that belongs to other tensors must not be found, whenever we are interrupted.
+        (folder / _SEARCH).unlink(missing_ok=True)
         with atomic_path(folder / _TENSORS) as temporary:
             temporary.write_bytes(save({k: value.contiguous() for k, value in tensors.items()}))
-        text = json.dumps({"fingerprint": self.fingerprint, "keys": self.keys}, indent=1)
-        with atomic_path(folder / _INDEX) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        contents = {
+            "layout": _LAYOUT,
+            "fingerprint": self.fingerprint,
+            "sources": self.sources,
+            "index": self._index and self._index.recipe,
+            **self.photos.columns(),
+        }
+        with atomic_path(folder / INDEX_FILE) as temporary:
+            temporary.write_text(json.dumps(contents, indent=1), encoding="utf-8")
+        if self._index is not None:
+            self._index.save(folder / _SEARCH)
 
     @classmethod
     def load(cls, folder: Path) -> Gallery:
-        """Read a saved gallery.
+        """Read a saved gallery, ready for search.
 
         Raises:
-            SAVError: a file is missing or broken.
+            SAVError: a file is missing, broken or of an older layout.
         """
         try:
-            index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+            contents = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+            if contents.get("layout") != _LAYOUT:
+                raise ValueError("it is of another version of SAV")
             tensors = load_file(folder / _TENSORS)
-            gallery = cls(index["fingerprint"])
-            keys = index["keys"]
-            if keys:
-                gallery.update(keys, GalleryEntries(**tensors))
-        except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
+            gallery = cls(contents["fingerprint"])
+            gallery.sources = contents["sources"]
+            photos = photos_from_columns(contents)
+            if photos:
+                gallery.update(photos, GalleryEntries(**tensors))
+                gallery._open_index(folder / _SEARCH, contents["index"])
+        except (
+            AttributeError,
+            IndexError,
+            KeyError,
+            OSError,
+            RuntimeError,
+            SafetensorError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise SAVError(
-                f"{folder}: the gallery cannot be read ({error}); build it again by training or "
-                "evaluating the run"
+                f"{folder}: the gallery cannot be read ({error}); build it again with "
+                "'sav gallery build'"
             ) from error
         return gallery
+
+    def _open_index(self, path: Path, recipe: str | None) -> None:
+        """Read the index where there is one, and make it where its file is gone."""
+        if recipe is not None and path.is_file():
+            self._index = DescriptorIndex.read(path, recipe)
+            if len(self._index) != len(self):
+                raise ValueError(f"{path.name} has {len(self._index)} of {len(self)} vehicles")
+        else:
+            self.settle()
 
     def check_fingerprint(self, expected: dict[str, Any], where: str) -> None:
         """Refuse a gallery that was made for something else.
@@ -259,19 +272,27 @@ class Gallery:
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints: a resumed run finds the gallery as it was."""
-        if self._entries is None:
-            return {"keys": []}
         # Copies, or the file would also hold the rows kept in reserve.
-        tensors = {name: value.clone() for name, value in self.entries.tensors().items()}
-        return {"keys": self.keys, **tensors}
+        entries = {} if self._entries is None else self.entries.tensors()
+        return {**self.photos.columns(), **{k: value.clone() for k, value in entries.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
-        state = dict(state)
-        keys = state.pop("keys")
-        self._rows, self._entries = {}, None
-        if keys:
-            self.update(keys, GalleryEntries(**state))
+        """Take over what :meth:`state_dict` returned.
+
+        Raises:
+            SAVError: the checkpoint was written by another version.
+        """
+        try:
+            photos = photos_from_columns(state)
+            self.photos, self._entries, self._index = PhotoTable(), None, None
+            if photos:
+                names = state.keys() - self.photos.columns().keys()
+                self.update(photos, GalleryEntries(**{name: state[name] for name in names}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SAVError(
+                f"the checkpoint's gallery is of another version of SAV ({error}); start the "
+                "training anew, in another OUTPUT_DIR"
+            ) from error
 
     def _reserve(self, size: int, like: GalleryEntries) -> None:
         """Grow the storage by doubling, so that filling it row by row stays linear."""

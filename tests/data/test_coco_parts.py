@@ -1,6 +1,8 @@
 """COCO files of any source, DSMLR's among them."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +103,32 @@ def test_split_depends_on_the_seed_alone(source, tmp_path):
     edit(source, lambda contents: contents["images"].reverse())
     assert names("b", valid=3) == [train, valid]
     assert any(names(f"c{seed}", valid=3, seed=seed) != [train, valid] for seed in (1, 2, 3))
+
+
+def test_photos_of_one_vehicle_are_grouped_by_field_or_folder(source, tmp_path):
+    folder = source.image_root / "car 5"
+    folder.mkdir()
+    for i in (1, 2):
+        (source.image_root / f"train{i}.jpg").rename(folder / f"train{i}.jpg")
+
+    def move(contents):
+        for image in contents["images"][:2]:
+            image["file_name"] = f"car 5/{image['file_name']}"
+        contents["images"][1]["group"] = 77
+
+    edit(source, move)
+
+    def groups(out, source):
+        convert_coco(source, tmp_path / out, workers=1, strict=True)
+        images = json.loads((tmp_path / out / "instances_train.json").read_text())["images"]
+        named = {Path(image["file_name"]).name: image.get("group") for image in images}
+        assert list(named.values()).count(None) == 8 - len(set(named.values()) - {None})
+        return named
+
+    assert groups("a", source)["train2.jpg"] == "77"
+    by_folder = groups("b", replace(source, group_by_folder=True))
+    assert by_folder["train1.jpg"] == "JPEGImages/car 5"
+    assert by_folder["train2.jpg"] == "77"
 
 
 def test_folds_part_the_images():

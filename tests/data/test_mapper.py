@@ -13,6 +13,7 @@ from sav.data import PartDatasetMapper, read_rgb
 from sav.data.masks import encode_mask
 from sav.errors import SAVError
 from sav.ontology import load_ontology
+from sav.retrieval import photo_hash
 
 ONTOLOGY = load_ontology("vehicleseg10k")
 LEFT, RIGHT = ONTOLOGY.class_id("Left front door"), ONTOLOGY.class_id("Right front door")
@@ -151,10 +152,26 @@ def test_crowds_are_left_out(cfg, record):
     assert instances.gt_classes.tolist() == [WHEEL]
 
 
+def test_every_view_has_the_hash_of_its_photo(cfg, record):
+    train, test = (PartDatasetMapper(cfg, is_train=flag) for flag in (True, False))
+    own = photo_hash(read_rgb(record["file_name"]))
+    assert own is not None
+    assert {train(record)["photo_hash"] for _ in range(3)} == {own}
+    assert test(record)["photo_hash"] == own
+
+
 def test_annotations_are_not_looked_at_when_testing(cfg, record):
     record["annotations"] = "nonsense"
     out = PartDatasetMapper(cfg, is_train=False)(record)
-    assert out.keys() == {"file_name", "height", "width", "image_id", "gallery_key", "image"}
+    assert out.keys() == {
+        "file_name",
+        "height",
+        "width",
+        "image_id",
+        "gallery_key",
+        "photo_hash",
+        "image",
+    }
     assert out["image"].shape == (3, 64, 64)
 
 

@@ -59,6 +59,17 @@ def test_records_and_metadata(cfg):
     assert part_map_from_annotations(empty).max() == 0
 
 
+def test_images_say_which_vehicle_they_show(cfg, folder):
+    path = folder.root / "coco" / "instances_train.json"
+    contents = json.loads(path.read_text())
+    contents["images"][1]["group"] = "claim 7"
+    path.write_text(json.dumps(contents))
+    register_part_datasets(cfg)
+    first, second = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    assert "vehicle_group" not in first
+    assert second["vehicle_group"] == "claim 7"
+
+
 def test_environment_variable_is_the_default_root(monkeypatch):
     monkeypatch.setenv("SAV_DATASETS", "elsewhere")
     cfg = get_cfg()
