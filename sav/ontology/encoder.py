@@ -65,6 +65,8 @@ class GraphEncoder(nn.Module):
     """Encodes an ontology into class prompts.
 
     With ``enabled=False`` the prompts are free embeddings alone, the ablation without knowledge.
+    Where an ontology joins several vocabularies, each has its own small shift of every prompt: one
+    data set's doors end at the window, another's do not.
 
     Args:
         ontology: vocabulary and relations.
@@ -80,6 +82,10 @@ class GraphEncoder(nn.Module):
         super().__init__()
         self.num_classes = len(ontology)
         self.free = nn.Parameter(torch.randn(self.num_classes, dim))
+        self.dialects = None
+        if ontology.joined:
+            shape = len(ontology.vocabularies), self.num_classes, dim
+            self.dialects = nn.Parameter(torch.zeros(shape))
         self.enabled = enabled
         if not enabled:
             return
@@ -91,11 +97,12 @@ class GraphEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self) -> torch.Tensor:
-        """Returns: prompts (C, dim)."""
-        if not self.enabled:
-            return self.free
-        nodes = self.project(self.features)
-        for layer in self.layers:
-            nodes = layer(nodes, self.adjacency)
-        # The free part lets training pull apart what text and relations cannot.
-        return self.norm(nodes)[: self.num_classes] + self.free
+        """Returns: prompts (V, C, dim), V the number of vocabularies."""
+        prompts = self.free[None]
+        if self.enabled:
+            nodes = self.project(self.features)
+            for layer in self.layers:
+                nodes = layer(nodes, self.adjacency)
+            # The free part lets training pull apart what text and relations cannot.
+            prompts = prompts + self.norm(nodes)[: self.num_classes]
+        return prompts if self.dialects is None else prompts + self.dialects

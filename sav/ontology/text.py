@@ -42,6 +42,8 @@ def text_embeddings(ontology: Ontology, text_model: str = TEXT_MODEL) -> torch.T
     Raises:
         SAVError: they have to be computed and the text model cannot be loaded.
     """
+    if ontology.joined:
+        return _joined_embeddings(ontology, text_model)
     name = f"{_digest(ontology, text_model)}.safetensors"
     for source, folder in (("shipped", _SHIPPED), ("cached", _cache_folder())):
         if (folder / name).is_file():
@@ -52,6 +54,16 @@ def text_embeddings(ontology: Ontology, text_model: str = TEXT_MODEL) -> torch.T
     save_text_embeddings(ontology, embeddings, _cache_folder(), text_model)
     _log(ontology, f"computed by {text_model}")
     return embeddings
+
+
+def _joined_embeddings(ontology: Ontology, text_model: str) -> torch.Tensor:
+    """Those of the members: a shared node has the words of the first that knows it."""
+    found: dict[str, torch.Tensor] = {}
+    for member in ontology.joined:
+        keys = [part.node for part in member.classes] + [c.name for c in member.concepts]
+        for key, row in zip(keys, text_embeddings(member, text_model), strict=True):
+            found.setdefault(key, row)
+    return torch.stack([found[node.name] for node in ontology.nodes])
 
 
 def save_text_embeddings(
