@@ -1,8 +1,8 @@
 """Does a training come out the same on Detectron2 and on the built-in engine?
 
 Trains twice with one config and one seed, and compares the order of the photos, every loss of every
-step, the weights and ``results.json``. Needs an environment with Detectron2 (README, "With
-Detectron2")::
+step, the weights and ``results.json``. A third run begins on one engine, is interrupted, and goes
+on on the other. Needs an environment with Detectron2 (README, "The real Detectron2")::
 
     python benchmarks/engines.py --iterations 300 --output output/bench/engines.json
 """
@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,14 @@ LOSSES = 1e-5
 
 
 class Recorder(HookBase):
-    """Writes down the photos and the losses of every step."""
+    """Writes down the photos and the losses of every step.
 
-    def __init__(self) -> None:
+    Args:
+        last: iteration after which it interrupts the run.
+    """
+
+    def __init__(self, last: int) -> None:
+        self._last = last
         self.photos: list[list[str]] = []
         self.losses: list[dict[str, float]] = []
 
@@ -54,24 +60,29 @@ class Recorder(HookBase):
         """Take the losses from the storage."""
         latest = self.trainer.storage.latest()
         self.losses.append({name: value for name, (value, _) in latest.items() if "loss" in name})
+        if self.trainer.iter == self._last:
+            raise KeyboardInterrupt
 
 
-def train(options: list[str]) -> None:
+def train(last: int, options: list[str]) -> None:
     """Train on the engine of this process and leave ``record.json`` in OUTPUT_DIR."""
     cfg = setup(default_argument_parser().parse_args(["--config-file", str(CONFIG), *options]))
-    trainer, recorder = Trainer(cfg), Recorder()
+    trainer, recorder = Trainer(cfg), Recorder(last)
     trainer.register_hooks([recorder])
-    trainer.train()
+    trainer.resume_or_load(resume=True)
+    with suppress(KeyboardInterrupt):
+        trainer.train()
     record = {"photos": recorder.photos, "losses": recorder.losses}
     (Path(cfg.OUTPUT_DIR) / "record.json").write_text(json.dumps(record), "utf-8")
 
 
-def start(engine: str, root: Path, iterations: int) -> Path:
+def start(engine: str, folder: Path, iterations: int, last: int | None = None) -> Path:
     """Run :func:`train` in a process with that engine; returns its folder."""
-    folder = root / engine
-    options = ["DATASETS.ROOT", str(root), "OUTPUT_DIR", str(folder), "INPUT.SAV.SIZE", "64"]
-    options += ["SOLVER.MAX_ITER", str(iterations), "SOLVER.IMS_PER_BATCH", "8"]
-    command = [sys.executable, __file__, "--train", *options]
+    options = ["DATASETS.ROOT", str(folder.parent), "OUTPUT_DIR", str(folder)]
+    options += ["INPUT.SAV.SIZE", "64", "SOLVER.IMS_PER_BATCH", "8"]
+    options += ["SOLVER.MAX_ITER", str(iterations)]
+    options += ["SOLVER.CHECKPOINT_PERIOD", str(iterations // 2)]
+    command = [sys.executable, __file__, "--train", str(last or iterations), *options]
     subprocess.run(command, check=True, env={**os.environ, "SAV_ENGINE": engine})
     return folder
 
@@ -85,23 +96,24 @@ def loads(engine: str, folder: Path) -> bool:
     return done.returncode == 0
 
 
-def compare(folders: list[Path]) -> dict[str, Any]:
-    """Both runs side by side."""
+def compare(folders: list[Path], handed_over: Path) -> dict[str, Any]:
+    """Both runs side by side, and the one that both had a part in."""
     first, second = (json.loads((f / "record.json").read_text("utf-8")) for f in folders)
     differences = [
         abs(a[name] - b[name]) / max(abs(a[name]), 1e-12)
         for a, b in zip(first["losses"], second["losses"], strict=True)
         for name in a
     ]
-    weights = [load_file(folder / "model_final.safetensors") for folder in folders]
+    runs = (*folders, handed_over)
+    weights, *others = (load_file(folder / "model_final.safetensors") for folder in runs)
+    same = [all(torch.equal(v, other[k]) for k, v in weights.items()) for other in others]
     results = [json.loads((folder / "results.json").read_text("utf-8")) for folder in folders]
     return {
         "iterations": len(first["losses"]),
         "same photos in the same order": first["photos"] == second["photos"],
         "greatest relative difference of a loss": max(differences),
-        "weights bitwise the same": all(
-            torch.equal(v, weights[1][k]) for k, v in weights[0].items()
-        ),
+        "same weights, bitwise": same[0],
+        "same weights after going on on the other engine": same[1],
         "same results.json": results[0] == results[1],
         "each engine predicts with the other's run": all(map(loads, ENGINES, folders[::-1])),
     }
@@ -115,7 +127,7 @@ def main() -> None:
     parser.add_argument("--train", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.train is not None:
-        train(args.train)
+        train(int(args.train[0]), args.train[1:])
         return
     if importlib.util.find_spec("detectron2") is None:
         raise SAVError("detectron2 is not installed here; install it as the README says")
@@ -128,7 +140,12 @@ def main() -> None:
             root / "synthetic",
         ]
         subprocess.run([sys.executable, *map(str, prepare)], check=True)
-        found = compare([start(engine, root, args.iterations) for engine in ENGINES])
+        count = args.iterations
+        folders = [start(engine, root / engine, count) for engine in ENGINES]
+        handed_over = root / "handed_over"
+        for engine, last in zip(ENGINES, (count // 2 + 5, None), strict=True):
+            start(engine, handed_over, count, last)
+        found = compare(folders, handed_over)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     sys.stdout.write(json.dumps(found, indent=1) + "\n")

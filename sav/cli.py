@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sav import __version__
 from sav.errors import SAVError, run_command
-
-if TYPE_CHECKING:
-    from sav.ontology import Ontology
-    from sav.retrieval import Gallery
 
 
 def main() -> None:
@@ -53,7 +47,12 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
 def _synth(argv: list[str]) -> None:
     from sav.ontology import available_ontologies
-    from sav.synthetic import ANNOTATION_FORMATS, contact_sheet, generate_dataset
+    from sav.synthetic import (
+        ANNOTATION_FORMATS,
+        BODY_TYPES,
+        contact_sheet,
+        generate_dataset,
+    )
 
     parser = _parser("synth")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the data set")
@@ -70,6 +69,14 @@ def _synth(argv: list[str]) -> None:
     )
     parser.add_argument(
         "--color-masks", action="store_true", help="with index_png: coloured masks beside them"
+    )
+    parser.add_argument(
+        "--bodies",
+        nargs="+",
+        choices=BODY_TYPES,
+        default=list(BODY_TYPES),
+        metavar="TYPE",
+        help=f"types of vehicles that occur: {', '.join(BODY_TYPES)} (default: all)",
     )
     parser.add_argument(
         "--sheet", type=Path, metavar="PNG", help="also, or only, draw a sheet of all body types"
@@ -90,6 +97,7 @@ def _synth(argv: list[str]) -> None:
             annotation_format=args.annotation_format,
             ontology=args.ontology,
             color_masks=args.color_masks,
+            bodies=args.bodies,
         )
         _print(f"{args.train} + {args.valid} images in {args.out}")
 
@@ -149,80 +157,27 @@ def _predict(argv: list[str]) -> None:
         help="OUTPUT_DIR of a finished training; %(default)s",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 ...; a GPU when there is one")
+    parser.add_argument(
+        "--vocabulary", metavar="NAME", help="of a model that knows several; its first one"
+    )
     command.add_output_arguments(parser, ["json", "overlay"])
     command.run_predict(parser.parse_args(argv))
 
 
 def _graph(argv: list[str]) -> None:
-    from sav.ontology import available_ontologies, load_ontology
+    from sav.data import graph
 
     parser = _parser("graph")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    shipped = ", ".join(available_ontologies())
-    for name, summary in (
-        ("show", "print the classes and the relations of an ontology"),
-        ("check", "check an ontology file; the first error is named with its line"),
-    ):
-        action = actions.add_parser(name, help=summary, description=summary)
-        action.add_argument("ontology", help=f"a YAML file, or one of {shipped}")
-    args = parser.parse_args(argv)
-    ontology = load_ontology(args.ontology)
-    if args.action == "show":
-        _print(_describe_ontology(ontology))
-    else:
-        _print(
-            f"{args.ontology}: valid; {len(ontology.classes)} classes, "
-            f"{len(ontology.relations)} relations"
-        )
+    graph.add_arguments(parser)
+    graph.run(parser.parse_args(argv))
 
 
 def _gallery(argv: list[str]) -> None:
-    from sav.config import load_config
-    from sav.inference.predictor import CONFIG_FILE, GALLERY_FOLDER
-    from sav.ontology import load_ontology
-    from sav.retrieval import Gallery
+    from sav.inference import gallery_command
 
     parser = _parser("gallery")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    summary = "print the size, the fingerprints and the classes of a run's gallery"
-    inspect = actions.add_parser("inspect", help=summary, description=summary)
-    inspect.add_argument("run", type=Path, metavar="RUN_FOLDER", help="OUTPUT_DIR of a training")
-    args = parser.parse_args(argv)
-    folder = args.run / GALLERY_FOLDER
-    if not folder.is_dir():
-        raise SAVError(f"{folder}: no gallery there; give the OUTPUT_DIR of a finished training")
-    cfg = load_config(args.run / CONFIG_FILE)
-    _print(_describe_gallery(Gallery.load(folder), load_ontology(cfg.MODEL.SAV.ONTOLOGY)))
-
-
-def _describe_ontology(ontology: Ontology) -> str:
-    from tabulate import tabulate
-
-    degree = Counter(relation.subject for relation in ontology.relations)
-    rows = [
-        [p.id, p.name, p.side, p.mirror or "-", p.max_instances, degree[p.name]]
-        for p in ontology.classes
-    ]
-    classes = tabulate(rows, ["id", "class", "side", "mirror", "slots", "relations"])
-    relations = "\n".join(str(relation) for relation in ontology.relations)
-    return f"{ontology.name}\n\n{classes}\n\nrelations, derived ones included:\n{relations}"
-
-
-def _describe_gallery(gallery: Gallery, ontology: Ontology) -> str:
-    from tabulate import tabulate
-
-    entries = gallery.entries
-    lines = [f"{len(gallery)} vehicles"]
-    lines += [f"{name}: {_plain(value)}" for name, value in sorted(gallery.fingerprint.items())]
-    if entries is not None:
-        counts = entries.present.sum(dim=0).tolist()
-        rows = list(zip(ontology.class_names, counts, strict=True))
-        lines += ["", tabulate(rows, ["class", "vehicles that show it"])]
-    return "\n".join(lines)
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    gallery_command.add_arguments(parser)
+    gallery_command.run(parser.parse_args(argv))
 
 
 def _print(text: str) -> None:
@@ -248,8 +203,8 @@ COMMANDS: dict[str, Command] = {
     "train": Command("train a model from a config file", _train),
     "eval": Command("evaluate a trained model", _eval),
     "predict": Command("find the parts of vehicles in photos and videos", _predict),
-    "gallery": Command("look into the gallery of a run", _gallery),
-    "graph": Command("show or check an ontology", _graph),
+    "gallery": Command("build a gallery of annotated vehicles, look into it, ask it", _gallery),
+    "graph": Command("show, check, draw and mine knowledge graphs", _graph),
 }
 
 

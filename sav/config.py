@@ -54,17 +54,25 @@ def _add_encoders(cfg: CfgNode) -> None:
     cfg.MODEL.TIMM = CfgNode()
     cfg.MODEL.TIMM.NAME = "resnet10t"
     cfg.MODEL.TIMM.PRETRAINED = False
+    cfg.MODEL.TIMM.STRIDE = 16  # of the embedding, or 8
     cfg.MODEL.TIMM.OPTIONS = CfgNode(new_allowed=True)  # keyword arguments of timm.create_model
 
     cfg.MODEL.SAM = CfgNode()
     cfg.MODEL.SAM.TYPE = "vit_b"
     cfg.MODEL.SAM.CHECKPOINT = ""  # path of the official sam_vit_*.pth; empty: random weights
-    cfg.MODEL.SAM.FROZEN = True
+    cfg.MODEL.SAM.MASK_TOKEN = 0  # which of SAM's mask tokens part queries go on from, 0 to 3
+    cfg.MODEL.SAM.TUNING = "frozen"  # or "lora", or "full"
+    cfg.MODEL.SAM.LORA = CfgNode()
+    cfg.MODEL.SAM.LORA.RANK = 8
+    cfg.MODEL.SAM.LORA.ALPHA = 16.0
+    cfg.MODEL.SAM.LORA.DROPOUT = 0.0
+    cfg.register_deprecated_key("MODEL.SAM.FROZEN")  # in run folders from before TUNING
 
 
 def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV = CfgNode()
-    cfg.MODEL.SAV.ONTOLOGY = "vehicleseg10k"  # shipped name, or path of a YAML file
+    # A shipped name, the path of a YAML file, or several with a plus sign between.
+    cfg.MODEL.SAV.ONTOLOGY = "vehicleseg10k"
 
     cfg.MODEL.SAV.GRAPH = CfgNode()
     cfg.MODEL.SAV.GRAPH.ENABLED = True
@@ -95,13 +103,17 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.TEST = CfgNode()
     cfg.MODEL.SAV.TEST.BATCH = 8  # photos a forward pass
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
+    cfg.MODEL.SAV.TEST.VOCABULARY = ""  # to predict in, of several; empty: the first
     cfg.MODEL.SAV.TEST.BACKGROUND = 0.4  # a pixel belongs to a part when its probability is higher
+    cfg.MODEL.SAV.TEST.CONSISTENCY = False  # lower scores that contradict TEST.PRIORS
+    cfg.MODEL.SAV.TEST.PRIORS = ""  # file of `sav graph mine`
 
 
 def _add_solver(cfg: CfgNode) -> None:
     # Pairs of (start of a parameter's name, value), such as ("encoder.body", 0.1).
     cfg.SOLVER.LR_MULTIPLIERS = ()
     cfg.SOLVER.WEIGHT_DECAYS = ()
+    cfg.SOLVER.LAYER_DECAY = 1.0  # of the learning rate, from each encoder layer to the one below
     cfg.SOLVER.BETAS = (0.9, 0.98)
     cfg.SOLVER.EMA_DECAY = 0.99  # moving average of the weights; 0 switches it off
     cfg.SOLVER.ACCUMULATE = 1  # parts in which a process works off its batch, to save memory

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import distributed as dist
 
-from sav.d2 import CfgNode, build_detection_test_loader, comm, inference_on_dataset
+from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm, inference_on_dataset
 from sav.data import PartDatasetMapper
 from sav.engine.gallery import build_gallery
 from sav.evaluation import build_part_evaluator, format_results_table, write_results
@@ -55,7 +55,8 @@ def evaluate(cfg: CfgNode, model: SAV) -> Results:
     if not comm.is_main_process():
         return {}
     write_results(Path(cfg.OUTPUT_DIR) / "results.json", results)
-    table = format_results_table(results, model.ontology)
+    class_names = {name: MetadataCatalog.get(name).thing_classes for name in results}
+    table = format_results_table(results, class_names)
     logging.getLogger(__name__).info("Results\n%s", table)
     return results
 

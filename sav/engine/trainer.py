@@ -13,9 +13,11 @@ from torch import nn
 
 from sav.d2 import (
     CfgNode,
+    DatasetCatalog,
     DefaultTrainer,
     HookBase,
     SimpleTrainer,
+    TrainingSampler,
     build_detection_train_loader,
     comm,
     hooks,
@@ -28,6 +30,7 @@ from sav.engine.gallery import GalleryHook
 from sav.engine.optimizer import build_adamw, build_schedule
 from sav.engine.step import StepTrainer
 from sav.engine.writers import build_writers, show_predictions
+from sav.errors import SAVError
 from sav.modeling import SAV
 from sav.modeling.weights import load_weights
 
@@ -155,5 +158,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[Any]:
-        """Training photos, augmented."""
-        return build_detection_train_loader(cfg, mapper=PartDatasetMapper(cfg, is_train=True))
+        """Training photos, augmented. A data set that is named twice is seen twice as often."""
+        # Detectron2 refuses to mix data sets with different classes; each record says which it has.
+        records = [record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(name)]
+        if not records:
+            raise SAVError("DATASETS.TRAIN: there is no photo to train on")
+        mapper = PartDatasetMapper(cfg, is_train=True)
+        sampler = TrainingSampler(len(records), seed=cfg.SEED if cfg.SEED >= 0 else None)
+        return build_detection_train_loader(cfg, mapper=mapper, dataset=records, sampler=sampler)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
 from sav.files import atomic_path
-from sav.ontology import Ontology
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]
 """{data set: {task: {metric: percent}}}"""
@@ -49,12 +48,12 @@ def write_results(path: str | Path, results: Results) -> None:
         temporary.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
-def format_results_table(results: Results, ontology: Ontology) -> str:
+def format_results_table(results: Results, class_names: Mapping[str, Sequence[str]]) -> str:
     """Format results for a terminal.
 
     Args:
         results: {data set: {task: {metric: percent}}}; NaN and null print as a dash.
-        ontology: the classes, in the order of the rows.
+        class_names: of each data set, in the order of the rows.
 
     Returns:
         One row per data set with the main figures, then one table of classes per data set.
@@ -72,7 +71,7 @@ def format_results_table(results: Results, ontology: Ontology) -> str:
                 _get(tasks, "segm", f"AP-{name}"),
                 _get(tasks, "bbox", f"AP-{name}"),
             ]
-            for name in ontology.class_names
+            for name in class_names[dataset]
         ]
         blocks.append(_table(rows, [dataset, "IoU", "mask AP", "box AP"]))
     return "\n\n".join(blocks)

@@ -80,6 +80,7 @@ class PartCriterion(nn.Module):
         dense: list[torch.Tensor],
         targets: list[Targets],
         generators: list[torch.Generator],
+        asked: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         """Compute all losses.
 
@@ -88,6 +89,8 @@ class PartCriterion(nn.Module):
             dense: auxiliary class logits (B, C + 1, h, w) at any resolution.
             targets: one an image.
             generators: one an image, on the output's device; they draw the points.
+            asked: (B, N) bool, queries whose class the image's vocabulary knows. The others learn
+                nothing from it.
 
         Returns:
             Weighted scalar losses by name.
@@ -95,7 +98,7 @@ class PartCriterion(nn.Module):
         matches = self.match(output, targets)
         present = torch.zeros_like(output.presence)
         present[matches.image, matches.query] = 1.0
-        losses = {"presence": F.binary_cross_entropy_with_logits(output.presence, present)}
+        losses = {"presence": _presence_loss(output.presence, present, asked.float())}
         losses.update(self._mask_losses(output, targets, matches, generators))
         losses["dense"] = _dense_loss(dense, targets)
         return {f"loss_{name}": self.weights[name] * loss for name, loss in losses.items()}
@@ -156,6 +159,14 @@ class PartCriterion(nn.Module):
         error = (predicted - _mask_iou(logits.detach(), masks)).square()
         per_mask = {"mask": cross_entropy.mean(1), "dice": dice, "iou": error}
         return {name: (share * loss).sum() for name, loss in per_mask.items()}
+
+
+def _presence_loss(
+    logits: torch.Tensor, present: torch.Tensor, asked: torch.Tensor
+) -> torch.Tensor:
+    """Mean over the images of the mean over the queries asked; all are (B, N)."""
+    every = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
+    return ((every * asked).sum(1) / asked.sum(1)).mean()
 
 
 def _shrink(masks: torch.Tensor, side: int) -> torch.Tensor:

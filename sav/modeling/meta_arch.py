@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from sav.d2 import (
     META_ARCH_REGISTRY,
@@ -16,7 +18,7 @@ from sav.d2 import (
     build_backbone,
     configurable,
 )
-from sav.errors import SAVError
+from sav.modeling.consistency import ConsistencyRules, rescore
 from sav.modeling.criterion import PartCriterion, Targets
 from sav.modeling.decoder import DecoderOutput, PartDecoder
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
@@ -24,11 +26,34 @@ from sav.modeling.postprocess import label_map, to_instances
 from sav.modeling.sam import read_sam_checkpoint
 from sav.ontology import Ontology, load_ontology
 from sav.ontology.encoder import GraphEncoder
-from sav.retrieval import ContextEncoder, Gallery, GalleryViews, Neighbours
+from sav.retrieval import ContextEncoder, Gallery, GalleryViews, Neighbours, Photo
 from sav.retrieval.entries import describe, pool_batch
 
 MAX_SLOTS = 16
+_NEVER = -1e4  # a logit; fits into half precision
 _LOSSES = ("MASK", "DICE", "PRESENCE", "IOU", "DENSE")
+
+
+@dataclass
+class EncodedPhotos:
+    """What the model sees in B photos before it asks for parts.
+
+    Attributes:
+        maps: the encoder's output.
+        layout: (B, 1 + C, h, w) logits of background and of each part at each place.
+        vocabularies: (B,) index of each photo's vocabulary.
+        known: (B, C) bool, the classes of that vocabulary.
+    """
+
+    maps: dict[str, torch.Tensor]
+    layout: torch.Tensor
+    vocabularies: torch.Tensor
+    known: torch.Tensor
+
+    @property
+    def embedding(self) -> torch.Tensor:
+        """(B, 256, h, w)."""
+        return self.maps[EMBEDDING]
 
 
 @META_ARCH_REGISTRY.register()
@@ -50,6 +75,7 @@ class SAV(nn.Module):
         pixel_std: RGB.
         score_threshold: instances below it are not returned.
         background: see :func:`sav.modeling.postprocess.label_map`.
+        consistency: what lowers the scores of instances that contradict the priors, or None.
     """
 
     @configurable
@@ -70,6 +96,7 @@ class SAV(nn.Module):
         pixel_std: tuple[float, ...],
         score_threshold: float,
         background: float,
+        consistency: ConsistencyRules | None = None,
     ) -> None:
         super().__init__()
         self.ontology = ontology
@@ -82,6 +109,7 @@ class SAV(nn.Module):
         self.image_size = image_size
         self.score_threshold = score_threshold
         self.background = background
+        self.consistency = consistency
         self.gallery = Gallery({})
         # What the photos of the present training step lend; the trainer moves it to the gallery
         # when all processes have taken the step.
@@ -98,6 +126,11 @@ class SAV(nn.Module):
         self.criterion = PartCriterion(
             query_classes=query_classes, weights=loss_weights, points=loss_points
         )
+        # In what follows "own" ids are those of a photo's own vocabulary, others the ontology's.
+        own_ids = torch.full((len(ontology.vocabularies), len(ontology)), -1)
+        for row, vocabulary in zip(own_ids, ontology.vocabularies, strict=True):
+            row[ontology.ids_of(vocabulary)] = torch.arange(len(vocabulary))
+        self.register_buffer("own_ids", own_ids, persistent=False)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
 
@@ -114,13 +147,8 @@ class SAV(nn.Module):
             mlp_dim=sav.DECODER.MLP_DIM,
         )
         if cfg.MODEL.BACKBONE.NAME == "SAMEncoder" and cfg.MODEL.SAM.CHECKPOINT:
-            try:
-                decoder.load_sam(read_sam_checkpoint(cfg.MODEL.SAM.CHECKPOINT))
-            except RuntimeError as error:
-                raise SAVError(
-                    "MODEL.SAV.DECODER: SAM's weights need DEPTH 2, HEADS 8 and MLP_DIM 2048: "
-                    f"{error}"
-                ) from error
+            official = read_sam_checkpoint(cfg.MODEL.SAM.CHECKPOINT)
+            decoder.load_sam(official, cfg.MODEL.SAM.MASK_TOKEN)
         return {
             "ontology": ontology,
             "encoder": encoder,
@@ -142,6 +170,7 @@ class SAV(nn.Module):
             "pixel_std": tuple(cfg.MODEL.PIXEL_STD),
             "score_threshold": sav.TEST.SCORE_THRESHOLD,
             "background": sav.TEST.BACKGROUND,
+            "consistency": ConsistencyRules.from_config(sav.TEST, ontology),
         }
 
     @property
@@ -160,6 +189,8 @@ class SAV(nn.Module):
             "ontology": self.ontology.name,
             "classes": self.ontology.class_names,
             "image_size": self.image_size,
+            "pixel_mean": [round(value, 3) for value in self.pixel_mean.flatten().tolist()],
+            "pixel_std": [round(value, 3) for value in self.pixel_std.flatten().tolist()],
             "encoder": digest.hexdigest()[:16],
         }
 
@@ -170,27 +201,39 @@ class SAV(nn.Module):
 
         Args:
             batched_inputs: one dict an image with "image" (3, h, w) uint8 RGB, its long side S;
-                "height" and "width" of the original photo; in training also "instances" with
-                gt_classes, gt_masks and gt_vehicle_ids, "gallery_key", and "seed", from which
-                everything random about the photo is drawn.
+                "height" and "width" of the original photo; "vocabulary", the name of the one to
+                answer in where the ontology joins several (default: the first); in training also
+                "instances" with gt_classes, gt_masks and gt_vehicle_ids, and "seed", from which
+                everything random about the photo is drawn. "gallery_key", "vehicle_group" and
+                "photo_hash" name photos that it may not see, see Photo.
 
         Returns:
             In training the losses by name. Otherwise one dict an image, with "instances"
             (pred_masks (N, H, W) bool, pred_boxes, scores, pred_classes, vehicle_ids) and
-            "part_map" (H, W) uint8, class + 1 and 0 for background.
+            "part_map" (H, W) uint8, class + 1 and 0 for background. Classes are those of the
+            photo's vocabulary.
         """
-        encoded = self.encoder(self.preprocess(batched_inputs))
-        layout = self.layout(encoded[EMBEDDING])
+        encoded = self.encode(batched_inputs)
         if self.training:
-            return self._losses(batched_inputs, encoded, layout)
+            return self._losses(batched_inputs, encoded)
         # Evaluating on training photos must not show the model their own annotations either.
-        keys = [item.get("gallery_key") for item in batched_inputs]
-        neighbours = self._look_up(encoded, layout, keys)
-        output = self._decode(encoded, neighbours)
+        photos = [Photo.of(item) for item in batched_inputs]
+        output = self._decode(encoded, self._look_up(encoded, photos))
         return [
-            self._postprocess(output, index, (int(image["height"]), int(image["width"])))
-            for index, image in enumerate(batched_inputs)
+            self._postprocess(output, index, int(encoded.vocabularies[index]), item)
+            for index, item in enumerate(batched_inputs)
         ]
+
+    def encode(self, batched_inputs: list[dict[str, Any]]) -> EncodedPhotos:
+        """Encode photos, and see where in them the parts of their vocabularies are."""
+        maps = self.encoder(self.preprocess(batched_inputs))
+        names = [vocabulary.name for vocabulary in self.ontology.vocabularies]
+        chosen = [names.index(item.get("vocabulary", names[0])) for item in batched_inputs]
+        vocabularies = torch.tensor(chosen, device=self.device)
+        known = self.own_ids[vocabularies] >= 0
+        return EncodedPhotos(
+            maps, _silenced(self.layout(maps[EMBEDDING]), known), vocabularies, known
+        )
 
     def preprocess(self, batched_inputs: list[dict[str, Any]]) -> torch.Tensor:
         """Normalise and pad at the bottom and right to the canvas: (B, 3, S, S) float."""
@@ -202,95 +245,100 @@ class SAV(nn.Module):
         return canvas
 
     @torch.no_grad()
+    def descriptors(self, batched_inputs: list[dict[str, Any]]) -> torch.Tensor:
+        """With what the neighbours of photos are looked up: (B, D), unit length."""
+        encoded = self.encode(batched_inputs)
+        return describe(encoded.embedding, encoded.layout)
+
+    @torch.no_grad()
     def gallery_views(self, batched_inputs: list[dict[str, Any]]) -> GalleryViews:
         """What annotated photos lend, with this model's present weights."""
-        encoded = self.encoder(self.preprocess(batched_inputs))
-        layout = self.layout(encoded[EMBEDDING])
         targets = [Targets.from_instances(x["instances"], self.device) for x in batched_inputs]
-        return self._view(batched_inputs, encoded, layout, targets)
+        return self._view(batched_inputs, self.encode(batched_inputs), targets)
 
     def _losses(
-        self,
-        batched_inputs: list[dict[str, Any]],
-        encoded: dict[str, torch.Tensor],
-        layout: torch.Tensor,
+        self, batched_inputs: list[dict[str, Any]], encoded: EncodedPhotos
     ) -> dict[str, torch.Tensor]:
-        keys = [item["gallery_key"] for item in batched_inputs]
+        photos = [Photo.of(item) for item in batched_inputs]
         generators = [
             torch.Generator(self.device).manual_seed(item["seed"]) for item in batched_inputs
         ]
         targets = [Targets.from_instances(x["instances"], self.device) for x in batched_inputs]
-        neighbours = self._look_up(encoded, layout, keys)
+        neighbours = self._look_up(encoded, photos)
         if neighbours is not None:
             draws = [torch.rand(1, generator=g, device=self.device) for g in generators]
             neighbours.present &= torch.stack(draws)[..., None] >= self.context_dropout
         output = self._decode(encoded, neighbours)
         if self.context is not None:
-            self.views.append(self._view(batched_inputs, encoded, layout, targets))
-        dense = [layout, self.dense(output.features)]
-        return self.criterion(output, dense, targets, generators)
+            self.views.append(self._view(batched_inputs, encoded, targets))
+        dense = [encoded.layout, _silenced(self.dense(output.features), encoded.known)]
+        asked = encoded.known[:, self.query_classes]
+        return self.criterion(output, dense, targets, generators, asked)
 
     @torch.no_grad()
-    def _look_up(
-        self, encoded: dict[str, torch.Tensor], layout: torch.Tensor, keys: list[str | None]
-    ) -> Neighbours | None:
-        """Neighbours of a batch; a photo of the gallery is never its own."""
+    def _look_up(self, encoded: EncodedPhotos, photos: list[Photo | None]) -> Neighbours | None:
+        """Neighbours of a batch; never the photo itself, its vehicle's others or its copies."""
         if self.context is None or len(self.gallery) == 0:
             return None
-        descriptors = describe(encoded[EMBEDDING], layout)
-        return self.gallery.neighbours(descriptors, self.neighbours, keys)
+        descriptors = describe(encoded.embedding, encoded.layout)
+        return self.gallery.neighbours(descriptors, self.neighbours, photos)
 
     @torch.no_grad()
     def _view(
-        self,
-        batched_inputs: list[dict[str, Any]],
-        encoded: dict[str, torch.Tensor],
-        layout: torch.Tensor,
-        targets: list[Targets],
+        self, batched_inputs: list[dict[str, Any]], encoded: EncodedPhotos, targets: list[Targets]
     ) -> GalleryViews:
         shown = [len(target.classes) > 0 for target in targets]
-        keys = [
-            item["gallery_key"] if any_part else None
+        photos = [
+            Photo.of(item) if any_part else None
             for item, any_part in zip(batched_inputs, shown, strict=True)
         ]
         if not any(shown):
-            return GalleryViews(keys, None)
-        embedding = encoded[EMBEDDING][shown]
+            return GalleryViews(photos, None)
+        embedding = encoded.embedding[shown]
         parts = [
             (target.masks, target.classes, item["instances"].gt_vehicle_ids.to(self.device))
             for item, target, any_part in zip(batched_inputs, targets, shown, strict=True)
             if any_part
         ]
-        descriptors = describe(embedding, layout[shown])
-        return GalleryViews(keys, pool_batch(descriptors, embedding, parts, len(self.ontology)))
+        descriptors = describe(embedding, encoded.layout[shown])
+        return GalleryViews(photos, pool_batch(descriptors, embedding, parts, len(self.ontology)))
 
-    def _decode(
-        self, encoded: dict[str, torch.Tensor], neighbours: Neighbours | None
-    ) -> DecoderOutput:
-        batch = len(encoded[EMBEDDING])
-        prompts = self.graph()
-        classes = prompts.expand(batch, -1, -1)
+    def _decode(self, encoded: EncodedPhotos, neighbours: Neighbours | None) -> DecoderOutput:
+        classes = self.graph().expand(len(self.own_ids), -1, -1)[encoded.vocabularies]
         if self.context is not None:
-            classes = classes + self.context(prompts, neighbours, batch)
+            classes = classes + self.context(classes, neighbours)
         queries = classes[:, self.query_classes] + self.slot_embedding(self.slot_ids)
-        return self.decoder(encoded, queries)
+        output = self.decoder(encoded.maps, queries)
+        asked = encoded.known[:, self.query_classes]
+        return replace(output, presence=output.presence.masked_fill(~asked, _NEVER))
 
     def _postprocess(
-        self, output: DecoderOutput, index: int, size: tuple[int, int]
+        self, output: DecoderOutput, index: int, vocabulary: int, item: dict[str, Any]
     ) -> dict[str, Instances | torch.Tensor]:
+        size = int(item["height"]), int(item["width"])
+        own_ids = self.own_ids[vocabulary]
         masks = output.masks[index]
         presence = output.presence[index].float().sigmoid()
         scores = presence * output.iou[index].float().sigmoid()
-        kept = scores >= self.score_threshold
-        return {
-            "instances": to_instances(
-                masks[kept],
-                scores[kept],
-                self.query_classes[kept],
-                body_ids=self.ontology.body_ids,
-                size=size,
-            ),
-            "part_map": label_map(
-                masks, presence, self.query_classes, background=self.background, size=size
-            ),
-        }
+        own_classes = own_ids[self.query_classes]
+        kept = (scores >= self.score_threshold) & (own_classes >= 0)
+        instances = to_instances(
+            masks[kept],
+            scores[kept],
+            own_classes[kept],
+            body_ids=self.ontology.vocabularies[vocabulary].body_ids,
+            size=size,
+        )
+        if self.consistency is not None:
+            instances = rescore(instances, self.consistency)
+        part_map = label_map(
+            masks, presence, self.query_classes, background=self.background, size=size
+        )
+        if self.ontology.joined:
+            part_map = F.pad(own_ids + 1, (1, 0)).to(torch.uint8)[part_map.long()]
+        return {"instances": instances, "part_map": part_map}
+
+
+def _silenced(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Logits (B, 1 + C, h, w), background first, that never speak of classes (B, C) not known."""
+    return logits.masked_fill(~F.pad(known, (1, 0), value=True)[..., None, None], _NEVER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import yaml
 
 BODY_TYPES: tuple[str, ...] = ("sedan", "hatchback", "suv", "van", "pickup", "bus", "truck")
-_TYPE_SHARES = (0.22, 0.18, 0.2, 0.14, 0.12, 0.07, 0.07)
+_TYPE_SHARES = dict(zip(BODY_TYPES, (0.22, 0.18, 0.2, 0.14, 0.12, 0.07, 0.07), strict=True))
 _BODY_FILE = Path(__file__).with_name("bodies.yaml")
 
 # How far the outline at the vehicle's edge lies behind (dx) and below (dz) that at its middle:
@@ -129,14 +130,15 @@ def _specs() -> dict[str, Any]:
     return yaml.safe_load(_BODY_FILE.read_text(encoding="utf-8"))
 
 
-def sample_body(rng: np.random.Generator, kind: str | None = None) -> Body:
-    """A random vehicle of a type.
+def sample_body(rng: np.random.Generator, kinds: Sequence[str] = BODY_TYPES) -> Body:
+    """A random vehicle of one of several types, each as frequent as it usually is.
 
     Args:
         rng: source of all randomness.
-        kind: one of BODY_TYPES; None draws one.
+        kinds: of BODY_TYPES.
     """
-    kind = kind or str(rng.choice(BODY_TYPES, p=_TYPE_SHARES))
+    shares = np.array([_TYPE_SHARES[kind] for kind in kinds])
+    kind = str(rng.choice(kinds, p=shares / shares.sum())) if len(kinds) > 1 else kinds[0]
     spec = _specs()[kind]
     names = tuple(spec["profile"])
     stretch = np.array([rng.uniform(0.94, 1.06), rng.uniform(0.95, 1.05)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from sav.errors import SAVError
 from sav.synthetic.annotate import annotate, to_labelme
+from sav.synthetic.bodies import BODY_TYPES
 from sav.synthetic.parts import load_mapping
 from sav.synthetic.scene import render_scene
 
@@ -36,6 +37,7 @@ class _Settings:
     annotation_format: str
     ontology: str
     color_masks: bool
+    bodies: list[str]
     renderer_version: int = _RENDERER_VERSION
 
 
@@ -69,6 +71,7 @@ def generate_dataset(
     annotation_format: str = "labelme",
     ontology: str = "vehicleseg10k",
     color_masks: bool = False,
+    bodies: Sequence[str] = BODY_TYPES,
 ) -> Path:
     """Render a data set.
 
@@ -84,6 +87,7 @@ def generate_dataset(
         annotation_format: "labelme" polygons or "index_png" masks (class id + 1).
         ontology: name of the part vocabulary.
         color_masks: with "index_png", write <stem>_color.png beside each mask.
+        bodies: types of vehicles that occur.
 
     Returns:
         `out_dir`.
@@ -99,6 +103,7 @@ def generate_dataset(
         annotation_format,
         ontology,
         color_masks,
+        list(bodies),
     )
     _check(settings)
     if _claim(root, settings):
@@ -123,6 +128,9 @@ def _check(settings: _Settings) -> None:
         )
     if not 32 <= settings.image_size <= 2048:
         raise SAVError(f"image size {settings.image_size}: choose 32 to 2048 pixels")
+    unknown = [body for body in settings.bodies if body not in BODY_TYPES]
+    if unknown or not settings.bodies:
+        raise SAVError(f"bodies {unknown}: not known; choose some of {', '.join(BODY_TYPES)}")
     if settings.seed < 0:
         raise SAVError(f"seed {settings.seed}: choose a number that is not negative")
     for split, count in settings.splits.items():
@@ -204,7 +212,7 @@ def _use_one_thread() -> None:
 def _render(job: _Job) -> None:
     """Render one image and write it; the annotation comes last and marks it as done."""
     rng = np.random.default_rng(job.key)
-    scene = render_scene(rng, job.settings.image_size)
+    scene = render_scene(rng, job.settings.image_size, body_types=job.settings.bodies)
     quality = int(rng.integers(72, 97))
     mapping = load_mapping(job.settings.ontology)
     labels = annotate(scene, mapping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from sav.synthetic.atlas import Atlas
 from sav.synthetic.backdrop import View, paint_backdrop, sample_place
-from sav.synthetic.bodies import Body, sample_body
+from sav.synthetic.bodies import BODY_TYPES, Body, sample_body
 from sav.synthetic.camera import Camera, rasterize
 from sav.synthetic.mesh import Mesh, build_mesh, trace_outline
 from sav.synthetic.occluders import paint_occluder
@@ -95,12 +96,12 @@ def _encode(parts: np.ndarray, vehicles: np.ndarray) -> np.ndarray:
 
 def make_vehicle(
     rng: np.random.Generator,
-    kind: str | None = None,
+    kinds: Sequence[str] = BODY_TYPES,
     position: tuple[float, float] = (0.0, 0.0),
     yaw: float = 0.0,
 ) -> Vehicle:
-    """A random vehicle of a type (None draws one) at a place on the ground."""
-    body = sample_body(rng, kind)
+    """A random vehicle of one of several types at a place on the ground."""
+    body = sample_body(rng, kinds)
     colors = sample_colors(rng)
     outline = trace_outline(body)
     atlas = blank_atlas(body, outline)
@@ -143,7 +144,7 @@ def render_scene(
     rng: np.random.Generator,
     image_size: int = 256,
     *,
-    body_type: str | None = None,
+    body_types: Sequence[str] = BODY_TYPES,
     azimuth: float | None = None,
 ) -> Scene:
     """Render one random scene.
@@ -151,14 +152,14 @@ def render_scene(
     Args:
         rng: source of all randomness.
         image_size: side of the square image in pixels.
-        body_type: type of the first vehicle, one of BODY_TYPES; None draws one.
+        body_types: types that occur, of BODY_TYPES.
         azimuth: degrees from which the first vehicle is seen (0 front, 90 its left side); None
             draws it.
     """
     place = sample_place(rng)
     lighting = sample_lighting(rng, place.ground, indoor=place.kind == "garage")
     angle = rng.uniform(0, 360) if azimuth is None else azimuth
-    vehicles, camera = _arrange(rng, image_size, body_type, np.deg2rad(angle))
+    vehicles, camera = _arrange(rng, image_size, body_types, np.deg2rad(angle))
     footprints = [(v.footprint(), v.body.height) for v in vehicles]
     view = View(place, camera, image_size, lighting)
     backdrop = paint_backdrop(rng, view, footprints)
@@ -200,10 +201,10 @@ def _majority(codes: np.ndarray) -> np.ndarray:
 
 
 def _arrange(
-    rng: np.random.Generator, size: int, body_type: str | None, azimuth: float
+    rng: np.random.Generator, size: int, body_types: Sequence[str], azimuth: float
 ) -> tuple[list[Vehicle], Camera]:
     """Choose vehicles, and a camera that has them in the frame."""
-    first = make_vehicle(rng, body_type)
+    first = make_vehicle(rng, body_types)
     count = 1 + int(rng.choice(3, p=_VEHICLE_COUNT_SHARES))
     low = rng.random() < 0.6
     elevation = np.deg2rad(rng.uniform(2, 12) if low else rng.uniform(12, 30))
@@ -217,7 +218,7 @@ def _arrange(
     )
     vehicles, boxes = [first], [_bounds(camera, first)]
     for _ in range(count - 1):
-        other = make_vehicle(rng)
+        other = make_vehicle(rng, body_types)
         for _ in range(16):
             placed = _beside(rng, vehicles, other)
             box = _bounds(camera, placed)

@@ -41,7 +41,7 @@ def contact_sheet(
         for view in range(views):
             rng = np.random.default_rng([seed, row, view])
             azimuth = 360 * (view + rng.uniform(-0.2, 0.2)) / views
-            scene = render_scene(rng, image_size, body_type=body_type, azimuth=azimuth)
+            scene = render_scene(rng, image_size, body_types=[body_type], azimuth=azimuth)
             labels = colors[annotate(scene, mapping).index_map]
             cells.append(np.concatenate([scene.image, labels]))
         strip = np.concatenate(cells, axis=1)

@@ -49,7 +49,8 @@ def criterion(part_criterion):
 
     def losses(result, dense, batch):
         generators = [torch.Generator().manual_seed(i) for i in range(len(batch))]
-        return part_criterion(result, dense, batch, generators)
+        asked = torch.ones_like(result.presence, dtype=torch.bool)
+        return part_criterion(result, dense, batch, generators, asked)
 
     return losses
 
@@ -148,7 +149,8 @@ def test_losses_of_a_batch_are_the_mean_over_its_photos(part_criterion):
             whole.masks[chosen], whole.presence[chosen], whole.iou[chosen], whole.features[chosen]
         )
         generators = [torch.Generator().manual_seed(i) for i in chosen]
-        return part_criterion(part, [dense[chosen]], [batch[i] for i in chosen], generators)
+        asked = whole.presence[chosen] > -1
+        return part_criterion(part, [dense[chosen]], [batch[i] for i in chosen], generators, asked)
 
     together = losses([0, 1, 2])
     alone = [losses([i]) for i in range(3)]

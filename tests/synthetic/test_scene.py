@@ -31,7 +31,7 @@ def _names(parts):
 
 @pytest.fixture(scope="module", params=BODY_TYPES)
 def vehicle(request):
-    return make_vehicle(np.random.default_rng(3), request.param)
+    return make_vehicle(np.random.default_rng(3), [request.param])
 
 
 def _share(parts, names):
@@ -89,7 +89,7 @@ def test_wheels_are_round_and_stand_on_the_ground(vehicle):
 
 
 def test_windows_lie_above_the_doors_and_look_like_glass():
-    vehicle = make_vehicle(np.random.default_rng(5), "sedan")
+    vehicle = make_vehicle(np.random.default_rng(5), ["sedan"])
     _, parts = _view(vehicle, 90)
     window, door = (np.nonzero(parts == PART_ID[f"left_front_{p}"])[0] for p in ("window", "door"))
     assert window.max() < np.percentile(door, 60)
@@ -108,7 +108,7 @@ def test_scene_is_reproducible_and_consistent():
 def test_scenes_show_the_asked_vehicle_large_enough():
     sizes, counts = [], []
     for seed in range(24):
-        scene = render_scene(np.random.default_rng([7, seed]), 64, body_type="suv", azimuth=30)
+        scene = render_scene(np.random.default_rng([7, seed]), 64, body_types=["suv"], azimuth=30)
         assert scene.metadata["vehicles"][0]["body_type"] == "suv"
         assert scene.vehicle_map.max() <= len(scene.metadata["vehicles"])
         columns = np.nonzero((scene.vehicle_map == 1).any(0))[0]
