@@ -50,7 +50,7 @@ def evaluate(cfg: CfgNode, model: SAV) -> Results:
         {data set: {task: {metric: percent}}} on the main process; {} on the others.
     """
     results = {
-        name: inference_on_dataset(model, *test_set(cfg, name)) for name in cfg.DATASETS.TEST
+        name: inference_on_dataset(model, *_test_set(cfg, name)) for name in cfg.DATASETS.TEST
     }
     if not comm.is_main_process():
         return {}
@@ -61,8 +61,8 @@ def evaluate(cfg: CfgNode, model: SAV) -> Results:
     return results
 
 
-def test_set(cfg: CfgNode, name: str) -> tuple[Any, Any]:
-    """The photos of a data set, without their annotations, and what scores the answers."""
+def _test_set(cfg: CfgNode, name: str) -> tuple[Any, Any]:
+    # Test photos come without their annotations.
     mapper = PartDatasetMapper(cfg, is_train=False)
     batch_size = cfg.MODEL.SAV.TEST.BATCH
     loader = build_detection_test_loader(cfg, name, mapper=mapper, batch_size=batch_size)

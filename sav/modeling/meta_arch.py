@@ -27,8 +27,7 @@ from sav.modeling.sam import read_sam_checkpoint
 from sav.ontology import Ontology, load_ontology
 from sav.ontology.encoder import GraphEncoder
 from sav.retrieval import ContextEncoder, Gallery, GalleryViews, Neighbours, Photo
-from sav.retrieval.context import describe_photo
-from sav.retrieval.entries import pool_batch
+from sav.retrieval.entries import describe, pool_batch
 
 MAX_SLOTS = 16
 _NEVER = -1e4  # a logit; fits into half precision
@@ -249,7 +248,7 @@ class SAV(nn.Module):
     def descriptors(self, batched_inputs: list[dict[str, Any]]) -> torch.Tensor:
         """With what the neighbours of photos are looked up: (B, D), unit length."""
         encoded = self.encode(batched_inputs)
-        return describe_photo(encoded.layout)
+        return describe(encoded.embedding, encoded.layout)
 
     @torch.no_grad()
     def gallery_views(self, batched_inputs: list[dict[str, Any]]) -> GalleryViews:
@@ -268,7 +267,7 @@ class SAV(nn.Module):
         neighbours = self._look_up(encoded, photos)
         if neighbours is not None:
             draws = [torch.rand(1, generator=g, device=self.device) for g in generators]
-            neighbours.hide(torch.cat(draws) < self.context_dropout)
+            neighbours.present &= torch.stack(draws)[..., None] >= self.context_dropout
         output = self._decode(encoded, neighbours)
         if self.context is not None:
             self.views.append(self._view(batched_inputs, encoded, targets))
@@ -281,7 +280,7 @@ class SAV(nn.Module):
         """Neighbours of a batch; never the photo itself, its vehicle's others or its copies."""
         if self.context is None or len(self.gallery) == 0:
             return None
-        descriptors = describe_photo(encoded.layout)
+        descriptors = describe(encoded.embedding, encoded.layout)
         return self.gallery.neighbours(descriptors, self.neighbours, photos)
 
     @torch.no_grad()
@@ -301,17 +300,15 @@ class SAV(nn.Module):
             for item, target, any_part in zip(batched_inputs, targets, shown, strict=True)
             if any_part
         ]
-        return GalleryViews(photos, pool_batch(embedding, parts, len(self.ontology)))
+        descriptors = describe(embedding, encoded.layout[shown])
+        return GalleryViews(photos, pool_batch(descriptors, embedding, parts, len(self.ontology)))
 
     def _decode(self, encoded: EncodedPhotos, neighbours: Neighbours | None) -> DecoderOutput:
-        maps = encoded.maps
         classes = self.graph().expand(len(self.own_ids), -1, -1)[encoded.vocabularies]
         if self.context is not None:
-            tokens, evidence = self.context(classes, neighbours, encoded.embedding, encoded.layout)
-            classes = classes + tokens
-            maps = {**maps, EMBEDDING: encoded.embedding + evidence}
+            classes = classes + self.context(classes, neighbours)
         queries = classes[:, self.query_classes] + self.slot_embedding(self.slot_ids)
-        output = self.decoder(maps, queries)
+        output = self.decoder(encoded.maps, queries)
         asked = encoded.known[:, self.query_classes]
         return replace(output, presence=output.presence.masked_fill(~asked, _NEVER))
 

@@ -1,32 +1,32 @@
-"""What an annotated photo lends: its layout of parts, their prototypes and their geometry."""
+"""From an encoded photo to what it lends: descriptor, part prototypes, part geometry."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
 
-from sav.retrieval.views import GalleryEntries
+from sav.retrieval.gallery import GalleryEntries
 
+LAYOUT_SIDE = 4
 GEOMETRY_DIM = 5
-LAYOUT_SIDE = 16
-_DESCRIPTOR_SIDE = 6
 
 
-def describe(layouts: torch.Tensor) -> torch.Tensor:
-    """Describe vehicles for retrieval by where their parts are.
+def describe(embedding: torch.Tensor, layout: torch.Tensor) -> torch.Tensor:
+    """Describe photos for retrieval, from the model's own encoding and never from labels.
 
-    Vehicles are alike when they are seen from the same side and are built alike, whatever their
-    colour. So a descriptor is the coarse layout of the parts in the vehicle's own box: annotated
-    for a vehicle in the gallery, predicted for a photo that looks for neighbours.
+    Appearance alone finds vehicles of the same colour; the coarse layout of parts that the encoder
+    sees finds vehicles in the same view.
 
     Args:
-        layouts: (B, C, m, m) share of each part in each cell of the vehicle's box.
+        embedding: (B, E, h, w) image embedding.
+        layout: (B, C + 1, h, w) logits of a part, or background, at each position.
 
     Returns:
-        (B, 36 C) float32, unit length. Roots of the shares (Hellinger), so that small parts count.
+        (B, E + 16 (C + 1)) float32, unit length; half of it is appearance, half layout.
     """
-    coarse = F.adaptive_avg_pool2d(layouts.float(), _DESCRIPTOR_SIDE)
-    return F.normalize(coarse.clamp(min=0).sqrt().flatten(1), dim=1)
+    appearance = F.normalize(embedding.float().mean((2, 3)), dim=1)
+    shares = F.adaptive_avg_pool2d(layout.float().softmax(1), LAYOUT_SIDE)
+    return torch.cat([appearance, F.normalize(shares.flatten(1), dim=1)], dim=1) * 0.5**0.5
 
 
 def main_vehicle(masks: torch.Tensor, vehicle_ids: torch.Tensor) -> torch.Tensor:
@@ -47,8 +47,8 @@ def main_vehicle(masks: torch.Tensor, vehicle_ids: torch.Tensor) -> torch.Tensor
 
 def pool_parts(
     embedding: torch.Tensor, masks: torch.Tensor, classes: torch.Tensor, num_classes: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Prototypes, geometry and layout of one vehicle's parts.
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Prototypes and geometry of one vehicle's parts.
 
     Args:
         embedding: (E, h, w) of the photo.
@@ -57,18 +57,15 @@ def pool_parts(
         num_classes: C.
 
     Returns:
-        prototypes (C + 1, E), geometry (C, 5), present (C,), layouts (C, m, m), as in
-        GalleryEntries.
+        prototypes (C, E), geometry (C, 5), present (C,), as in GalleryEntries.
     """
     size = masks.shape[-1]
     parts = torch.zeros(num_classes, size, size, device=masks.device)
     parts.scatter_reduce_(0, classes[:, None, None].expand_as(masks), masks, "amax")
     weights = F.avg_pool2d(parts[:, None], size // embedding.shape[-1])[:, 0].flatten(1)
-    present = weights.sum(1) > 0
-    around = (1 - weights.sum(0, keepdim=True)).clamp(min=0)
-    weights = torch.cat([weights, around])
-    totals = weights.sum(1, keepdim=True).clamp(min=1e-6)
-    prototypes = weights @ embedding.flatten(1).T.float() / totals
+    totals = weights.sum(1, keepdim=True)
+    prototypes = weights @ embedding.flatten(1).T.float() / totals.clamp(min=1e-6)
+    present = totals[:, 0] > 0
     boxes = mask_boxes(parts > 0)
     vehicle = mask_boxes(parts.amax(0, keepdim=True) > 0)[0]
     scale = (vehicle[2:] - vehicle[:2]).clamp(min=1).repeat(2)
@@ -76,12 +73,11 @@ def pool_parts(
     centre, extent = (relative[:, :2] + relative[:, 2:]) / 2, relative[:, 2:] - relative[:, :2]
     area = parts.flatten(1).sum(1, keepdim=True) / scale[:2].prod()
     geometry = torch.cat([centre, extent, area], dim=1) * present[:, None]
-    left, top, right, bottom = vehicle.int().tolist()
-    layout = F.adaptive_avg_pool2d(parts[:, top:bottom, left:right], LAYOUT_SIDE)
-    return prototypes, geometry, present, (layout * 255).round().to(torch.uint8)
+    return prototypes, geometry, present
 
 
 def pool_batch(
+    descriptors: torch.Tensor,
     embedding: torch.Tensor,
     parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
     num_classes: int,
@@ -89,6 +85,7 @@ def pool_batch(
     """Gallery entries of B annotated photos.
 
     Args:
+        descriptors: (B, D).
         embedding: (B, E, h, w).
         parts: for each photo masks (M, S, S), classes (M,) and vehicle ids (M,).
         num_classes: C.
@@ -97,9 +94,8 @@ def pool_batch(
     for features, (masks, classes, vehicle_ids) in zip(embedding, parts, strict=True):
         main = main_vehicle(masks, vehicle_ids)
         pooled.append(pool_parts(features, masks[main], classes[main], num_classes))
-    columns = (torch.stack(column) for column in zip(*pooled, strict=True))
-    prototypes, geometry, present, layouts = columns
-    return GalleryEntries(describe(layouts / 255), prototypes, geometry, present, layouts)
+    prototypes, geometry, present = (torch.stack(column) for column in zip(*pooled, strict=True))
+    return GalleryEntries(descriptors, prototypes, geometry, present)
 
 
 def mask_boxes(masks: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from sav.retrieval.views import GalleryEntries, GalleryViews, Neighbours
 INDEX_FILE = "gallery.json"
 _TENSORS = "gallery.safetensors"
 _SEARCH = "gallery.faiss"
-_LAYOUT = 3
+_LAYOUT = 2
 _MARGIN = 8  # more is fetched than is wanted, as some of it may be forbidden
 
 
@@ -185,16 +185,12 @@ class Gallery:
             prototypes=stored.prototypes[index],
             geometry=stored.geometry[index],
             present=stored.present[index] & (rows >= 0)[..., None],
-            layouts=stored.layouts[index],
-            exists=rows >= 0,
         )
         device = descriptors.device
         return Neighbours(
             lent.prototypes.to(device, torch.float32),
             lent.geometry.to(device),
             lent.present.to(device),
-            lent.layouts.to(device),
-            lent.exists.to(device),
         )
 
     def save(self, folder: Path) -> None:

@@ -15,19 +15,16 @@ class GalleryEntries:
 
     Attributes:
         descriptors: (G, D) float32, unit length.
-        prototypes: (G, C + 1, E) mean feature of each part, and of what surrounds the vehicle.
+        prototypes: (G, C, E) mean feature of each part.
         geometry: (G, C, 5) centre x, centre y, width, height of each part's box and its area, all
             as shares of the vehicle's box.
         present: (G, C) bool, whether the vehicle shows the part; the others are zero where not.
-        layouts: (G, C, m, m) uint8, the share of each part in each cell of the vehicle's box, 255
-            for all of it.
     """
 
     descriptors: torch.Tensor
     prototypes: torch.Tensor
     geometry: torch.Tensor
     present: torch.Tensor
-    layouts: torch.Tensor
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The fields by name."""
@@ -70,16 +67,9 @@ class GalleryViews:
 class Neighbours:
     """Entries of k neighbours of B images: each tensor of GalleryEntries as (B, k, C, ...).
 
-    ``exists`` (B, k) is False for neighbours that are not there; these have no part ``present``.
+    ``present`` is False everywhere for neighbours that do not exist.
     """
 
     prototypes: torch.Tensor
     geometry: torch.Tensor
     present: torch.Tensor
-    layouts: torch.Tensor
-    exists: torch.Tensor
-
-    def hide(self, hidden: torch.Tensor) -> None:
-        """Take all neighbours from some of the images, (B,) bool."""
-        self.exists = self.exists & ~hidden[:, None]
-        self.present = self.present & self.exists[..., None]

@@ -1,6 +1,6 @@
 import torch
 
-from sav.retrieval.entries import LAYOUT_SIDE, describe, main_vehicle, pool_batch, pool_parts
+from sav.retrieval.entries import describe, main_vehicle, pool_batch, pool_parts
 
 
 def rectangle(top, left, bottom, right, size=16):
@@ -14,19 +14,17 @@ def test_prototypes_are_means_inside_the_masks():
     embedding[0, :2] = 1.0  # upper half
     embedding[1, :, :2] = 3.0  # left half
     masks = torch.stack([rectangle(0, 0, 8, 8), rectangle(8, 0, 16, 16)])
-    prototypes, geometry, present, _ = pool_parts(embedding, masks, torch.tensor([2, 0]), 4)
+    prototypes, geometry, present = pool_parts(embedding, masks, torch.tensor([2, 0]), 4)
     assert torch.allclose(prototypes[2], torch.tensor([1.0, 3.0]))
     assert torch.allclose(prototypes[0], torch.tensor([0.0, 1.5]))
     assert present.tolist() == [True, False, True, False]
     assert torch.equal(prototypes[1], torch.zeros(2))
-    # What is left surrounds the vehicle.
-    assert torch.allclose(prototypes[4], torch.tensor([1.0, 0.0]))
     assert torch.equal(geometry[1], torch.zeros(5))
 
 
 def test_geometry_is_in_the_frame_of_the_vehicle():
     body, plate = rectangle(4, 2, 12, 14), rectangle(8, 5, 10, 8)
-    _, geometry, *_ = pool_parts(
+    _, geometry, _ = pool_parts(
         torch.rand(2, 4, 4), torch.stack([body, plate]), torch.tensor([0, 1]), 2
     )
     assert torch.allclose(geometry[0], torch.tensor([0.5, 0.5, 1.0, 1.0, 1.0]))
@@ -52,24 +50,16 @@ def test_main_vehicle_is_the_largest_in_total():
 def test_only_the_main_vehicle_is_pooled():
     masks = torch.stack([rectangle(0, 0, 2, 2), rectangle(4, 4, 16, 16)])
     parts = [(masks, torch.tensor([0, 1]), torch.tensor([0, 1]))]
-    entry = pool_batch(torch.rand(1, 2, 4, 4), parts, 2)
+    entry = pool_batch(torch.zeros(1, 3), torch.rand(1, 2, 4, 4), parts, 2)
     assert entry.present.tolist() == [[False, True]]
 
 
-def test_layouts_are_shares_in_the_vehicle_s_box():
-    body, door = rectangle(4, 2, 12, 14), rectangle(4, 8, 12, 14)
-    layout = pool_parts(torch.rand(2, 4, 4), torch.stack([body, door]), torch.tensor([0, 1]), 3)[3]
-    assert layout.shape == (3, LAYOUT_SIDE, LAYOUT_SIDE)
-    assert (layout[0] == 255).all()
-    assert (layout[1, :, : LAYOUT_SIDE // 2] == 0).all()
-    assert (layout[1, :, LAYOUT_SIDE // 2 + 1 :] == 255).all()
-    assert (layout[2] == 0).all()
-
-
 def test_descriptors_are_unit_vectors_that_see_the_layout():
-    layouts = torch.zeros(2, 3, LAYOUT_SIDE, LAYOUT_SIDE)
-    layouts[0, 1, :, :8] = 1
-    layouts[1, 1, :, 8:] = 1
-    descriptors = describe(layouts)
+    embedding = torch.randn(1, 8, 8, 8).expand(2, -1, -1, -1)
+    layout = torch.zeros(2, 3, 8, 8)
+    layout[0, 1, :, :4] = 9
+    layout[1, 1, :, 4:] = 9
+    descriptors = describe(embedding, layout)
+    assert descriptors.shape == (2, 8 + 16 * 3)
     assert torch.allclose(descriptors.norm(dim=1), torch.ones(2), atol=1e-5)
-    assert descriptors[0] @ descriptors[1] < 0.2
+    assert descriptors[0] @ descriptors[1] < 0.9

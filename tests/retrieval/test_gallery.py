@@ -14,10 +14,9 @@ def entries(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return GalleryEntries(
         descriptors=F.normalize(torch.randn(count, D, generator=generator), dim=1),
-        prototypes=torch.randn(count, C + 1, E, generator=generator),
+        prototypes=torch.randn(count, C, E, generator=generator),
         geometry=torch.rand(count, C, 5, generator=generator),
         present=torch.rand(count, C, generator=generator) > 0.3,
-        layouts=torch.randint(0, 256, (count, C, 16, 16), generator=generator).byte(),
     )
 
 
