@@ -4,10 +4,8 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
-from sav.d2 import DatasetCatalog, comm
+from sav.d2 import DatasetCatalog, comm, launch
 from sav.data import register_part_datasets
 from sav.errors import SAVError
 from sav.evaluation import PartEvaluator
@@ -102,11 +100,9 @@ SHARES = ([0, 1, 2], [3, 4], [])
 """Images of each process."""
 
 
-def shard(rank, cfg, outputs, folder):
+def shard(cfg, outputs, folder):
     """One process of several."""
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=len(SHARES)
-    )
+    rank = comm.get_rank()
     register_part_datasets(cfg)
     (name,) = cfg.DATASETS.TEST
     records = DatasetCatalog.get(name)
@@ -120,13 +116,12 @@ def shard(rank, cfg, outputs, folder):
         (folder / "results.json").write_text(json.dumps(results))
     else:
         assert results == {}
-    dist.destroy_process_group()
 
 
 def test_several_processes_with_uneven_shares_give_the_numbers_of_one(dataset, tmp_path):
     outputs = [spoil(dataset.perfect(r), i) for i, r in enumerate(dataset.records)]
     alone = evaluate(dataset, outputs)
     maps = [np.asarray(output["part_map"]) for output in outputs]
-    mp.spawn(shard, args=(dataset.cfg, maps, tmp_path), nprocs=len(SHARES))
+    launch(shard, len(SHARES), dist_url="auto", args=(dataset.cfg, maps, tmp_path))
     together = json.loads((tmp_path / "results.json").read_text())["parts"]
     assert equal(together, alone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -169,6 +170,13 @@ def _worker(local_rank: int, job: _Job) -> None:
         with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
             file.write(str(error) if known else traceback.format_exc())
         sys.exit(1)
+    # A native thread of torch.distributed now and then aborts a process that is tearing down its
+    # interpreter ("terminate called without an active exception"), and a finished job would look
+    # failed. So run what Python runs at its end, and leave without the teardown.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _run_elastic(work: Callable[[], None], timeout: timedelta) -> None:
