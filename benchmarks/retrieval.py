@@ -79,7 +79,7 @@ def main() -> None:
     """Measure, print a table, write the figures."""
     parser = argparse.ArgumentParser(description="Measure search in galleries.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--dim", type=int, default=480, help="of descriptors; %(default)s")
+    parser.add_argument("--dim", type=int, default=1053, help="of descriptors; %(default)s")
     parser.add_argument("--queries", type=int, default=200, help="%(default)s")
     parser.add_argument("--k", type=int, default=8, help="neighbours; %(default)s")
     parser.add_argument(

@@ -66,7 +66,6 @@ def _add_encoders(cfg: CfgNode) -> None:
     cfg.MODEL.SAM.LORA.RANK = 8
     cfg.MODEL.SAM.LORA.ALPHA = 16.0
     cfg.MODEL.SAM.LORA.DROPOUT = 0.0
-    cfg.register_deprecated_key("MODEL.SAM.FROZEN")  # in run folders from before TUNING
 
 
 def _add_model(cfg: CfgNode) -> None:
@@ -74,16 +73,27 @@ def _add_model(cfg: CfgNode) -> None:
     # A shipped name, the path of a YAML file, or several with a plus sign between.
     cfg.MODEL.SAV.ONTOLOGY = "vehicleseg10k"
 
+    cfg.MODEL.SAV.MAX_SLOTS = 16  # instances of one class, where the ontology allows more
+    # Names of classes that training hides, to measure how their prompts find them all the same.
+    cfg.MODEL.SAV.HELD_OUT = ()
+
     cfg.MODEL.SAV.GRAPH = CfgNode()
     cfg.MODEL.SAV.GRAPH.ENABLED = True
     cfg.MODEL.SAV.GRAPH.LAYERS = 2
     cfg.MODEL.SAV.GRAPH.TEXT_MODEL = TEXT_MODEL
+    cfg.MODEL.SAV.GRAPH.PRIORS = ""  # file of `sav graph mine`, which weighs the relations
+    # Share of training photos in which a class is asked for by the graph alone, without its free
+    # embedding, so that a class can be asked for that was never trained.
+    cfg.MODEL.SAV.GRAPH.FREE_DROPOUT = 0.0
 
     cfg.MODEL.SAV.CONTEXT = CfgNode()
     cfg.MODEL.SAV.CONTEXT.ENABLED = True
-    cfg.MODEL.SAV.CONTEXT.NEIGHBOURS = 4
-    # Share of training photos that see an empty gallery, so that the model also works with one.
-    cfg.MODEL.SAV.CONTEXT.DROPOUT = 0.1
+    cfg.MODEL.SAV.CONTEXT.NEIGHBOURS = 8
+    # Share of training photos that look for neighbours and enter the gallery: what is learned from
+    # them is little and learned fast, so not all need to.
+    cfg.MODEL.SAV.CONTEXT.SHARE = 0.25
+    cfg.MODEL.SAV.CONTEXT.PASSES = 1  # a second one looks for neighbours by the corrected parts
+    cfg.MODEL.SAV.CONTEXT.RANDOM = False  # True only to measure what similar neighbours give
 
     cfg.MODEL.SAV.DECODER = CfgNode()
     cfg.MODEL.SAV.DECODER.DEPTH = 2
@@ -98,6 +108,9 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.LOSS.DENSE = (
         1.0  # auxiliary cross-entropy on the encoder's and decoder's features
     )
+    # The second look learns apart from the rest: its weight only keeps its gradient from using up
+    # what SOLVER.CLIP_GRADIENTS leaves to the others.
+    cfg.MODEL.SAV.LOSS.CONTEXT = 0.1
     cfg.MODEL.SAV.LOSS.POINTS = 12544  # sampled for each matched mask
 
     cfg.MODEL.SAV.TEST = CfgNode()

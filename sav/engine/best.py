@@ -7,8 +7,7 @@ from typing import Any, NoReturn
 
 from sav.d2 import CfgNode, HookBase, comm
 from sav.errors import SAVError
-
-Results = dict[str, dict[str, dict[str, float]]]
+from sav.evaluation import Results
 
 
 class StopTraining(BaseException):

@@ -14,18 +14,19 @@ from torch import distributed as dist
 from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm, inference_on_dataset
 from sav.data import PartDatasetMapper
 from sav.engine.gallery import build_gallery
-from sav.evaluation import build_part_evaluator, format_results_table, write_results
+from sav.evaluation import Results, build_part_evaluator, format_results_table, write_results
 from sav.modeling import SAV
 from sav.modeling.weights import save_weights
-
-Results = dict[str, dict[str, dict[str, float]]]
+from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, WEIGHTS_FILE
 
 
 @contextmanager
 def ready_to_predict(cfg: CfgNode, model: SAV) -> Iterator[None]:
-    """Within this context the model's gallery is one that its present weights have built."""
+    """Within this context the model's gallery, if it looks into one, is of its present weights."""
     _share_running_means(model)
-    trained_with, model.gallery = model.gallery, build_gallery(cfg, model)
+    trained_with = model.gallery
+    if model.second_look is not None:
+        model.gallery = build_gallery(cfg, model)
     try:
         yield
     finally:
@@ -54,7 +55,7 @@ def evaluate(cfg: CfgNode, model: SAV) -> Results:
     }
     if not comm.is_main_process():
         return {}
-    write_results(Path(cfg.OUTPUT_DIR) / "results.json", results)
+    write_results(Path(cfg.OUTPUT_DIR) / RESULTS_FILE, results)
     class_names = {name: MetadataCatalog.get(name).thing_classes for name in results}
     table = format_results_table(results, class_names)
     logging.getLogger(__name__).info("Results\n%s", table)
@@ -70,9 +71,10 @@ def _test_set(cfg: CfgNode, name: str) -> tuple[Any, Any]:
 
 
 def save_predictor(model: SAV, folder: Path) -> None:
-    """Write the weights and the gallery of a model that is ready to predict."""
-    save_weights(model, folder / "model_final.safetensors")
-    model.gallery.save(folder / "gallery")
+    """Write the weights of a model that is ready to predict, and the gallery it looks into."""
+    save_weights(model, folder / WEIGHTS_FILE)
+    if model.second_look is not None:
+        model.gallery.save(folder / GALLERY_FOLDER)
 
 
 def save_best(cfg: CfgNode, model: SAV, results: Results) -> None:
@@ -81,7 +83,7 @@ def save_best(cfg: CfgNode, model: SAV, results: Results) -> None:
     partial = folder.with_name(".best.partial")
     shutil.rmtree(partial, ignore_errors=True)
     save_predictor(model, partial)
-    write_results(partial / "results.json", results)
-    (partial / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+    write_results(partial / RESULTS_FILE, results)
+    (partial / CONFIG_FILE).write_text(cfg.dump(), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)

@@ -61,8 +61,6 @@ def main(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Start the processes that the arguments ask for."""
-    if args.num_gpus < 1:
-        raise SAVError("--num-gpus counts processes: give 1 also for a machine without a GPU")
     launch(
         main,
         args.num_gpus,

@@ -17,7 +17,6 @@ from sav.d2 import (
     DefaultTrainer,
     HookBase,
     SimpleTrainer,
-    TrainingSampler,
     build_detection_train_loader,
     comm,
     hooks,
@@ -73,11 +72,6 @@ class Trainer(DefaultTrainer):
         """The model, out of any distributed wrapper."""
         return getattr(self.model, "module", self.model)
 
-    @property
-    def model(self) -> nn.Module:
-        """What is trained."""
-        return self._trainer.model
-
     def resume_or_load(self, resume: bool = True) -> None:
         """Continue the run in OUTPUT_DIR, or start from MODEL.WEIGHTS, or from scratch."""
         if resume and self.checkpointer.has_checkpoint():
@@ -113,7 +107,7 @@ class Trainer(DefaultTrainer):
             hooks.IterationTimer(),
             hooks.LRScheduler(),
             self.ema,
-            GalleryHook(self.sav),
+            GalleryHook(self.sav) if self.sav.second_look is not None else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate),
             self.best,
             checkpoints if comm.is_main_process() else None,
@@ -164,5 +158,4 @@ class Trainer(DefaultTrainer):
         if not records:
             raise SAVError("DATASETS.TRAIN: there is no photo to train on")
         mapper = PartDatasetMapper(cfg, is_train=True)
-        sampler = TrainingSampler(len(records), seed=cfg.SEED if cfg.SEED >= 0 else None)
-        return build_detection_train_loader(cfg, mapper=mapper, dataset=records, sampler=sampler)
+        return build_detection_train_loader(cfg, mapper=mapper, dataset=records)

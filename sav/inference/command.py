@@ -15,14 +15,11 @@ from tqdm import tqdm
 from sav.config import load_config
 from sav.errors import SAVError
 from sav.evaluation import CONFIDENT, draw_parts, keep_confident
-from sav.inference.predictor import (
-    GALLERY_FOLDER,
-    WEIGHTS_FILE,
-    SAVPredictor,
-)
+from sav.inference.predictor import SAVPredictor
 from sav.inference.sources import UnreadableInputError, find_inputs, is_video, read_photo
 from sav.inference.video import SteadyParts, Video, video_writer
 from sav.inference.writers import FORMATS, Prediction, describe_parts, plan_outputs, write_plain
+from sav.run_folder import GALLERY_FOLDER, WEIGHTS_FILE
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
@@ -65,14 +62,15 @@ def run_predict(args: argparse.Namespace) -> None:
     """Run ``sav predict``.
 
     Args:
-        args: inputs, model and device, and what :func:`add_output_arguments` adds.
+        args: inputs, vocabulary, and what :func:`add_output_arguments` and
+            :func:`~sav.run_folder.add_run_arguments` add.
 
     Raises:
         SAVError: something the user can mend; nothing is written before the inputs, the outputs and
             the model have been found good.
     """
     plan = plan_outputs(find_inputs(args.inputs), args.output, args.format)
-    predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary)
+    predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary, args.gallery)
     predict_files(predictor, plan, args.score_threshold)
 
 

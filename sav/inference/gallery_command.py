@@ -16,10 +16,11 @@ from sav.engine.gallery import build_gallery, file_digest
 from sav.errors import SAVError
 from sav.evaluation import CONFIDENT, keep_confident
 from sav.inference.gallery_sheet import draw_neighbours
-from sav.inference.predictor import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE, SAVPredictor
+from sav.inference.predictor import SAVPredictor
 from sav.inference.sources import read_photo
 from sav.retrieval import Gallery
 from sav.retrieval.gallery import INDEX_FILE
+from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE, add_run_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -201,16 +202,7 @@ def _freshness(source: dict[str, str | None]) -> str:
 
 def _add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, metavar="PHOTO")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path("output/quickstart"),
-        metavar="RUN_FOLDER",
-        help="OUTPUT_DIR of a finished training; %(default)s",
-    )
-    parser.add_argument(
-        "--gallery", type=Path, metavar="DIR", help="another gallery than that of the run"
-    )
+    add_run_arguments(parser)
     parser.add_argument(
         "--neighbours", type=int, metavar="K", help="how many; as many as the model looks at"
     )
@@ -222,7 +214,6 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("neighbours.png"), metavar="PNG", help="%(default)s"
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ...; a GPU when there is one")
 
 
 def _query(args: argparse.Namespace) -> None:
@@ -230,11 +221,8 @@ def _query(args: argparse.Namespace) -> None:
         raise SAVError(f"--neighbours {args.neighbours}: ask for one at least")
     image = read_photo(args.photo)
     folder = args.gallery or args.model / GALLERY_FOLDER
-    if not (folder / INDEX_FILE).is_file():
-        raise SAVError(f"{folder}: no gallery there; make one with 'sav gallery build'")
-    cfg = load_config(args.model / CONFIG_FILE)
-    predictor = SAVPredictor.from_config(cfg, args.model / WEIGHTS_FILE, folder, args.device)
-    count = args.neighbours or cfg.MODEL.SAV.CONTEXT.NEIGHBOURS
+    predictor = SAVPredictor.from_pretrained(args.model, args.device, gallery=folder)
+    count = args.neighbours or predictor.model.second_look.neighbours
     found = predictor.nearest(image, count, copies=not args.no_copies)
     if not found:
         raise SAVError(f"{folder}: the gallery has no vehicle to show")
@@ -248,6 +236,9 @@ def _query(args: argparse.Namespace) -> None:
         ontology=predictor.ontology,
         vocabularies=predictor.model.ontology.vocabularies,
     )
-    rows = [[f"{similarity:.3f}", photo.key, photo.file or "-"] for photo, similarity in found]
-    table = tabulate(rows, ["similarity", "key", "photo"], disable_numparse=True)
+    rows = [
+        [f"{similarity:.3f}", "yes" if mirrored else "", photo.key, photo.file or "-"]
+        for photo, similarity, mirrored in found
+    ]
+    table = tabulate(rows, ["similarity", "mirrored", "key", "photo"], disable_numparse=True)
     sys.stdout.write(f"{table}\ndrawn: {args.output}\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from sav.d2 import Instances
@@ -17,6 +18,7 @@ from sav.errors import SAVError
 from sav.evaluation import draw_parts
 from sav.evaluation.sheet import truth_instances
 from sav.files import atomic_path
+from sav.inference.predictor import Neighbour
 from sav.ontology import Ontology
 from sav.retrieval import Gallery, Photo
 
@@ -33,7 +35,7 @@ def draw_neighbours(
     path: Path,
     image: np.ndarray,
     parts: Instances,
-    found: Sequence[tuple[Photo, float]],
+    found: Sequence[Neighbour],
     *,
     gallery: Gallery,
     ontology: Ontology,
@@ -45,7 +47,7 @@ def draw_neighbours(
         path: the image file to write.
         image: (H, W, 3) uint8 RGB.
         parts: predicted in it.
-        found: neighbours and their similarities.
+        found: neighbours; those that are looked at in the mirror are drawn so.
         gallery: in which they are.
         ontology: names and colours of the parts.
         vocabularies: those that the neighbours may be annotated with.
@@ -55,9 +57,10 @@ def draw_neighbours(
     """
     read = cache(read_coco)  # neighbours often come from one file
     panels = [(["the photo", "with predicted parts"], _draw(image, parts, ontology))]
-    for rank, (photo, similarity) in enumerate(found, start=1):
-        caption = [f"neighbour {rank}, similarity {similarity:.3f}", photo.key]
-        panels.append((caption, _neighbour(photo, gallery, vocabularies, read)))
+    for rank, (photo, similarity, mirrored) in enumerate(found, start=1):
+        shown = ", mirror image" if mirrored else ""
+        caption = [f"neighbour {rank}, similarity {similarity:.3f}{shown}", photo.key]
+        panels.append((caption, _neighbour(photo, mirrored, gallery, vocabularies, read)))
     with atomic_path(path) as temporary:
         try:
             _grid(panels).save(temporary)
@@ -71,6 +74,7 @@ def _draw(image: np.ndarray, parts: Instances, ontology: Ontology) -> np.ndarray
 
 def _neighbour(
     photo: Photo,
+    mirrored: bool,
     gallery: Gallery,
     vocabularies: Sequence[Ontology],
     read: Callable[[Path], dict[str, Any]],
@@ -96,7 +100,12 @@ def _neighbour(
             for annotation in contents["annotations"]
             if str(annotation["image_id"]) == image_id
         ]
-    return _draw(image, truth_instances(record), ontology)
+    parts = truth_instances(record)
+    if mirrored:
+        image = image[:, ::-1]
+        parts.pred_masks = parts.pred_masks.flip(-1)
+        parts.pred_classes = torch.tensor(ontology.mirror_ids)[parts.pred_classes]
+    return _draw(image, parts, ontology)
 
 
 def _grid(panels: Sequence[tuple[list[str], np.ndarray]]) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +17,22 @@ from sav.modeling import SAV
 from sav.modeling.weights import load_weights
 from sav.ontology import Ontology
 from sav.retrieval import Gallery, Photo, photo_hash
+from sav.retrieval.gallery import INDEX_FILE
+from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE
 
-WEIGHTS_FILE = "model_final.safetensors"
-CONFIG_FILE = "config.yaml"
-GALLERY_FOLDER = "gallery"
+
+class Neighbour(NamedTuple):
+    """A vehicle of the gallery that the model looks at.
+
+    Attributes:
+        photo: where it comes from.
+        similarity: in [-1, 1].
+        mirrored: whether it is looked at in the mirror, its left parts as right ones.
+    """
+
+    photo: Photo
+    similarity: float
+    mirrored: bool
 
 
 class SAVPredictor:
@@ -63,6 +75,7 @@ class SAVPredictor:
         run_folder: str | Path,
         device: str | torch.device | None = None,
         vocabulary: str | None = None,
+        gallery: str | Path | None = None,
     ) -> SAVPredictor:
         """Load a run: its config, its final weights and its gallery.
 
@@ -71,6 +84,7 @@ class SAVPredictor:
             device: where to run; None takes a GPU when there is one.
             vocabulary: which of the model's to answer in; None for MODEL.SAV.TEST.VOCABULARY, or
                 else its only or first one.
+            gallery: another one than that of the run, built with the same weights.
 
         Raises:
             SAVError: a file is missing, broken, or does not fit the config.
@@ -81,7 +95,12 @@ class SAVPredictor:
         cfg = load_config(folder / CONFIG_FILE)
         if vocabulary:
             cfg.MODEL.SAV.TEST.VOCABULARY = vocabulary
-        return cls.from_config(cfg, folder / WEIGHTS_FILE, folder / GALLERY_FOLDER, device)
+        if gallery is not None and not cfg.MODEL.SAV.CONTEXT.ENABLED:
+            raise SAVError(f"{folder}: this model looks into no gallery")
+        if gallery is not None and not (Path(gallery) / INDEX_FILE).is_file():
+            raise SAVError(f"{gallery}: no gallery there; make one with 'sav gallery build'")
+        chosen = folder / GALLERY_FOLDER if gallery is None else gallery
+        return cls.from_config(cfg, folder / WEIGHTS_FILE, chosen, device)
 
     @classmethod
     def from_config(
@@ -96,7 +115,7 @@ class SAVPredictor:
         Args:
             cfg: a config with SAV's keys.
             weights: a safetensors file of the whole model, or a checkpoint of a run.
-            gallery: a gallery folder; one that does not exist leaves the model without context.
+            gallery: a gallery folder; without one that exists the model has no neighbours to see.
             device: where to run; None takes a GPU when there is one.
 
         Raises:
@@ -111,7 +130,7 @@ class SAVPredictor:
         cfg.freeze()
         model = build_model(cfg)
         load_weights(model, Path(weights))
-        if gallery is not None and Path(gallery).is_dir():
+        if gallery is not None and model.second_look is not None and Path(gallery).is_dir():
             model.gallery = Gallery.load(Path(gallery))
             model.gallery.check_fingerprint(model.gallery_fingerprint(), str(gallery))
         return cls(cfg, model)
@@ -169,9 +188,7 @@ class SAVPredictor:
         outputs = self.model([self._to_input(image) for image in images])
         return [{key: value.to("cpu") for key, value in output.items()} for output in outputs]
 
-    def nearest(
-        self, image: np.ndarray, count: int, *, copies: bool = True
-    ) -> list[tuple[Photo, float]]:
+    def nearest(self, image: np.ndarray, count: int, *, copies: bool = True) -> list[Neighbour]:
         """Which vehicles of the gallery are looked at when the parts in a photo are predicted.
 
         Args:
@@ -180,17 +197,17 @@ class SAVPredictor:
             copies: False leaves out copies of this photo, as training does.
 
         Returns:
-            (photo, similarity in [-1, 1]), the most similar first; fewer where there are no more.
+            The most similar first; fewer where there are no more.
 
         Raises:
             SAVError: the array is not such an image.
         """
-        descriptors = self.model.descriptors([self._to_input(image)])
+        queries = self.model.queries([self._to_input(image)])
         photo = None if copies else Photo("", hash=photo_hash(image))
         gallery = self.model.gallery
-        rows, similarities = gallery.search(descriptors, count, [photo])
-        pairs = zip(rows[0].tolist(), similarities[0].tolist(), strict=True)
-        return [(gallery.photos[row], similarity) for row, similarity in pairs if row >= 0]
+        columns = (found[0].tolist() for found in gallery.search_both(queries, count, [photo]))
+        found = zip(*columns, strict=True)
+        return [Neighbour(gallery.photos[row], *how) for row, *how in found if row >= 0]
 
     def _to_input(self, image: np.ndarray) -> dict[str, Any]:
         check_image(image)

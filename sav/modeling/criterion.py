@@ -17,6 +17,7 @@ _ACROSS_CLASSES = 1e4
 _MATCHING_SIDE = 32
 _OVERSAMPLING = 3
 _UNCERTAIN_SHARE = 0.75
+_IGNORED = -1  # a label
 
 
 @dataclass
@@ -26,7 +27,8 @@ class Targets:
     Attributes:
         classes: (M,) int64.
         masks: (M, S, S) float, 0 or 1.
-        label_map: (S, S) int64, class + 1, 0 for background; smaller parts lie on larger ones.
+        label_map: (S, S) int64, class + 1, 0 for background, -1 for what is ignored; smaller parts
+            lie on larger ones.
     """
 
     classes: torch.Tensor
@@ -34,14 +36,28 @@ class Targets:
     label_map: torch.Tensor
 
     @classmethod
-    def from_instances(cls, instances: Instances, device: torch.device) -> Targets:
-        """Read gt_classes and gt_masks."""
-        classes = instances.gt_classes.to(device)
-        masks = instances.gt_masks.tensor.to(device)
-        label_map = torch.zeros(masks.shape[-2:], dtype=torch.int64, device=device)
+    def from_instances(cls, instances: Instances, taught: torch.Tensor) -> Targets:
+        """Read gt_classes and gt_masks.
+
+        Args:
+            instances: of one image.
+            taught: (C,) bool, on the device to use. Instances of other classes are left out, and
+                their pixels are ignored.
+        """
+        classes = instances.gt_classes.to(taught.device)
+        masks = instances.gt_masks.tensor.to(taught.device)
+        label_map = torch.zeros(masks.shape[-2:], dtype=torch.int64, device=taught.device)
+        labels = torch.where(taught[classes], classes + 1, _IGNORED)
         for index in masks.flatten(1).sum(1).argsort(descending=True).tolist():
-            label_map[masks[index]] = classes[index] + 1
-        return cls(classes, masks.float(), label_map)
+            label_map[masks[index]] = labels[index]
+        kept = taught[classes]
+        return cls(classes[kept], masks[kept].float(), label_map)
+
+    def parts(self, num_classes: int) -> torch.Tensor:
+        """(num_classes, S, S) float, 1 where an instance of the class is."""
+        parts = self.masks.new_zeros(num_classes, *self.label_map.shape)
+        index = self.classes[:, None, None].expand_as(self.masks)
+        return parts.scatter_reduce_(0, index, self.masks, "amax")
 
 
 @dataclass
@@ -95,12 +111,23 @@ class PartCriterion(nn.Module):
         Returns:
             Weighted scalar losses by name.
         """
+        losses = self.supervise(output, targets, generators, asked)
+        losses["loss_dense"] = self.weights["dense"] * _dense_loss(dense, targets)
+        return losses
+
+    def supervise(
+        self,
+        output: DecoderOutput,
+        targets: list[Targets],
+        generators: list[torch.Generator],
+        asked: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """The losses of masks, presence and IoU; see :meth:`forward`."""
         matches = self.match(output, targets)
         present = torch.zeros_like(output.presence)
         present[matches.image, matches.query] = 1.0
         losses = {"presence": _presence_loss(output.presence, present, asked.float())}
         losses.update(self._mask_losses(output, targets, matches, generators))
-        losses["dense"] = _dense_loss(dense, targets)
         return {f"loss_{name}": self.weights[name] * loss for name, loss in losses.items()}
 
     @torch.no_grad()
@@ -237,5 +264,5 @@ def _dense_loss(dense: list[torch.Tensor], targets: list[Targets]) -> torch.Tens
     losses = []
     for logits in dense:
         small = F.interpolate(labels, size=logits.shape[-2:], mode="nearest-exact")[:, 0].long()
-        losses.append(F.cross_entropy(logits.float(), small))
+        losses.append(F.cross_entropy(logits.float(), small, ignore_index=_IGNORED))
     return torch.stack(losses).mean()

@@ -38,6 +38,12 @@ class DecoderOutput:
     iou: torch.Tensor
     features: torch.Tensor
 
+    def select(self, rows: torch.Tensor) -> DecoderOutput:
+        """What it says of some of the images, an index (R,)."""
+        return DecoderOutput(
+            self.masks[rows], self.presence[rows], self.iou[rows], self.features[rows]
+        )
+
 
 class PartDecoder(nn.Module):
     """SAM's two-way transformer, upscaling and hypernetwork, with N part queries in one pass.

@@ -18,16 +18,20 @@ from sav.d2 import (
     build_backbone,
     configurable,
 )
+from sav.errors import SAVError
 from sav.modeling.consistency import ConsistencyRules, rescore
 from sav.modeling.criterion import PartCriterion, Targets
 from sav.modeling.decoder import DecoderOutput, PartDecoder
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
 from sav.modeling.postprocess import label_map, to_instances
 from sav.modeling.sam import read_sam_checkpoint
+from sav.modeling.second_look import SecondLook
 from sav.ontology import Ontology, load_ontology
 from sav.ontology.encoder import GraphEncoder
-from sav.retrieval import ContextEncoder, Gallery, GalleryViews, Neighbours, Photo
-from sav.retrieval.entries import describe, pool_batch
+from sav.ontology.priors import Priors
+from sav.ontology.relations import Relation
+from sav.ontology.support import relation_support
+from sav.retrieval import Gallery, GalleryViews, Photo, Queries
 
 MAX_SLOTS = 16
 _NEVER = -1e4  # a logit; fits into half precision
@@ -62,14 +66,18 @@ class SAV(nn.Module):
 
     Args:
         ontology: the part vocabulary.
+        query_classes: (N,) sorted class of each query.
+        held_out: ids of classes that training does not supervise.
+        free_dropout: share of training photos in which a class is asked for by the graph alone.
         encoder: image encoder, see :mod:`sav.modeling.encoders`.
         graph: class prompts P from the knowledge graph.
-        context: context Z from the neighbours, or None for the ablation without it.
+        second_look: corrects by what neighbours show, or None for the ablation without them.
         decoder: masks, presence and IoU of all queries.
         loss_weights: see PartCriterion.
+        context_weight: of the losses after the second look.
         loss_points: see PartCriterion.
-        neighbours: k.
-        context_dropout: share of training photos that see an empty gallery.
+        context_share: share of training photos that look for neighbours, and that are put into the
+            gallery.
         image_size: canvas side S.
         pixel_mean: RGB, 0 to 255.
         pixel_std: RGB.
@@ -83,29 +91,34 @@ class SAV(nn.Module):
         self,
         *,
         ontology: Ontology,
+        query_classes: torch.Tensor,
+        held_out: tuple[int, ...],
+        free_dropout: float,
         encoder: Backbone,
         graph: GraphEncoder,
-        context: ContextEncoder | None,
         decoder: PartDecoder,
         loss_weights: dict[str, float],
+        context_weight: float,
         loss_points: int,
-        neighbours: int,
-        context_dropout: float,
+        context_share: float,
         image_size: int,
         pixel_mean: tuple[float, ...],
         pixel_std: tuple[float, ...],
         score_threshold: float,
         background: float,
+        second_look: SecondLook | None = None,
         consistency: ConsistencyRules | None = None,
     ) -> None:
         super().__init__()
+        if not 0 < context_share <= 1:
+            raise SAVError(f"MODEL.SAV.CONTEXT.SHARE: {context_share} is not above 0 and at most 1")
         self.ontology = ontology
         self.encoder = encoder
         self.graph = graph
-        self.context = context
         self.decoder = decoder
-        self.neighbours = neighbours
-        self.context_dropout = context_dropout
+        self.second_look = second_look
+        self.context_weight = context_weight
+        self.context_share = context_share
         self.image_size = image_size
         self.score_threshold = score_threshold
         self.background = background
@@ -115,9 +128,8 @@ class SAV(nn.Module):
         # when all processes have taken the step.
         self.views: list[GalleryViews] = []
 
-        slots = torch.tensor(ontology.slots)
-        query_classes = torch.arange(len(ontology)).repeat_interleave(slots)
-        slot_ids = torch.cat([torch.arange(count) for count in ontology.slots])
+        counts = query_classes.bincount().tolist()
+        slot_ids = torch.cat([torch.arange(count) for count in counts])
         self.register_buffer("query_classes", query_classes, persistent=False)
         self.register_buffer("slot_ids", slot_ids, persistent=False)
         self.slot_embedding = nn.Embedding(MAX_SLOTS, EMBEDDING_DIM)
@@ -131,6 +143,10 @@ class SAV(nn.Module):
         for row, vocabulary in zip(own_ids, ontology.vocabularies, strict=True):
             row[ontology.ids_of(vocabulary)] = torch.arange(len(vocabulary))
         self.register_buffer("own_ids", own_ids, persistent=False)
+        taught = torch.ones(len(ontology), dtype=torch.bool)
+        taught[list(held_out)] = False
+        self.register_buffer("taught", taught, persistent=False)
+        self.free_dropout = free_dropout
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
 
@@ -139,6 +155,8 @@ class SAV(nn.Module):
         """Build the components that the config names."""
         sav = cfg.MODEL.SAV
         ontology = load_ontology(sav.ONTOLOGY)
+        slots = torch.tensor(ontology.slots).clamp(max=sav.MAX_SLOTS)
+        query_classes = torch.arange(len(ontology)).repeat_interleave(slots)
         encoder = build_backbone(cfg)
         decoder = PartDecoder(
             encoder_shape=encoder.output_shape(),
@@ -151,6 +169,9 @@ class SAV(nn.Module):
             decoder.load_sam(official, cfg.MODEL.SAM.MASK_TOKEN)
         return {
             "ontology": ontology,
+            "query_classes": query_classes,
+            "held_out": tuple(ontology.class_id(name) for name in sav.HELD_OUT),
+            "free_dropout": sav.GRAPH.FREE_DROPOUT,
             "encoder": encoder,
             "graph": GraphEncoder(
                 ontology,
@@ -158,18 +179,28 @@ class SAV(nn.Module):
                 layers=sav.GRAPH.LAYERS,
                 enabled=sav.GRAPH.ENABLED,
                 text_model=sav.GRAPH.TEXT_MODEL,
+                support=_support(sav.GRAPH.PRIORS, ontology),
             ),
-            "context": ContextEncoder(dim=EMBEDDING_DIM) if sav.CONTEXT.ENABLED else None,
             "decoder": decoder,
             "loss_weights": {name.lower(): sav.LOSS[name] for name in _LOSSES},
+            "context_weight": sav.LOSS.CONTEXT,
             "loss_points": sav.LOSS.POINTS,
-            "neighbours": sav.CONTEXT.NEIGHBOURS,
-            "context_dropout": sav.CONTEXT.DROPOUT,
+            "context_share": sav.CONTEXT.SHARE,
             "image_size": cfg.INPUT.SAV.SIZE,
             "pixel_mean": tuple(cfg.MODEL.PIXEL_MEAN),
             "pixel_std": tuple(cfg.MODEL.PIXEL_STD),
             "score_threshold": sav.TEST.SCORE_THRESHOLD,
             "background": sav.TEST.BACKGROUND,
+            # Last, so that the weights before it start the same with and without it.
+            "second_look": SecondLook(
+                query_classes=query_classes,
+                mirror_ids=ontology.mirror_ids,
+                neighbours=sav.CONTEXT.NEIGHBOURS,
+                passes=sav.CONTEXT.PASSES,
+                random_neighbours=sav.CONTEXT.RANDOM,
+            )
+            if sav.CONTEXT.ENABLED
+            else None,
             "consistency": ConsistencyRules.from_config(sav.TEST, ontology),
         }
 
@@ -181,10 +212,9 @@ class SAV(nn.Module):
     def gallery_fingerprint(self) -> dict[str, Any]:
         """What gallery entries made by this model depend on."""
         digest = hashlib.sha256()
-        for module in (self.encoder, self.layout):
-            for name, value in module.state_dict().items():
-                digest.update(name.encode())
-                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        for name, value in self.encoder.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return {
             "ontology": self.ontology.name,
             "classes": self.ontology.class_names,
@@ -218,7 +248,9 @@ class SAV(nn.Module):
             return self._losses(batched_inputs, encoded)
         # Evaluating on training photos must not show the model their own annotations either.
         photos = [Photo.of(item) for item in batched_inputs]
-        output = self._decode(encoded, self._look_up(encoded, photos))
+        output = self._decode(encoded, self.taught.expand(len(photos), -1))
+        if self.second_look is not None and len(self.gallery):
+            output = self.second_look(self.gallery, encoded.embedding, output, photos)
         return [
             self._postprocess(output, index, int(encoded.vocabularies[index]), item)
             for index, item in enumerate(batched_inputs)
@@ -245,16 +277,23 @@ class SAV(nn.Module):
         return canvas
 
     @torch.no_grad()
-    def descriptors(self, batched_inputs: list[dict[str, Any]]) -> torch.Tensor:
-        """With what the neighbours of photos are looked up: (B, D), unit length."""
+    def queries(self, batched_inputs: list[dict[str, Any]]) -> Queries:
+        """With what the neighbours of photos are looked up."""
         encoded = self.encode(batched_inputs)
-        return describe(encoded.embedding, encoded.layout)
+        free = self.taught.expand(len(batched_inputs), -1)
+        return self.second_look.queries(self._decode(encoded, free))
 
     @torch.no_grad()
     def gallery_views(self, batched_inputs: list[dict[str, Any]]) -> GalleryViews:
         """What annotated photos lend, with this model's present weights."""
-        targets = [Targets.from_instances(x["instances"], self.device) for x in batched_inputs]
-        return self._view(batched_inputs, self.encode(batched_inputs), targets)
+        encoded = self.encode(batched_inputs)
+        output = self._decode(encoded, self.taught.expand(len(batched_inputs), -1))
+        photos = [Photo.of(item) for item in batched_inputs]
+        targets = self._targets(batched_inputs)
+        return self.second_look.lend(photos, encoded.embedding, output, targets)
+
+    def _targets(self, batched_inputs: list[dict[str, Any]]) -> list[Targets]:
+        return [Targets.from_instances(x["instances"], self.taught) for x in batched_inputs]
 
     def _losses(
         self, batched_inputs: list[dict[str, Any]], encoded: EncodedPhotos
@@ -263,50 +302,54 @@ class SAV(nn.Module):
         generators = [
             torch.Generator(self.device).manual_seed(item["seed"]) for item in batched_inputs
         ]
-        targets = [Targets.from_instances(x["instances"], self.device) for x in batched_inputs]
-        neighbours = self._look_up(encoded, photos)
-        if neighbours is not None:
-            draws = [torch.rand(1, generator=g, device=self.device) for g in generators]
-            neighbours.present &= torch.stack(draws)[..., None] >= self.context_dropout
-        output = self._decode(encoded, neighbours)
-        if self.context is not None:
-            self.views.append(self._view(batched_inputs, encoded, targets))
+        targets = self._targets(batched_inputs)
+        count = len(self.ontology)
+        draws = [torch.rand(count, generator=g, device=self.device) for g in generators]
+        free = self.taught & (torch.stack(draws) >= self.free_dropout)
+        output = self._decode(encoded, free)
         dense = [encoded.layout, _silenced(self.dense(output.features), encoded.known)]
-        asked = encoded.known[:, self.query_classes]
-        return self.criterion(output, dense, targets, generators, asked)
+        asked = (encoded.known & self.taught)[:, self.query_classes]
+        losses = self.criterion(output, dense, targets, generators, asked)
+        if self.second_look is None:
+            return losses
+        second = self._look_again(
+            photos,
+            encoded.embedding,
+            output,
+            targets=targets,
+            generators=generators,
+            asked=asked,
+        )
+        return {**losses, "loss_context": self.context_weight * second}
 
-    @torch.no_grad()
-    def _look_up(self, encoded: EncodedPhotos, photos: list[Photo | None]) -> Neighbours | None:
-        """Neighbours of a batch; never the photo itself, its vehicle's others or its copies."""
-        if self.context is None or len(self.gallery) == 0:
-            return None
-        descriptors = describe(encoded.embedding, encoded.layout)
-        return self.gallery.neighbours(descriptors, self.neighbours, photos)
+    def _look_again(
+        self,
+        photos: list[Photo | None],
+        embedding: torch.Tensor,
+        output: DecoderOutput,
+        *,
+        targets: list[Targets],
+        generators: list[torch.Generator],
+        asked: torch.Tensor,
+    ) -> torch.Tensor:
+        """The loss of the second look at some of the photos, which then lend what they show."""
+        draws = [torch.rand(1, generator=g, device=self.device) for g in generators]
+        looking = (torch.cat(draws) < self.context_share).nonzero()[:, 0].tolist()
+        # With nobody looking, somebody does for nothing: every parameter stays in use, as
+        # distributed training demands.
+        rows = looking or [0]
+        share = len(looking) / (len(photos) * self.context_share)
+        index = torch.tensor(rows, device=self.device)
+        askers, truth, draw = ([x[row] for row in rows] for x in (photos, targets, generators))
+        first = output.select(index)
+        corrected = self.second_look(self.gallery, embedding[index], first, askers)
+        lending = [photo if row in looking else None for row, photo in enumerate(photos)]
+        self.views.append(self.second_look.lend(lending, embedding, output, targets))
+        return share * sum(self.criterion.supervise(corrected, truth, draw, asked[index]).values())
 
-    @torch.no_grad()
-    def _view(
-        self, batched_inputs: list[dict[str, Any]], encoded: EncodedPhotos, targets: list[Targets]
-    ) -> GalleryViews:
-        shown = [len(target.classes) > 0 for target in targets]
-        photos = [
-            Photo.of(item) if any_part else None
-            for item, any_part in zip(batched_inputs, shown, strict=True)
-        ]
-        if not any(shown):
-            return GalleryViews(photos, None)
-        embedding = encoded.embedding[shown]
-        parts = [
-            (target.masks, target.classes, item["instances"].gt_vehicle_ids.to(self.device))
-            for item, target, any_part in zip(batched_inputs, targets, shown, strict=True)
-            if any_part
-        ]
-        descriptors = describe(embedding, encoded.layout[shown])
-        return GalleryViews(photos, pool_batch(descriptors, embedding, parts, len(self.ontology)))
-
-    def _decode(self, encoded: EncodedPhotos, neighbours: Neighbours | None) -> DecoderOutput:
-        classes = self.graph().expand(len(self.own_ids), -1, -1)[encoded.vocabularies]
-        if self.context is not None:
-            classes = classes + self.context(classes, neighbours)
+    def _decode(self, encoded: EncodedPhotos, free: torch.Tensor) -> DecoderOutput:
+        """What the weights alone say; ``free`` as in GraphEncoder."""
+        classes = self.graph(encoded.vocabularies, free)
         queries = classes[:, self.query_classes] + self.slot_embedding(self.slot_ids)
         output = self.decoder(encoded.maps, queries)
         asked = encoded.known[:, self.query_classes]
@@ -342,3 +385,8 @@ class SAV(nn.Module):
 def _silenced(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """Logits (B, 1 + C, h, w), background first, that never speak of classes (B, C) not known."""
     return logits.masked_fill(~F.pad(known, (1, 0), value=True)[..., None, None], _NEVER)
+
+
+def _support(file: str, ontology: Ontology) -> dict[Relation, float] | None:
+    """How much each relation counts by a file of mined priors, if there is one."""
+    return relation_support(ontology, Priors.load(file, ontology)) if file else None

@@ -9,7 +9,6 @@ from scipy.sparse.csgraph import connected_components
 from torch.nn import functional as F
 
 from sav.d2 import Boxes, Instances
-from sav.retrieval.entries import mask_boxes
 
 # Full-resolution float masks are made in pieces of about this many values (256 MiB).
 _PIECE = 1 << 26
@@ -37,6 +36,26 @@ def to_original_frame(logits: torch.Tensor, height: int, width: int) -> Iterator
         yield enlarged[:, 0, :height, :width]
 
 
+def part_probabilities(
+    logits: torch.Tensor, presence: torch.Tensor, query_classes: torch.Tensor, num_classes: int
+) -> torch.Tensor:
+    """How likely each class is at each place: the noisy-or of its queries' presence times mask.
+
+    Args:
+        logits: (B, N, h, w) mask logits.
+        presence: (B, N) probabilities.
+        query_classes: (N,) class of each query.
+        num_classes: C.
+
+    Returns:
+        (B, C, h, w) float32.
+    """
+    absent = 1 - presence.float()[..., None, None] * logits.float().sigmoid()
+    none_of = torch.ones(len(logits), num_classes, *logits.shape[2:], device=logits.device)
+    index = query_classes[:, None, None].expand_as(absent)
+    return 1 - none_of.scatter_reduce(1, index, absent, "prod")
+
+
 def label_map(
     logits: torch.Tensor,
     presence: torch.Tensor,
@@ -45,9 +64,7 @@ def label_map(
     background: float,
     size: tuple[int, int],
 ) -> torch.Tensor:
-    """Which part each pixel belongs to.
-
-    A class's probability is the noisy-or of its queries' presence times mask.
+    """Which part each pixel belongs to, by :func:`part_probabilities`.
 
     Args:
         logits: (N, h, w) mask logits over the canvas.
@@ -59,15 +76,12 @@ def label_map(
     Returns:
         (H, W) uint8, class + 1, and 0 for background.
     """
-    absent = 1 - presence[:, None, None] * logits.float().sigmoid()
-    classes = int(query_classes.max()) + 1
-    none_of = torch.ones(classes, *logits.shape[1:], device=logits.device)
-    index = query_classes[:, None, None].expand_as(absent)
-    none_of = none_of.scatter_reduce(0, index, absent, "prod")
+    num_classes = int(query_classes.max()) + 1
+    shares = part_probabilities(logits[None], presence[None], query_classes, num_classes)[0]
     best = torch.full(size, background, device=logits.device)
     labels = torch.zeros(size, dtype=torch.uint8, device=logits.device)
     first = 1
-    for piece in to_original_frame(1 - none_of, *size):
+    for piece in to_original_frame(shares, *size):
         value, winner = piece.max(0)
         better = value > best
         labels[better] = (winner[better] + first).to(torch.uint8)
@@ -107,6 +121,16 @@ def to_instances(
         instances.pred_boxes.tensor, instances.pred_classes, instances.scores, body_ids
     )
     return instances
+
+
+def mask_boxes(masks: torch.Tensor) -> torch.Tensor:
+    """Tight XYXY pixel boxes (M, 4) float32 of bool masks (M, H, W); zeros for empty ones."""
+    columns, rows = masks.any(1), masks.any(2)
+    left, top = columns.int().argmax(1), rows.int().argmax(1)
+    right = masks.shape[2] - columns.flip(1).int().argmax(1)
+    bottom = masks.shape[1] - rows.flip(1).int().argmax(1)
+    boxes = torch.stack([left, top, right, bottom], dim=1).float()
+    return boxes * columns.any(1, keepdim=True)
 
 
 def group_into_vehicles(

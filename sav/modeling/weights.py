@@ -26,11 +26,14 @@ _ROWS_BEFORE = {
     "dense.bias": 1,
 }
 _DIALECTS = "graph.dialects"
+_CONTEXT = "second_look."
 
 
-def save_weights(model: SAV, path: Path) -> None:
-    """Write a model's weights and vocabulary, atomically."""
+def save_weights(model: SAV, path: Path, *, half: bool = False) -> None:
+    """Write a model's weights and vocabulary, atomically; in half precision if so wished."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    if half:
+        state = {n: v.half() if v.is_floating_point() else v for n, v in state.items()}
     nodes = json.dumps([part.node for part in model.ontology.classes])
     # safetensors' own save_file makes files that only their owner can read.
     with atomic_path(path) as temporary:
@@ -43,8 +46,8 @@ def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:
     Args:
         model: changed in place.
         path: a ``.safetensors`` file of ours, or a training checkpoint ``.pth``.
-        adapt: take weights of another vocabulary too, as the start of a training: classes that it
-            does not know stay as they are, everything else must fit.
+        adapt: take weights of another vocabulary too, or of a model without context, as the start
+            of a training: what it does not know stays as it is, everything else must fit.
 
     Raises:
         SAVError: no such file, not a weights file, or the first keys that do not fit.
@@ -58,6 +61,8 @@ def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:
     own_nodes = [part.node for part in model.ontology.classes]
     if adapt and nodes not in (None, own_nodes):
         state = _adapt(model, state, nodes, path)
+    if adapt and not any(name.startswith(_CONTEXT) for name in state):
+        state |= {n: v for n, v in model.state_dict().items() if n.startswith(_CONTEXT)}
     check_keys(model.state_dict(), state, str(path), "this config")
     model.load_state_dict(state, strict=True)
     logging.getLogger(__name__).info("Weights loaded from %s", path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
 from sav.ontology.ontology import Ontology
-from sav.ontology.relations import PREDICATES
+from sav.ontology.relations import PREDICATES, Relation
 from sav.ontology.text import text_embeddings
 
 _SIDE_CODE = {"left": 1.0, "right": -1.0, "none": 0.0}
@@ -30,8 +32,13 @@ def node_features(ontology: Ontology, text_model: str) -> torch.Tensor:
     return torch.cat([text, position, side], dim=1)
 
 
-def adjacency(ontology: Ontology) -> torch.Tensor:
+def adjacency(ontology: Ontology, support: Mapping[Relation, float] | None = None) -> torch.Tensor:
     """The graph as one matrix a predicate.
+
+    Args:
+        ontology: the knowledge graph.
+        support: how much a relation counts, see :func:`sav.ontology.support.relation_support`; 1
+            for those that it does not name.
 
     Returns:
         (R, nodes, nodes) float32; entry (r, i, j) weighs the message from node j to node i along
@@ -41,8 +48,9 @@ def adjacency(ontology: Ontology) -> torch.Tensor:
     matrix = torch.zeros(len(PREDICATES), len(index), len(index))
     for relation in ontology.relations:
         predicate = PREDICATES.index(relation.predicate)
-        matrix[predicate, index[relation.subject], index[relation.object]] = 1.0
-    return matrix / matrix.sum(-1, keepdim=True).clamp(min=1.0)
+        weight = 1.0 if support is None else support.get(relation, 1.0)
+        matrix[predicate, index[relation.subject], index[relation.object]] = weight
+    return matrix / matrix.sum(-1, keepdim=True).clamp(min=1e-6)
 
 
 class RelationalLayer(nn.Module):
@@ -64,9 +72,11 @@ class RelationalLayer(nn.Module):
 class GraphEncoder(nn.Module):
     """Encodes an ontology into class prompts.
 
-    With ``enabled=False`` the prompts are free embeddings alone, the ablation without knowledge.
-    Where an ontology joins several vocabularies, each has its own small shift of every prompt: one
-    data set's doors end at the window, another's do not.
+    A prompt has two parts: what the graph says of the class, and a free embedding that lets
+    training pull apart what text and relations cannot. A class that was never trained is asked for
+    by the first part alone. With ``enabled=False`` there is only the second, the ablation without
+    knowledge. Where an ontology joins several vocabularies, each has its own small shift of every
+    prompt: one data set's doors end at the window, another's do not.
 
     Args:
         ontology: vocabulary and relations.
@@ -74,10 +84,18 @@ class GraphEncoder(nn.Module):
         layers: rounds of message passing; 0 keeps text, position and side only.
         enabled: whether the graph is used.
         text_model: see :func:`sav.ontology.text.text_embeddings`.
+        support: see :func:`adjacency`.
     """
 
     def __init__(
-        self, ontology: Ontology, *, dim: int, layers: int, enabled: bool, text_model: str
+        self,
+        ontology: Ontology,
+        *,
+        dim: int,
+        layers: int,
+        enabled: bool,
+        text_model: str,
+        support: Mapping[Relation, float] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = len(ontology)
@@ -91,18 +109,27 @@ class GraphEncoder(nn.Module):
             return
         features = node_features(ontology, text_model)
         self.register_buffer("features", features, persistent=False)
-        self.register_buffer("adjacency", adjacency(ontology), persistent=False)
+        self.register_buffer("adjacency", adjacency(ontology, support), persistent=False)
         self.project = nn.Sequential(nn.Linear(features.shape[1], dim), nn.LayerNorm(dim))
         self.layers = nn.ModuleList(RelationalLayer(dim, len(PREDICATES)) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self) -> torch.Tensor:
-        """Returns: prompts (V, C, dim), V the number of vocabularies."""
-        prompts = self.free[None]
-        if self.enabled:
-            nodes = self.project(self.features)
-            for layer in self.layers:
-                nodes = layer(nodes, self.adjacency)
-            # The free part lets training pull apart what text and relations cannot.
-            prompts = prompts + self.norm(nodes)[: self.num_classes]
-        return prompts if self.dialects is None else prompts + self.dialects
+    def forward(self, vocabularies: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
+        """Prompts for B photos.
+
+        Args:
+            vocabularies: (B,) index of each photo's vocabulary.
+            free: (B, C) bool, whether a class's prompt has its free part.
+
+        Returns:
+            (B, C, dim).
+        """
+        own = self.free.expand(len(vocabularies), -1, -1)
+        if self.dialects is not None:
+            own = own + self.dialects[vocabularies]
+        if not self.enabled:
+            return own
+        nodes = self.project(self.features)
+        for layer in self.layers:
+            nodes = layer(nodes, self.adjacency)
+        return self.norm(nodes)[: self.num_classes] + own * free[..., None]

@@ -3,7 +3,7 @@
 from sav.retrieval.context import ContextEncoder
 from sav.retrieval.gallery import Gallery
 from sav.retrieval.photos import Photo, photo_hash
-from sav.retrieval.views import GalleryEntries, GalleryViews, Neighbours
+from sav.retrieval.views import GalleryEntries, GalleryViews, Neighbours, Queries
 
 __all__ = [
     "ContextEncoder",
@@ -12,5 +12,6 @@ __all__ = [
     "GalleryViews",
     "Neighbours",
     "Photo",
+    "Queries",
     "photo_hash",
 ]

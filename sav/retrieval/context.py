@@ -1,70 +1,96 @@
-"""The context encoder: what neighbours say of each part class."""
+"""The context encoder: what neighbours say of each part class, and where they say it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sav.retrieval.entries import GEOMETRY_DIM
-from sav.retrieval.gallery import Neighbours
+from sav.retrieval.frame import lay_over
+from sav.retrieval.views import Neighbours
+
+_COMPARED_DIM = 64
+_FAR = -1e4
+
+
+@dataclass
+class Evidence:
+    """What k neighbours say of C classes in B images.
+
+    Attributes:
+        placed: (B, C, g, g) share of each part that the neighbours have at each place, when their
+            boxes are laid over the vehicle's.
+        mistaken: (B, C, g, g) likewise, how much more of each part they have than the model saw in
+            them, in [-1, 1].
+        alike: (B, C, g, g) probability that a place shows the part, by its likeness to the
+            neighbours' parts and surroundings.
+        seen: (B, C) share of the neighbours that show the part.
+        trust: (B,) similarity of the nearest neighbour; 0 without any.
+        exists: (B,) bool, whether there is any neighbour. All else is 0 where not.
+    """
+
+    placed: torch.Tensor
+    mistaken: torch.Tensor
+    alike: torch.Tensor
+    seen: torch.Tensor
+    trust: torch.Tensor
+    exists: torch.Tensor
 
 
 class ContextEncoder(nn.Module):
-    """Each class's prompt attends over the neighbours that show the class.
-
-    A learned "no exemplar" vector is always among the attended, and is all there is for a class
-    that no neighbour shows or when the gallery is empty.
+    """A photo attends over its neighbours, the more to those that are more similar.
 
     Args:
-        dim: width of prompts and prototypes.
-        heads: attention heads.
+        dim: width of embedding and prototypes.
     """
 
-    def __init__(self, *, dim: int, heads: int = 8) -> None:
+    def __init__(self, *, dim: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.appearance = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim))
-        self.geometry = nn.Sequential(nn.Linear(GEOMETRY_DIM, dim), nn.GELU(), nn.Linear(dim, dim))
-        self.no_exemplar = nn.Parameter(torch.randn(dim) * 0.02)
-        self.query = nn.Linear(dim, dim)
-        self.key_value = nn.Linear(dim, 2 * dim)
-        self.output = nn.Linear(dim, dim)
+        self.compare = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, _COMPARED_DIM))
+        self.log_likeness = nn.Parameter(torch.tensor(2.0))
+        self.log_attention = nn.Parameter(torch.tensor(3.0))
 
-    def forward(self, prompts: torch.Tensor, neighbours: Neighbours | None) -> torch.Tensor:
+    def forward(
+        self, neighbours: Neighbours, embedding: torch.Tensor, boxes: torch.Tensor, size: int
+    ) -> Evidence:
         """Encode the context.
 
         Args:
-            prompts: (B, C, dim).
-            neighbours: of B images, or None when there are none.
-
-        Returns:
-            (B, C, dim).
+            neighbours: of B images.
+            embedding: (B, dim, h, w).
+            boxes: (B, 4) of the vehicles, see :func:`sav.retrieval.frame.vehicle_boxes`.
+            size: g.
         """
-        batch, classes, dim = prompts.shape
-        if neighbours is None:
-            neighbours = _nobody(batch, classes, dim, prompts.device)
-        lent = self.appearance(neighbours.prototypes) + self.geometry(neighbours.geometry)
-        lent = lent.transpose(1, 2).reshape(batch * classes, -1, dim)
-        present = neighbours.present.transpose(1, 2).reshape(batch * classes, -1)
-        values = torch.cat([self.no_exemplar.expand(len(lent), 1, dim), lent], dim=1)
-        visible = torch.cat([present.new_ones(len(lent), 1), present], dim=1)
-        key, value = self.key_value(values).chunk(2, dim=-1)
-        query = self.query(prompts).reshape(batch * classes, 1, dim)
-        attended = F.scaled_dot_product_attention(
-            self._split(query), self._split(key), self._split(value), visible[:, None, None]
+        exists = neighbours.exists.any(1)
+        attention = neighbours.similarity * self.log_attention.exp()
+        attention = attention.masked_fill(~neighbours.exists, _FAR).log_softmax(1)
+        weight = attention.exp() * neighbours.exists
+        layouts = torch.einsum("bk,bkcij->bcij", weight, neighbours.layouts)
+        predicted = torch.einsum("bk,bkcij->bcij", weight, neighbours.predicted)
+        alike = self._likeness(neighbours, embedding, attention)
+        alike = F.interpolate(alike, size=(size, size), mode="bilinear", align_corners=False)
+        return Evidence(
+            placed=lay_over(layouts, boxes, size),
+            mistaken=lay_over(layouts - predicted, boxes, size),
+            alike=alike * exists[:, None, None, None],
+            seen=torch.einsum("bk,bkc->bc", weight, neighbours.present.float()),
+            trust=neighbours.similarity.amax(1) * exists,
+            exists=exists,
         )
-        return self.output(attended.transpose(1, 2).reshape(batch, classes, dim))
 
-    def _split(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(X, T, dim) to (X, heads, T, dim / heads)."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def _likeness(
+        self, neighbours: Neighbours, embedding: torch.Tensor, attention: torch.Tensor
+    ) -> torch.Tensor:
+        """(B, C, h, w), see Evidence; ``attention`` (B, k) is logarithmic.
 
-
-def _nobody(batch: int, classes: int, dim: int, device: torch.device) -> Neighbours:
-    """One neighbour that shows nothing: every parameter stays in use, as DDP demands."""
-    return Neighbours(
-        prototypes=torch.zeros(batch, 1, classes, dim, device=device),
-        geometry=torch.zeros(batch, 1, classes, GEOMETRY_DIM, device=device),
-        present=torch.zeros(batch, 1, classes, dtype=torch.bool, device=device),
-    )
+        What surrounds the neighbours competes as one more class.
+        """
+        places = F.normalize(self.compare(embedding.permute(0, 2, 3, 1)), dim=-1)
+        parts = F.normalize(self.compare(neighbours.prototypes), dim=-1)
+        likeness = torch.einsum("bhwd,bkcd->bkchw", places, parts) * self.log_likeness.exp()
+        shown = torch.cat([neighbours.present, neighbours.exists[..., None]], dim=-1)
+        likeness = likeness.masked_fill(~shown[..., None, None], _FAR)
+        likeness = likeness + attention[..., None, None, None]
+        return likeness.logsumexp(1).softmax(1)[:, :-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from sav.errors import SAVError
 from sav.files import atomic_path
 from sav.retrieval.photos import Photo, PhotoTable, photos_from_columns
 from sav.retrieval.search import DescriptorIndex, exact_search
-from sav.retrieval.views import GalleryEntries, GalleryViews, Neighbours
+from sav.retrieval.views import GalleryEntries, GalleryViews, Neighbours, Queries
 
 INDEX_FILE = "gallery.json"
 _TENSORS = "gallery.safetensors"
 _SEARCH = "gallery.faiss"
-_LAYOUT = 2
+_LAYOUT = 3
 _MARGIN = 8  # more is fetched than is wanted, as some of it may be forbidden
 
 
@@ -168,29 +169,65 @@ class Gallery:
         return exact_search(self._entries.descriptors[: len(self)].numpy(), queries, count)
 
     def neighbours(
-        self, descriptors: torch.Tensor, count: int, exclude: Sequence[Photo | None]
-    ) -> Neighbours | None:
-        """What the most similar vehicles lend; None where nobody lends anything.
+        self, queries: Queries, count: int, exclude: Sequence[Photo | None]
+    ) -> Neighbours:
+        """What the most similar vehicles lend, those that are similar in the mirror included.
+
+        The gallery must not be empty.
 
         Args:
-            descriptors: (B, D); the result is on their device.
+            queries: of B photos; the result is on their device.
             count: see :meth:`search`.
             exclude: see :meth:`search`.
         """
-        rows, _ = self.search(descriptors, count, exclude)
-        if not (rows >= 0).any():
-            return None
-        stored, index = self._entries, rows.clamp(min=0)
-        lent = Neighbours(
-            prototypes=stored.prototypes[index],
-            geometry=stored.geometry[index],
-            present=stored.present[index] & (rows >= 0)[..., None],
-        )
-        device = descriptors.device
+        rows, similarity, mirrored = self.search_both(queries, count, exclude)
+        return self._lend(rows, similarity, queries.device).mirrored(mirrored, queries.mirror_ids)
+
+    def search_both(
+        self, queries: Queries, count: int, exclude: Sequence[Photo | None]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """As :meth:`search`, among the vehicles and their mirror images.
+
+        Returns:
+            rows, similarities, and (B, count) bool, whether it is the mirror image.
+        """
+        both = torch.cat([queries.descriptors, queries.mirrored])
+        rows, similarity = self.search(both, count, [*exclude, *exclude])
+        rows, similarity = (torch.cat(x.chunk(2), dim=1) for x in (rows, similarity))
+        best = similarity.argsort(dim=1, descending=True, stable=True)[:, :count]
+        return rows.gather(1, best), similarity.gather(1, best), best >= count
+
+    def random_neighbours(
+        self, queries: Queries, count: int, exclude: Sequence[Photo | None]
+    ) -> Neighbours:
+        """What any vehicles lend, always the same ones for the same photo.
+
+        The arguments are those of :meth:`neighbours`.
+        """
+        rows = np.full((len(exclude), count), -1, dtype=np.int64)
+        for row, photo in zip(rows, exclude, strict=True):
+            seed = zlib.crc32(photo.key.encode()) if photo else 0
+            drawn = np.random.default_rng(seed).permutation(len(self))[: count + _MARGIN]
+            allowed = drawn[~self.photos.forbidden([photo], drawn[None])[0]][:count]
+            row[: len(allowed)] = allowed
+        found = torch.from_numpy(rows)
+        lent = self._entries.descriptors[found.clamp(min=0)]
+        similarity = torch.einsum("bd,bkd->bk", queries.descriptors.float().cpu(), lent)
+        similarity = similarity.masked_fill(found < 0, -1.0)
+        return self._lend(found, similarity, queries.device)
+
+    def _lend(
+        self, rows: torch.Tensor, similarity: torch.Tensor, device: torch.device
+    ) -> Neighbours:
+        """What the vehicles of rows (B, k) lend, -1 for nobody; see :meth:`search`."""
+        stored, index, exists = self._entries, rows.clamp(min=0), rows >= 0
         return Neighbours(
-            lent.prototypes.to(device, torch.float32),
-            lent.geometry.to(device),
-            lent.present.to(device),
+            prototypes=stored.prototypes[index].to(device, torch.float32),
+            layouts=stored.layouts[index].to(device, torch.float32) / 255,
+            predicted=stored.predicted[index].to(device, torch.float32) / 255,
+            present=(stored.present[index] & exists[..., None]).to(device),
+            similarity=similarity.to(device),
+            exists=exists.to(device),
         )
 
     def save(self, folder: Path) -> None:

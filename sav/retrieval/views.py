@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
+from torch.nn import functional as F
 
 from sav.retrieval.photos import Photo
 
@@ -15,15 +16,17 @@ class GalleryEntries:
 
     Attributes:
         descriptors: (G, D) float32, unit length.
-        prototypes: (G, C, E) mean feature of each part.
-        geometry: (G, C, 5) centre x, centre y, width, height of each part's box and its area, all
-            as shares of the vehicle's box.
+        prototypes: (G, C + 1, E) mean feature of each part, and of what surrounds the vehicle.
+        layouts: (G, C, m, m) uint8, the annotated share of each part in each cell of the vehicle's
+            box, 255 for all of it.
+        predicted: (G, C, m, m) uint8, likewise what the model, without neighbours, takes for it.
         present: (G, C) bool, whether the vehicle shows the part; the others are zero where not.
     """
 
     descriptors: torch.Tensor
     prototypes: torch.Tensor
-    geometry: torch.Tensor
+    layouts: torch.Tensor
+    predicted: torch.Tensor
     present: torch.Tensor
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -51,7 +54,7 @@ class GalleryViews:
     """What a batch of photos lends.
 
     Attributes:
-        photos: None for a photo that shows no part.
+        photos: None for a photo that lends nothing, as it shows no part or is not asked to.
         entries: one row for each photo that is not None; None when there is no such row.
     """
 
@@ -64,12 +67,72 @@ class GalleryViews:
 
 
 @dataclass
-class Neighbours:
-    """Entries of k neighbours of B images: each tensor of GalleryEntries as (B, k, C, ...).
+class Queries:
+    """With what B photos look for neighbours.
 
-    ``present`` is False everywhere for neighbours that do not exist.
+    Attributes:
+        descriptors: (B, D) float32, unit length.
+        mirrored: (B, D) likewise, of the photos' mirror images.
+        mirror_ids: (C,) the class that each class is in the mirror.
+    """
+
+    descriptors: torch.Tensor
+    mirrored: torch.Tensor
+    mirror_ids: torch.Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are, and where what is found is wanted."""
+        return self.descriptors.device
+
+
+@dataclass
+class Neighbours:
+    """Entries of k neighbours of B images.
+
+    Attributes:
+        prototypes: (B, k, C + 1, E) float32, see GalleryEntries.
+        layouts: (B, k, C, m, m) float32 in [0, 1], likewise.
+        predicted: (B, k, C, m, m) float32 in [0, 1], likewise.
+        present: (B, k, C) bool.
+        similarity: (B, k) to the image, in [-1, 1].
+        exists: (B, k) bool, False for neighbours that are not there.
     """
 
     prototypes: torch.Tensor
-    geometry: torch.Tensor
+    layouts: torch.Tensor
+    predicted: torch.Tensor
     present: torch.Tensor
+    similarity: torch.Tensor
+    exists: torch.Tensor
+
+    def mirrored(self, which: torch.Tensor, mirror_ids: torch.Tensor) -> Neighbours:
+        """With the mirror images of some, (B, k) bool, in their places.
+
+        Features have no mirror image: those of the other side's part stand for it.
+        """
+        which = which.to(self.exists.device)
+        parts = F.pad(mirror_ids, (0, 1), value=len(mirror_ids))  # surroundings stay what they are
+        flipped = which[..., None, None, None]
+        return Neighbours(
+            torch.where(which[..., None, None], self.prototypes[:, :, parts], self.prototypes),
+            torch.where(flipped, self.layouts[:, :, mirror_ids].flip(-1), self.layouts),
+            torch.where(flipped, self.predicted[:, :, mirror_ids].flip(-1), self.predicted),
+            torch.where(which[..., None], self.present[:, :, mirror_ids], self.present),
+            self.similarity,
+            self.exists,
+        )
+
+    @classmethod
+    def nobody(
+        cls, batch: int, classes: int, dim: int, side: int, device: torch.device
+    ) -> Neighbours:
+        """One neighbour for each of B images, that is not there."""
+        return cls(
+            prototypes=torch.zeros(batch, 1, classes + 1, dim, device=device),
+            layouts=torch.zeros(batch, 1, classes, side, side, device=device),
+            predicted=torch.zeros(batch, 1, classes, side, side, device=device),
+            present=torch.zeros(batch, 1, classes, dtype=torch.bool, device=device),
+            similarity=torch.zeros(batch, 1, device=device),
+            exists=torch.zeros(batch, 1, dtype=torch.bool, device=device),
+        )

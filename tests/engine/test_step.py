@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import pytest
 import torch
@@ -18,7 +19,10 @@ from sav.errors import SAVError
 from .toy import arguments, draw, run
 
 # Without norms over the batch, how it is shared out changes nothing but rounding.
-NO_BATCH_NORM = ["MODEL.TIMM.OPTIONS.norm_layer", "groupnorm1", "SOLVER.MAX_ITER", "4"]
+NO_BATCH_NORM = [
+    *("MODEL.TIMM.OPTIONS.norm_layer", "groupnorm1", "MODEL.SAV.CONTEXT.SHARE", "0.5"),
+    *("SOLVER.MAX_ITER", "4"),
+]
 
 
 def losses(folder):
@@ -93,7 +97,7 @@ def test_a_batch_that_does_not_divide_is_a_clear_error(root, tmp_path):
 
 
 def test_diverged_weights_name_the_loss(root, tmp_path):
-    with pytest.raises(SAVError, match=r"iteration 0: loss_mask .* weights have diverged") as error:
+    with pytest.raises(SAVError, match=r"0: loss_mask, .* weights have diverged") as error:
         run(root, tmp_path, "MODEL.SAV.LOSS.MASK", "inf")
     assert "\n" not in str(error.value)
 
@@ -162,7 +166,7 @@ def test_the_best_result_is_known_and_survives_a_checkpoint(mode, expected):
         best.improved({"b": {"segm": {"AP": 1.0}}})
 
 
-def test_training_stops_when_nothing_gets_better(root, tmp_path):
+def test_training_stops_when_nothing_gets_better(root, finished, tmp_path):
     # The weights do not move, so the second evaluation cannot be better than the first.
     options = [
         *("SOLVER.BASE_LR", "0.0", "SOLVER.WEIGHT_DECAY", "0.0", "SOLVER.MAX_ITER", "20"),
@@ -175,6 +179,10 @@ def test_training_stops_when_nothing_gets_better(root, tmp_path):
     assert end["iteration"] == 3
     assert (tmp_path / "model_final.safetensors").is_file()
     assert (tmp_path / "results.json").is_file()
+    # A model that looks into no gallery leaves none, and minds none that is there.
+    assert not (tmp_path / "gallery").exists()
+    shutil.copytree(finished / "gallery", tmp_path / "gallery")
+    assert len(SAVPredictor.from_pretrained(tmp_path).model.gallery) == 0
     before = (tmp_path / "metrics.json").read_text().count("loss_mask")
     run(root, tmp_path, *options, flags=["--resume"])
     assert (tmp_path / "metrics.json").read_text().count("loss_mask") == before

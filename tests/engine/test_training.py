@@ -1,6 +1,7 @@
 """Short real trainings on a few drawn photos."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -44,6 +45,18 @@ def test_evaluating_again_gives_the_same_figures(root, finished, tmp_path):
     run(root, tmp_path, "MODEL.WEIGHTS", weights, flags=["--eval-only"])
     first = json.loads((finished / "results.json").read_text())
     assert json.loads((tmp_path / "results.json").read_text()) == first
+
+
+def test_evaluation_looks_into_a_gallery_of_the_photos_it_is_told(root, finished, tmp_path):
+    weights = str(finished / "model_final.safetensors")
+    seen = {}
+    for name, sets in {"none": "()", "valid": "('toy_valid',)"}.items():
+        options = ["MODEL.WEIGHTS", weights, "DATASETS.TRAIN", sets]
+        run(root, tmp_path / name, *options, flags=["--eval-only"])
+        log = (tmp_path / name / "log.txt").read_text()
+        seen[name] = re.search(r"Gallery built: (\d+) vehicles", log)[1]
+        assert "mIoU" in (tmp_path / name / "results.json").read_text()
+    assert seen == {"none": "0", "valid": "3"}
 
 
 def test_two_processes_evaluate_like_one(root, finished, tmp_path):

@@ -53,6 +53,15 @@ def test_folder_becomes_files_of_all_formats(run_folder, photos, tmp_path, capsy
     assert "2 of 2 files predicted" in capsys.readouterr().out
 
 
+def test_another_gallery_is_looked_into(run_folder, photos, tmp_path):
+    words = (photos / "one.png", "--format", "json", "--gallery")
+    predict(run_folder, tmp_path / "out", *words, run_folder / "gallery")
+    assert (tmp_path / "out" / "one.json").is_file()
+    with pytest.raises(SAVError, match="no gallery there"):
+        predict(run_folder, tmp_path / "other", *words, tmp_path)
+    assert not (tmp_path / "other").exists()
+
+
 def test_threshold_leaves_out_what_scores_less(run_folder, photos, tmp_path):
     predict(run_folder, tmp_path / "out", photos / "one.png", "--format", "json")
     parts = json.loads((tmp_path / "out" / "one.json").read_text())["parts"]

@@ -6,9 +6,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sav
+from sav.config import load_config
 from sav.d2 import Instances
 from sav.errors import SAVError
 from sav.inference.predictor import SAVPredictor
+from sav.retrieval import Gallery, Photo
 
 
 @pytest.fixture
@@ -89,6 +91,39 @@ def test_gallery_of_the_run_is_used(run_folder, predictor, copied_run, photo):
     without = SAVPredictor.from_pretrained(copied_run, "cpu")
     assert len(without.model.gallery) == 0
     assert len(without(photo())) > 0
+
+
+def test_another_gallery_can_be_looked_into(run_folder, copied_run, predictor, photo, tmp_path):
+    small = Gallery(predictor.model.gallery.fingerprint)
+    small.update([Photo("b/1")], predictor.model.gallery.entries.select(torch.tensor([0])))
+    small.save(tmp_path / "small")
+    other = SAVPredictor.from_pretrained(run_folder, "cpu", gallery=tmp_path / "small")
+    assert other.model.gallery.keys == ["b/1"]
+    assert [found.photo.key for found in other.nearest(photo(), 1)] == ["b/1"]
+    with pytest.raises(SAVError, match="nowhere: no gallery there"):
+        SAVPredictor.from_pretrained(run_folder, "cpu", gallery=tmp_path / "nowhere")
+    cfg = load_config(run_folder / "config.yaml", ["MODEL.SAV.CONTEXT.ENABLED", "False"])
+    (copied_run / "config.yaml").write_text(cfg.dump())
+    with pytest.raises(SAVError, match="looks into no gallery"):
+        SAVPredictor.from_pretrained(copied_run, "cpu", gallery=tmp_path / "small")
+
+
+def test_the_nearest_vehicles_are_those_that_the_model_looks_at(predictor, photo, monkeypatch):
+    image = photo(seed=5)
+    queries = predictor.model.queries([predictor._to_input(image)])
+    known = predictor.model.gallery.entries
+    known.descriptors = torch.cat([queries.mirrored, -queries.descriptors])
+    gallery = Gallery(predictor.model.gallery.fingerprint)
+    gallery.update([Photo("mirror/1"), Photo("other/1")], known)
+    monkeypatch.setattr(predictor.model, "gallery", gallery)
+    found = predictor.nearest(image, 3)
+    assert found[0] == (Photo("mirror/1"), pytest.approx(1.0, abs=1e-5), True)
+    asked = []
+    monkeypatch.setattr(gallery, "_lend", lambda *a: asked.append(a) or Gallery._lend(gallery, *a))
+    predictor(image)
+    rows, similarity, _ = asked[0]
+    assert [gallery.keys[row] for row in rows[0, :3].tolist()] == [n.photo.key for n in found]
+    assert similarity[0, :3].tolist() == pytest.approx([n.similarity for n in found], abs=1e-6)
 
 
 def test_gallery_of_other_weights_is_refused(copied_run):

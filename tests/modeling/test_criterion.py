@@ -21,7 +21,7 @@ def targets(classes, masks):
     instances = Instances((S, S))
     instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
     instances.gt_masks = BitMasks(torch.stack(masks) if masks else torch.zeros(0, S, S).bool())
-    return Targets.from_instances(instances, torch.device("cpu"))
+    return Targets.from_instances(instances, torch.ones(4, dtype=torch.bool))
 
 
 def output(masks=None, presence=None):

@@ -44,6 +44,7 @@ def test_other_strides_are_a_clear_error(cfg):
 def test_a_model_at_stride_8_trains_and_predicts_with_its_gallery(cfg, make_input, tmp_path):
     cfg.MODEL.TIMM.STRIDE = 8
     model = build_model(cfg)
+    torch.nn.init.normal_(model.second_look.corrector.scores.weight)
     batch = [make_input(f"car/{i}", seed=i) for i in range(3)]
     for _ in range(2):
         losses = model(batch)

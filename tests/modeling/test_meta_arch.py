@@ -1,10 +1,16 @@
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+import sav.ontology
 from sav.d2 import build_model
 from sav.errors import SAVError
+from sav.modeling.weights import load_weights, save_weights
+from sav.ontology import load_ontology
+from sav.ontology.text import TEXT_MODEL, save_text_embeddings, text_embeddings
 from sav.retrieval import Gallery
 
 
@@ -47,7 +53,8 @@ def same(first, second, atol=1e-4):
 def test_training_gives_finite_losses_and_gradients_everywhere(model, make_input):
     train_on(model, [make_input(f"car/{i}", seed=i) for i in range(2)])
     losses = model([make_input(f"car/{i}", seed=i) for i in range(2)])
-    assert set(losses) == {"loss_mask", "loss_dice", "loss_presence", "loss_iou", "loss_dense"}
+    names = ("mask", "dice", "presence", "iou", "dense", "context")
+    assert set(losses) == {f"loss_{name}" for name in names}
     sum(losses.values()).backward()
     without = [n for n, p in model.named_parameters() if p.grad is None]
     assert without == []
@@ -69,13 +76,13 @@ def test_training_fills_the_gallery_and_never_lends_a_photo_to_itself(model, mak
     model.gallery.search = spy
     model(batch)
     (rows, exclude), *_ = asked
-    assert [photo.key for photo in exclude] == model.gallery.keys
+    assert [photo.key for photo in exclude] == 2 * model.gallery.keys  # and in the mirror
     assert (rows[:, :2] >= 0).all()
-    assert all(i not in rows[i].tolist() for i in range(3))
+    assert all(i not in rows[[i, 3 + i]].flatten().tolist() for i in range(3))
 
 
 def test_what_is_random_about_a_photo_depends_on_its_seed_alone(model, make_input):
-    model.context_dropout = 0.5
+    model.free_dropout = 0.5
     batch = [make_input(f"car/{i}", seed=i) for i in range(4)]
     train_on(model, batch)
     torch.manual_seed(1)
@@ -114,7 +121,7 @@ def test_a_training_photo_is_evaluated_without_its_own_annotation(trained, make_
     known, unknown = make_input("car/2", seed=2), make_input("other", seed=2)
     predict(trained, [known, unknown])
     own = trained.gallery.keys.index("car/2")
-    assert own not in rows[0]
+    assert own not in rows[0] + rows[2]
     assert own in rows[1]
 
 
@@ -139,6 +146,125 @@ def test_a_batch_gives_what_single_photos_give(trained, make_input):
 def test_an_empty_gallery_works(trained, make_input):
     trained.gallery = Gallery({})
     assert predict(trained, [make_input()])[0]["instances"].scores.isfinite().all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 32])
+def test_any_number_of_neighbours_works(trained, make_input, count):
+    without = copy.copy(trained.gallery)
+    trained.gallery = Gallery({})
+    alone = predict(trained, [make_input("new", 5)])[0]
+    trained.gallery, trained.second_look.neighbours = without, count
+    found = predict(trained, [make_input("new", 5)])[0]
+    assert torch.equal(found["instances"].scores, alone["instances"].scores) == (count == 0)
+    losses = trained.train()([make_input("new", 5)])
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+def test_neighbours_teach_the_rest_of_the_model_nothing(model, make_input):
+    batch = [make_input(f"car/{i}", seed=i) for i in range(3)]
+    train_on(model, batch)
+    model(batch)["loss_context"].backward()
+    reached = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert {name.split(".")[0] for name in reached} == {"second_look"}
+
+
+def test_looking_twice_looks_by_the_corrected_parts(trained, make_input):
+    with torch.no_grad():
+        trained.second_look.corrector.scores.bias[0] = 3.0
+    asked = []
+    look_up = trained.gallery.neighbours
+
+    def spy(queries, count, exclude):
+        asked.append(queries.descriptors)
+        return look_up(queries, count, exclude)
+
+    trained.gallery.neighbours = spy
+    trained.second_look.passes = 2
+    predict(trained, [make_input("new", 5)])
+    first, second = asked
+    assert not torch.allclose(first, second)
+
+
+def test_padding_changes_nothing(trained, make_input):
+    """A photo that fills its canvas with the mean colour is the photo that was padded by us."""
+    item = make_input("new/1", seed=1, width=40)
+    mean = trained.pixel_mean.round()
+    with torch.no_grad():
+        trained.pixel_mean.copy_(mean)
+    padded = mean.to(torch.uint8).expand(3, 64, 64).clone()
+    padded[:, :, :40] = item["image"]
+    expected = predict(trained, [item])[0]["part_map"]
+    found = predict(trained, [{**item, "image": padded, "width": 128}])[0]["part_map"]
+    assert expected.shape == (128, 80)
+    assert torch.equal(found[:, :80], expected)
+
+
+def test_the_order_of_the_classes_in_the_ontology_does_not_matter(
+    trained, cfg, make_input, tmp_path, monkeypatch
+):
+    """The same classes in reverse order, in a vocabulary file of its own: the same answers."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shipped = Path(sav.ontology.__file__).with_name("vehicleseg10k.yaml")
+    contents = yaml.safe_load(shipped.read_text("utf-8"))
+    contents["classes"].reverse()
+    for number, part in enumerate(contents["classes"]):
+        part["id"] = number
+    reverse = tmp_path / "reverse.yaml"
+    reverse.write_text(yaml.safe_dump(contents, sort_keys=False), "utf-8")
+    ontology = load_ontology(str(reverse))
+    by_name = dict(
+        zip(
+            [node.name for node in trained.ontology.nodes],
+            text_embeddings(trained.ontology, TEXT_MODEL),
+            strict=True,
+        )
+    )
+    vectors = torch.stack([by_name[node.name] for node in ontology.nodes])
+    save_text_embeddings(ontology, vectors, tmp_path / "sav" / "text_embeddings", TEXT_MODEL)
+    cfg.MODEL.SAV.ONTOLOGY = str(reverse)
+    other = build_model(cfg).eval()
+    weights = tmp_path / "model.safetensors"
+    save_weights(trained, weights)
+    load_weights(other, weights, adapt=True)
+    for gallery_of in (trained, other):
+        gallery_of.gallery = Gallery({})
+    item = make_input("new", 5)
+    expected, found = predict(trained, [item])[0], predict(other, [item])[0]
+    last = len(ontology) - 1
+    assert torch.allclose(found["instances"].scores, expected["instances"].scores, atol=1e-4)
+    assert torch.equal(last - found["instances"].pred_classes, expected["instances"].pred_classes)
+    background = expected["part_map"] == 0
+    assert torch.equal(found["part_map"] == 0, background)
+    agreeing = last + 2 - found["part_map"].int() == expected["part_map"].int()
+    assert agreeing[~background].all()
+
+
+def test_a_held_out_class_is_not_taught_and_is_asked_for_all_the_same(cfg, make_input):
+    cfg.MODEL.SAV.HELD_OUT = ("Left front door",)
+    cfg.MODEL.SAV.GRAPH.FREE_DROPOUT = 0.5
+    model = build_model(cfg)
+    door = 6
+    train_on(model, [make_input("car/0", seed=0)])
+    losses = model([make_input("car/1", seed=1)])
+    sum(losses.values()).backward()
+    assert model.graph.free.grad[door].abs().sum() == 0
+    assert model.graph.free.grad[0].abs().sum() > 0
+    assert model.gallery.entries.present[0].nonzero()[:, 0].tolist() == [0, 2]
+    hidden = make_input("car/1", seed=1)
+    hidden["instances"] = hidden["instances"][[0, 1, 2]]
+    for name in ("loss_mask", "loss_presence"):
+        assert torch.isclose(model([hidden])[name], losses[name], atol=1e-6)
+    with torch.no_grad():
+        model.graph.free[door] += 100.0  # was never trained, so it has no say
+    found = predict(model.eval(), [make_input("car/2", seed=2)])[0]["instances"]
+    assert found.scores[found.pred_classes == door].isfinite().all()
+
+
+def test_fewer_slots_give_fewer_instances_of_a_class(cfg, make_input):
+    cfg.MODEL.SAV.MAX_SLOTS = 1
+    model = build_model(cfg).eval()
+    found = predict(model, [make_input()])[0]["instances"]
+    assert found.pred_classes.bincount().max() <= 1
 
 
 @pytest.mark.parametrize("key", ["GRAPH", "CONTEXT"])

@@ -5,10 +5,10 @@ from sav.modeling import postprocess
 from sav.modeling.postprocess import (
     group_into_vehicles,
     label_map,
+    mask_boxes,
     to_instances,
     to_original_frame,
 )
-from sav.retrieval.entries import mask_boxes
 
 
 def test_original_frame_undoes_the_letterbox():

@@ -5,7 +5,6 @@ import torch
 from segment_anything import sam_model_registry
 from torch.nn import functional as F
 
-from sav.config import load_config
 from sav.d2 import ShapeSpec, build_backbone, build_model
 from sav.errors import SAVError
 from sav.inference import SAVPredictor
@@ -215,11 +214,6 @@ def test_settings_that_do_not_fit_are_clear_errors(official, cfg):
     set_up(cfg, official[1], 64, "lora").MODEL.SAM.LORA.RANK = 0
     with pytest.raises(SAVError, match="RANK"):
         build_model(cfg)
-
-
-def test_run_folders_from_before_tuning_still_load(tmp_path):
-    (tmp_path / "config.yaml").write_text("MODEL: {SAM: {FROZEN: true, TYPE: vit_l}}")
-    assert load_config(tmp_path / "config.yaml").MODEL.SAM.TYPE == "vit_l"
 
 
 def test_bad_checkpoints_are_clear_errors(tmp_path):

@@ -12,6 +12,12 @@ def build(name="vehicleseg10k", **changes):
     return GraphEncoder(load_ontology(name), **options)
 
 
+def ask(encoder, *, free=True):
+    """The prompts of one photo."""
+    kept = torch.full((1, encoder.num_classes), free)
+    return encoder(torch.zeros(1, dtype=torch.int64), kept)[0]
+
+
 @pytest.mark.parametrize("name", available_ontologies())
 def test_embeddings_are_shipped(name, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -53,7 +59,7 @@ def test_mirrored_classes_differ_by_more_than_their_text():
     features = node_features(ontology, TEXT_MODEL)
     assert features[left, -1] == 1
     assert features[right, -1] == -1
-    prompts = build()()[0]
+    prompts = ask(build())
     assert torch.cosine_similarity(prompts[left], prompts[right], dim=0) < 0.8
 
 
@@ -76,7 +82,7 @@ def test_messages_travel_along_edges():
     ontology = load_ontology("vehicleseg10k")
     wheel, door = ontology.class_id("Wheel"), ontology.class_id("Left front door")
     plate, window = ontology.class_id("Plate"), ontology.class_id("Left front window")
-    (encoder()[0, window] * torch.randn(64)).sum().backward()
+    (ask(encoder)[window] * torch.randn(64)).sum().backward()
     reached = encoder.features.grad.abs().sum(1) > 1e-6
     assert reached[door]
     assert not reached[wheel]
@@ -85,5 +91,31 @@ def test_messages_travel_along_edges():
 
 def test_without_the_graph_prompts_are_free_embeddings():
     encoder = build(enabled=False)
-    assert torch.equal(encoder()[0], encoder.free)
+    assert torch.equal(ask(encoder), encoder.free)
     assert [name for name, _ in encoder.named_parameters()] == ["free"]
+
+
+def test_a_class_can_be_asked_for_by_the_graph_alone():
+    encoder = build()
+    described = ask(encoder, free=False)
+    assert torch.allclose(ask(encoder), described + encoder.free)
+    with torch.no_grad():
+        encoder.free.add_(1.0)
+    assert torch.equal(ask(encoder, free=False), described)
+
+
+def test_mined_support_weighs_the_relations():
+    ontology = load_ontology("vehicleseg10k")
+    from sav.ontology.relations import PREDICATES
+
+    touching = [
+        fact
+        for fact in ontology.relations
+        if fact.predicate == "adjacent_to" and fact.subject == "Left front door"
+    ]
+    rare, *others = touching
+    matrix = adjacency(ontology, {rare: 0.0, **dict.fromkeys(others, 0.5)})
+    index = {node.name: i for i, node in enumerate(ontology.nodes)}
+    row = matrix[PREDICATES.index("adjacent_to"), index["Left front door"]]
+    assert row[index[rare.object]] == 0
+    assert all(torch.isclose(row[index[f.object]], torch.tensor(1 / len(others))) for f in others)

@@ -1,0 +1,26 @@
+"""The files of a run folder, and how commands are told which one to use."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+CONFIG_FILE = "config.yaml"
+WEIGHTS_FILE = "model_final.safetensors"
+GALLERY_FOLDER = "gallery"
+RESULTS_FILE = "results.json"
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that predicts: --model, --gallery and --device."""
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path("output/quickstart"),
+        metavar="RUN_FOLDER",
+        help="OUTPUT_DIR of a finished training; %(default)s",
+    )
+    parser.add_argument(
+        "--gallery", type=Path, metavar="DIR", help="another gallery than that of the run"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 ...; a GPU when there is one")

@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from sav.d2 import build_model
+from sav.errors import SAVError
+from sav.modeling.weights import load_weights, save_weights
+
+
+def test_half_precision_halves_the_file_and_loads_into_a_full_model(model, cfg, tmp_path):
+    full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
+    save_weights(model, full)
+    save_weights(model, half, half=True)
+    assert half.stat().st_size < 0.6 * full.stat().st_size
+    other = build_model(cfg)
+    load_weights(other, half)
+    for name, value in other.state_dict().items():
+        assert value.dtype == model.state_dict()[name].dtype
+        assert torch.allclose(value, model.state_dict()[name], rtol=1e-3, atol=1e-3), name
+
+
+def test_a_training_with_context_starts_from_weights_without(model, cfg, tmp_path):
+    cfg.MODEL.SAV.CONTEXT.ENABLED = False
+    bare = build_model(cfg)
+    path = tmp_path / "bare.safetensors"
+    save_weights(bare, path)
+    own = {n: v.clone() for n, v in model.state_dict().items() if n.startswith("second_look.")}
+    load_weights(model, path, adapt=True)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in own.items())
+    assert torch.equal(model.graph.free, bare.graph.free)
+    with pytest.raises(SAVError, match="missing"):
+        load_weights(model, path)
