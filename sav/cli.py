@@ -120,7 +120,7 @@ def _train(argv: list[str]) -> None:
 
 def _eval(argv: list[str]) -> None:
     from sav.engine.run import argument_parser, run
-    from sav.inference.predictor import CONFIG_FILE, WEIGHTS_FILE
+    from sav.run_folder import CONFIG_FILE, WEIGHTS_FILE
 
     parser = argument_parser()
     parser.prog = "sav eval"
@@ -144,19 +144,13 @@ def _eval(argv: list[str]) -> None:
 
 def _predict(argv: list[str]) -> None:
     from sav.inference import command
+    from sav.run_folder import add_run_arguments
 
     parser = _parser("predict")
     parser.add_argument(
         "inputs", nargs="+", metavar="PHOTO", help="photos, folders, patterns or videos"
     )
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path("output/quickstart"),
-        metavar="RUN_FOLDER",
-        help="OUTPUT_DIR of a finished training; %(default)s",
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ...; a GPU when there is one")
+    add_run_arguments(parser)
     parser.add_argument(
         "--vocabulary", metavar="NAME", help="of a model that knows several; its first one"
     )
@@ -178,6 +172,14 @@ def _gallery(argv: list[str]) -> None:
     parser = _parser("gallery")
     gallery_command.add_arguments(parser)
     gallery_command.run(parser.parse_args(argv))
+
+
+def _bench(argv: list[str]) -> None:
+    from sav.bench import command
+
+    parser = _parser("bench")
+    command.add_arguments(parser)
+    command.run(parser.parse_args(argv))
 
 
 def _print(text: str) -> None:
@@ -205,6 +207,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("find the parts of vehicles in photos and videos", _predict),
     "gallery": Command("build a gallery of annotated vehicles, look into it, ask it", _gallery),
     "graph": Command("show, check, draw and mine knowledge graphs", _graph),
+    "bench": Command("repeat the experiments that README.md reports", _bench),
 }
 
 

@@ -1,0 +1,1 @@
+"""``sav bench``: the experiments behind what the README says, each one command."""

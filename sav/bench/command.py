@@ -1,0 +1,52 @@
+"""``sav bench``: one sub-command an experiment."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sav.bench import ablation, held_out, unseen, vocabularies
+from sav.bench.runs import count
+
+_EXPERIMENTS = {
+    "ablation": (ablation, "train without one component after the other"),
+    "unseen": (unseen, "test on types of vehicles that only the gallery has seen"),
+    "vocabularies": (vocabularies, "train on two vocabularies together, and on one alone"),
+    "held-out": (held_out, "test on parts that no training photo teaches"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the experiments; :func:`run` executes what was chosen."""
+    actions = parser.add_subparsers(dest="experiment", required=True, metavar="EXPERIMENT")
+    for name, (experiment, summary) in _EXPERIMENTS.items():
+        action = actions.add_parser(
+            name,
+            help=summary,
+            description=f"{summary.capitalize()}. The same command goes on where it was "
+            "interrupted and repeats no finished run. docs/benchmarks.md says more.",
+        )
+        experiment.add_arguments(action)
+        usual = action.get_default("iterations") or "as the config says"
+        action.add_argument(
+            "--iterations", type=count, metavar="N", help=f"of each training; {usual}"
+        )
+        action.add_argument(
+            "--output",
+            type=Path,
+            default=Path("output/bench") / name,
+            metavar="DIR",
+            help="gets table.md, results.json and the runs; %(default)s",
+        )
+        last = "config options of all runs; after a list of names write -- before them"
+        action.add_argument("opts", nargs="*", metavar="KEY VALUE", help=last)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what :func:`add_arguments` has parsed.
+
+    Raises:
+        SAVError: something the user can mend.
+    """
+    experiment, _ = _EXPERIMENTS[args.experiment]
+    experiment.run(args)

@@ -1,0 +1,144 @@
+"""Photos cut into folds, such that no fold holds a vehicle or a copy of a photo of another."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
+
+from sav.d2 import CfgNode, MetadataCatalog
+from sav.data import read_rgb, register_part_datasets
+from sav.data.coco_file import read_coco
+from sav.errors import SAVError
+from sav.files import atomic_path
+from sav.retrieval import Photo, photo_hash
+from sav.retrieval.photos import PhotoTable
+
+
+def fold_options(cfg: CfgNode, count: int, folder: Path) -> dict[str, list[str]]:
+    """Cut all photos of DATASETS.TRAIN and DATASETS.TEST into folds; each is tested on once.
+
+    Args:
+        cfg: names the data sets, all of one vocabulary.
+        count: of folds.
+        folder: gets one part annotation file a fold.
+
+    Returns:
+        the config options of the run that trains on the other folds, by the fold's name.
+
+    Raises:
+        SAVError: the data sets do not fit together, are too small for as many folds, or the folder
+            has folds of others.
+    """
+    header, images, annotations, photos = _pool(cfg)
+    places = assign_folds(photos, count)
+    names = [f"fold{fold}" for fold in range(count)]
+    parts = []
+    for fold, name in enumerate(names):
+        file = folder.resolve() / f"{name}.json"
+        chosen = np.flatnonzero(places == fold)
+        kept = [
+            {**annotation, "image_id": int(row) + 1}
+            for row in chosen
+            for annotation in annotations[row]
+        ]
+        contents = {
+            **header,
+            "images": [{**images[row], "id": int(row) + 1} for row in chosen],
+            "annotations": [{**annotation, "id": i} for i, annotation in enumerate(kept, start=1)],
+        }
+        _write(file, contents)
+        parts += [f"DATASETS.PARTS.{name}", str(file)]
+    return {
+        name: [
+            *parts,
+            *("DATASETS.TRAIN", str(tuple(other for other in names if other != name))),
+            *("DATASETS.TEST", str((name,))),
+        ]
+        for name in names
+    }
+
+
+def assign_folds(photos: Sequence[Photo], count: int) -> np.ndarray:
+    """Deal photos out to folds of about one size.
+
+    Photos that must not be neighbours (:meth:`PhotoTable.forbidden`: one group, or copies) go to
+    the same fold.
+
+    Args:
+        photos: of different keys.
+        count: of folds.
+
+    Returns:
+        (N,) int64 number of the fold of each photo, from 0; always the same for the same photos.
+
+    Raises:
+        SAVError: there are too few photos that are not of the same vehicle.
+    """
+    table = PhotoTable()
+    rows = np.array(table.insert(photos), dtype=np.int64)
+    links = [rows[table.forbidden([photo], rows[None])[0]] for photo in photos]
+    ends = np.repeat(rows, [len(link) for link in links]), np.concatenate(links)
+    graph = coo_array((np.ones(len(ends[0])), ends), shape=(len(rows), len(rows)))
+    total, cluster = connected_components(graph, directed=False)
+    if not 2 <= count <= total:
+        raise SAVError(f"--folds {count}: these photos can be cut into 2 to {total} folds")
+    sizes = np.bincount(cluster)
+    order = np.random.default_rng(0).permutation(total)
+    fold_sizes = np.zeros(count, dtype=np.int64)
+    fold_of = np.zeros(total, dtype=np.int64)
+    for one in order[np.argsort(-sizes[order], kind="stable")]:
+        fold_of[one] = fold_sizes.argmin()
+        fold_sizes[fold_of[one]] += sizes[one]
+    return fold_of[cluster]
+
+
+def _pool(
+    cfg: CfgNode,
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[list[dict[str, Any]]], list[Photo]]:
+    """What the files of all data sets share, their images, and each image's annotations and photo.
+
+    Images are named by their full path.
+    """
+    register_part_datasets(cfg)
+    header: dict[str, Any] = {}
+    images, annotations, photos = [], [], []
+    for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+        metadata = MetadataCatalog.get(name)
+        contents = read_coco(Path(metadata.json_file))
+        own = {"info": {"ontology": metadata.ontology}, "categories": contents["categories"]}
+        header = header or own
+        if own != header:
+            raise SAVError(f"data set '{name}': folds need data sets of one vocabulary")
+        by_image = defaultdict(list)
+        for annotation in contents["annotations"]:
+            by_image[annotation["image_id"]].append(annotation)
+        for image in tqdm(contents["images"], desc=f"Photos of {name}", disable=None):
+            file = str(Path(metadata.image_root) / image["file_name"])
+            group = image.get("group")
+            images.append({**image, "file_name": file})
+            annotations.append(by_image[image["id"]])
+            photos.append(
+                Photo(
+                    f"{name}/{image['id']}",
+                    None if group is None else str(group),
+                    photo_hash(read_rgb(file)),
+                    file,
+                )
+            )
+    return header, images, annotations, photos
+
+
+def _write(file: Path, contents: dict[str, Any]) -> None:
+    text = json.dumps(contents)
+    if file.is_file() and file.read_text("utf-8") != text:
+        raise SAVError(f"{file}: holds other photos than this fold; choose another --output")
+    with atomic_path(file) as temporary:
+        temporary.write_text(text, "utf-8")

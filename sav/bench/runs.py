@@ -1,0 +1,115 @@
+"""Trainings, each a process of its own: what is finished is kept, what was interrupted goes on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sav.config import load_config
+from sav.errors import SAVError
+from sav.evaluation import Results
+from sav.run_folder import CONFIG_FILE, RESULTS_FILE
+
+_STDERR = 2
+
+Jobs = Mapping[tuple[str, str], Sequence[str]]
+"""(row of the table, run such as "seed0") -> config options."""
+
+
+def count(text: str) -> int:
+    """For argparse: a whole number from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: give 1 or more")
+    return value
+
+
+def add_config_argument(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add --config-file, which is required without a default."""
+    parser.add_argument(
+        "--config-file",
+        type=Path,
+        required=default is None,
+        default=default,
+        metavar="FILE",
+        help="of the trainings" + (f"; {default}" if default else ""),
+    )
+
+
+def add_seeds_argument(parser: argparse._ActionsContainer) -> None:
+    """Add --seeds."""
+    parser.add_argument("--seeds", type=count, default=3, metavar="N", help="runs; %(default)s")
+
+
+def seed_options(seeds: int) -> dict[str, list[str]]:
+    """The config options of each run, where runs differ in their seed alone."""
+    return {f"seed{seed}": ["SEED", str(seed)] for seed in range(seeds)}
+
+
+def shared_options(args: argparse.Namespace) -> list[str]:
+    """The config options of all runs: those of the command line, and --iterations."""
+    return [*args.opts, *(["SOLVER.MAX_ITER", str(args.iterations)] if args.iterations else [])]
+
+
+def train_all(config_file: Path, output: Path, jobs: Jobs) -> dict[str, dict[str, Results]]:
+    """Train and evaluate what has no results yet, in the folders OUTPUT/ROW/RUN.
+
+    Args:
+        config_file: of all jobs.
+        output: folder of the experiment.
+        jobs: what to train, in this order.
+
+    Returns:
+        the contents of each ``results.json``, by row and run.
+
+    Raises:
+        SAVError: a config is wrong, a folder holds another training, or a training failed.
+    """
+    # Without evaluations on the way, results are the sign of a finished run.
+    trainings = {
+        output / row / run: [*options, "TEST.EVAL_PERIOD", "0"]
+        for (row, run), options in jobs.items()
+    }
+    # A mistake in the last one shows before the first has trained for hours.
+    for folder, options in trainings.items():
+        _check_settings(config_file, options, folder)
+    found: dict[str, dict[str, Results]] = {}
+    for folder, options in tqdm(trainings.items(), desc="trainings", unit="run"):
+        if not (folder / RESULTS_FILE).is_file():
+            _train(config_file, options, folder)
+        results = json.loads((folder / RESULTS_FILE).read_text("utf-8"))
+        found.setdefault(folder.parent.name, {})[folder.name] = results
+    return found
+
+
+def _train(config_file: Path, options: Sequence[str], folder: Path) -> None:
+    words = ["--resume", "--config-file", str(config_file), *options, "OUTPUT_DIR", str(folder)]
+    command = [sys.executable, "-m", "sav.cli", "train", *words]
+    # The standard output is the table's.
+    if subprocess.run(command, check=False, stdout=_STDERR).returncode:
+        raise SAVError(
+            f"{folder}: this training failed, the reason is above; the same command again keeps "
+            "what is finished"
+        )
+
+
+def _check_settings(config_file: Path, options: Sequence[str], folder: Path) -> None:
+    """Refuse a folder whose training had other settings."""
+    wanted = load_config(config_file, options)
+    if not all((folder / name).is_file() for name in (CONFIG_FILE, "last_checkpoint")):
+        return
+    known = load_config(folder / CONFIG_FILE, ["OUTPUT_DIR", wanted.OUTPUT_DIR])
+    lines = zip_longest(wanted.dump().splitlines(), known.dump().splitlines(), fillvalue="nothing")
+    for here, there in lines:
+        if here != there:
+            raise SAVError(
+                f"{folder}: holds a training with '{there.strip()}' instead of '{here.strip()}'; "
+                "choose another --output, or delete it"
+            )

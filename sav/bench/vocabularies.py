@@ -1,0 +1,80 @@
+"""``sav bench vocabularies``: one model on two vocabularies against one on the first alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sav.bench.folds import fold_options
+from sav.bench.runs import Jobs, add_config_argument, count, shared_options, train_all
+from sav.bench.tables import all_figures, compare, publish
+from sav.config import load_config
+from sav.d2 import CfgNode
+from sav.data.coco_file import read_coco
+
+REFERENCE = "alone"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that are this experiment's own."""
+    add_config_argument(parser)
+    added = "config whose training sets and vocabulary are added"
+    parser.add_argument("--with", dest="other", type=Path, required=True, metavar="F", help=added)
+    folds = "cut all photos of --config-file, train on the others, test on each; %(default)s"
+    parser.add_argument("--folds", type=count, default=5, metavar="N", help=folds)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train alone and jointly without each fold, and compare on the fold."""
+    jobs = plan(args)
+    rows = all_figures(train_all(args.config_file, args.output, jobs))
+    alone, joint = (load_config(args.config_file, jobs[row, "fold0"]).SOLVER for row in rows)
+    note = (
+        f"Either model sees {alone.MAX_ITER * alone.IMS_PER_BATCH} photos of its own vocabulary: "
+        f"alone in {alone.MAX_ITER} iterations, jointly in {joint.MAX_ITER} with the others."
+    )
+    publish(args.output, f"{compare('training', rows, REFERENCE)} {note}", rows)
+
+
+def plan(args: argparse.Namespace) -> Jobs:
+    """What is to be trained on each fold's complement."""
+    shared = shared_options(args)
+    other = load_config(args.other)
+    folds = fold_options(load_config(args.config_file, shared), args.folds, args.output / "folds")
+    jobs = {}
+    for name, options in folds.items():
+        alone = [*shared, *options]
+        joint = joint_options(load_config(args.config_file, alone), other)
+        jobs |= {(REFERENCE, name): alone, ("joint", name): [*alone, *joint]}
+    return jobs
+
+
+def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
+    """Config options that add the training photos of another vocabulary.
+
+    The own ones are repeated until they are about half of what is seen, and there are as many more
+    iterations as it takes to see them as often as without the others.
+
+    Args:
+        cfg: of the vocabulary that is tested.
+        other: its DATASETS.TRAIN and its vocabulary are added.
+    """
+    own, added = _count_photos(cfg), _count_photos(other)
+    times = max(1, round(added / own))
+    iterations = round(cfg.SOLVER.MAX_ITER * (1 + added / (times * own)))
+    parts = [(f"DATASETS.PARTS.{name}", str(file)) for name, file in _train_files(other)]
+    return [
+        *(word for pair in parts for word in pair),
+        *("DATASETS.TRAIN", str(cfg.DATASETS.TRAIN * times + other.DATASETS.TRAIN)),
+        *("MODEL.SAV.ONTOLOGY", f"{cfg.MODEL.SAV.ONTOLOGY}+{other.MODEL.SAV.ONTOLOGY}"),
+        *("SOLVER.MAX_ITER", str(iterations)),
+    ]
+
+
+def _count_photos(cfg: CfgNode) -> int:
+    return sum(len(read_coco(file)["images"]) for _, file in _train_files(cfg))
+
+
+def _train_files(cfg: CfgNode) -> list[tuple[str, Path]]:
+    root = Path(cfg.DATASETS.ROOT)
+    return [(name, (root / cfg.DATASETS.PARTS[name]).resolve()) for name in cfg.DATASETS.TRAIN]

@@ -1,0 +1,139 @@
+"""Each experiment once, with trainings of a few photos and two iterations."""
+
+import json
+import logging
+from argparse import Namespace
+
+import pytest
+
+from sav.bench import unseen
+from sav.bench.ablation import VARIANTS
+from sav.bench.vocabularies import plan
+from sav.cli import dispatch
+from sav.config import load_config
+from sav.d2 import default_argument_parser
+from sav.engine.run import main
+from sav.errors import SAVError
+
+
+def words(root, name, *more, config="toy.yaml"):
+    paths = ["--config-file", str(root / config), "--output", str(root / "out")]
+    return ["bench", name, *paths, *more]
+
+
+@pytest.mark.parametrize("name", ["ablation", "unseen", "vocabularies", "held-out"])
+def test_every_experiment_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        dispatch(["bench", name, "--help"])
+    assert end.value.code == 0
+    assert "KEY VALUE" in capsys.readouterr().out
+
+
+def train(config, folder, *options):
+    line = ["--config-file", str(config), *options, "OUTPUT_DIR", str(folder)]
+    main(default_argument_parser().parse_args(line))
+
+
+def test_an_ablation_goes_on_where_it_was_and_keeps_what_is_finished(root, capsys):
+    folders = {name: root / "out" / name / "seed0" for name in ("full", "no-graph")}
+    # As if it had been interrupted after the last checkpoint.
+    options = [*VARIANTS["no-graph"], "SEED", "0", "SOLVER.MAX_ITER", "2"]
+    train(root / "toy.yaml", folders["no-graph"], *options)
+    (folders["no-graph"] / "results.json").unlink()
+    capsys.readouterr()
+
+    command = words(root, "ablation", "--variants", "no-graph", "--seeds", "1")
+    dispatch([*command, "--iterations", "2"])
+    printed = capsys.readouterr().out
+    assert "| full " in printed
+    assert "| no-graph " in printed
+    assert (root / "out" / "table.md").read_text() == printed
+    figures = json.loads((root / "out" / "results.json").read_text())
+    truth = json.loads((folders["full"] / "results.json").read_text())["bench_valid"]
+    assert figures["full"]["seed0"]["mIoU"] == truth["parts"]["mIoU"]
+    # The second start of the interrupted one has trained nothing again.
+    iterations = [json.loads(x)["iteration"] for x in (folders["no-graph"] / "metrics.json").open()]
+    assert iterations.count(1) == 1
+
+    dispatch([*command, "--iterations", "2"])
+    assert capsys.readouterr().out == printed
+    starts = {n: (f / "log.txt").read_text().count("Engine: ") for n, f in folders.items()}
+    assert starts == {"full": 1, "no-graph": 2}
+    with pytest.raises(SAVError, match="'MAX_ITER: 2' instead of 'MAX_ITER: 3'"):
+        dispatch([*command, "--iterations", "3"])
+
+
+def test_an_unknown_variant_is_one_clear_line(root):
+    with pytest.raises(SAVError, match=r"^variant 'no-grahp': not known; choose some of full, .*$"):
+        dispatch(words(root, "ablation", "--variants", "no-grahp"))
+
+
+def test_every_variant_is_a_config(root):
+    usual = load_config(root / "toy.yaml").dump()
+    dumps = {name: load_config(root / "toy.yaml", opts).dump() for name, opts in VARIANTS.items()}
+    assert dumps.pop("full") == usual
+    assert len({usual, *dumps.values()}) == len(VARIANTS)
+
+
+def test_an_ablation_over_folds(root, finish, capsys):
+    for fold, figure in ((0, 40.0), (1, 60.0)):
+        finish(root / "out" / "full" / f"fold{fold}", f"fold{fold}", mIoU=figure)
+    dispatch(words(root, "ablation", "--variants", "full", "--folds", "2"))
+    assert "50.0 ± 14.1" in capsys.readouterr().out
+    assert len(list((root / "out" / "folds").iterdir())) == 2
+
+
+def test_vocabularies_see_the_same_photos_equally_often(root, other_vocabulary, finish, capsys):
+    for fold in ("fold0", "fold1"):
+        finish(root / "out" / "alone" / fold, fold)
+        finish(root / "out" / "joint" / fold, fold, mIoU=53.0)
+    more = ["--with", str(root / "toy.yaml"), "--folds", "2", "--iterations", "60"]
+    dispatch(words(root, "vocabularies", *more, config="other.yaml"))
+    printed = capsys.readouterr().out
+    assert "+3.0 ± 0.0" in printed
+    assert "sees 240 photos" in printed
+
+
+def test_a_joint_training_runs(root, other_vocabulary):
+    args = Namespace(
+        config_file=other_vocabulary,
+        other=root / "toy.yaml",
+        folds=2,
+        iterations=2,
+        opts=["DATASETS.TEST", "()"],
+        output=root / "out",
+    )
+    jobs = plan(args)
+    alone, joint = (load_config(other_vocabulary, jobs[row, "fold0"]) for row in ("alone", "joint"))
+    times = joint.DATASETS.TRAIN.count("fold1")
+    seen_of_own = joint.SOLVER.MAX_ITER * 4 * times / (4 * times + 8)
+    assert seen_of_own == pytest.approx(alone.SOLVER.MAX_ITER)
+    train(other_vocabulary, root / "joint", *jobs["joint", "fold0"])
+    assert "fold0" in json.loads((root / "joint" / "results.json").read_text())
+
+
+def test_held_out_classes_beside_chance(root, finish, capsys):
+    figures = {"IoU-Wheel": 30.0}
+    finish(root / "out" / "held-out" / "seed0", "bench_valid", **figures)
+    more = ["--classes", "Wheel", "--seeds", "1", "--", "SOLVER.MAX_ITER", "2"]
+    dispatch(words(root, "held-out", *more))
+    assert "Wheel" in capsys.readouterr().out
+    row = json.loads((root / "out" / "results.json").read_text())["Wheel"]
+    # The wheels are about an eighth of the drawn vehicles.
+    assert row["IoU"] == {"seed0": 30.0}
+    assert row["chance"] == pytest.approx(13.3, abs=0.1)
+    with pytest.raises(SAVError, match="no class 'Weel'"):
+        dispatch(words(root, "held-out", "--classes", "Weel"))
+
+
+def test_unseen_vehicles_with_every_gallery(root, monkeypatch, caplog, capsys):
+    monkeypatch.setattr(unseen, "FEW", 2)
+    sizes = ["--sizes", "3", "2", "4", "2"]
+    with caplog.at_level(logging.INFO, "sav.engine.gallery"):
+        dispatch(words(root, "unseen", *sizes, "--seeds", "1", "--iterations", "2"))
+    built = [r.args[0] for r in caplog.records if r.message.startswith("Gallery built")]
+    assert built == [0, 3, 4, 2, 7, 4]
+    printed = capsys.readouterr().out
+    assert printed.count("| none ") == 2
+    figures = json.loads((root / "out" / "results.json").read_text())
+    assert {len(galleries) for galleries in figures.values()} == {len(unseen.GALLERIES)}
