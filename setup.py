@@ -21,6 +21,7 @@ setup(
     license_files=["LICENSE"],
     packages=find_packages(include=["sav", "sav.*"]),
     package_data={
+        "sav": ["pretrained/*", "pretrained/gallery/*"],
         "sav.ontology": ["*.yaml", "README.md", "embeddings/*.safetensors"],
         "sav.synthetic": ["*.yaml"],
     },

@@ -114,6 +114,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.LOSS.POINTS = 12544  # sampled for each matched mask
 
     cfg.MODEL.SAV.TEST = CfgNode()
+    cfg.MODEL.SAV.TEST.GALLERY = ""  # folder; empty: evaluation builds one of DATASETS.TRAIN
     cfg.MODEL.SAV.TEST.BATCH = 8  # photos a forward pass
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
     cfg.MODEL.SAV.TEST.VOCABULARY = ""  # to predict in, of several; empty: the first

@@ -10,15 +10,18 @@ WEIGHTS_FILE = "model_final.safetensors"
 GALLERY_FOLDER = "gallery"
 RESULTS_FILE = "results.json"
 
+SHIPPED = Path(__file__).parent / "pretrained"
+"""The run folder that comes with the package: made on synthetic vehicles, see docs/training.md."""
+
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that predicts: --model, --gallery and --device."""
     parser.add_argument(
         "--model",
         type=Path,
-        default=Path("output/quickstart"),
+        default=SHIPPED,
         metavar="RUN_FOLDER",
-        help="OUTPUT_DIR of a finished training; %(default)s",
+        help="OUTPUT_DIR of a finished training; the model that comes with SAV",
     )
     parser.add_argument(
         "--gallery", type=Path, metavar="DIR", help="another gallery than that of the run"

@@ -17,15 +17,23 @@ from sav.engine.gallery import build_gallery
 from sav.evaluation import Results, build_part_evaluator, format_results_table, write_results
 from sav.modeling import SAV
 from sav.modeling.weights import save_weights
+from sav.retrieval import Gallery
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, WEIGHTS_FILE
 
 
 @contextmanager
 def ready_to_predict(cfg: CfgNode, model: SAV) -> Iterator[None]:
-    """Within this context the model's gallery, if it looks into one, is of its present weights."""
+    """Within this context the model's gallery, if it looks into one, is of its present weights.
+
+    Raises:
+        SAVError: the gallery of MODEL.SAV.TEST.GALLERY is missing, broken, or of other weights.
+    """
     _share_running_means(model)
-    trained_with = model.gallery
-    if model.second_look is not None:
+    trained_with, folder = model.gallery, cfg.MODEL.SAV.TEST.GALLERY
+    if model.second_look is not None and folder:
+        model.gallery = Gallery.load(Path(folder))
+        model.gallery.check_fingerprint(model.gallery_fingerprint(), folder)
+    elif model.second_look is not None:
         model.gallery = build_gallery(cfg, model)
     try:
         yield

@@ -18,7 +18,7 @@ from sav.modeling.weights import load_weights
 from sav.ontology import Ontology
 from sav.retrieval import Gallery, Photo, photo_hash
 from sav.retrieval.gallery import INDEX_FILE
-from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE
+from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, SHIPPED, WEIGHTS_FILE
 
 
 class Neighbour(NamedTuple):
@@ -40,7 +40,7 @@ class SAVPredictor:
 
     Example::
 
-        predictor = SAVPredictor.from_pretrained("output/quickstart")
+        predictor = SAVPredictor.from_pretrained()
         parts = predictor(image)
         for mask, cls in zip(parts.pred_masks, parts.pred_classes):
             print(predictor.class_names[cls], mask.sum())
@@ -72,7 +72,7 @@ class SAVPredictor:
     @classmethod
     def from_pretrained(
         cls,
-        run_folder: str | Path,
+        run_folder: str | Path = SHIPPED,
         device: str | torch.device | None = None,
         vocabulary: str | None = None,
         gallery: str | Path | None = None,
@@ -80,7 +80,7 @@ class SAVPredictor:
         """Load a run: its config, its final weights and its gallery.
 
         Args:
-            run_folder: OUTPUT_DIR of a finished training.
+            run_folder: OUTPUT_DIR of a finished training; the model that comes with SAV.
             device: where to run; None takes a GPU when there is one.
             vocabulary: which of the model's to answer in; None for MODEL.SAV.TEST.VOCABULARY, or
                 else its only or first one.

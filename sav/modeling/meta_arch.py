@@ -212,16 +212,17 @@ class SAV(nn.Module):
     def gallery_fingerprint(self) -> dict[str, Any]:
         """What gallery entries made by this model depend on."""
         digest = hashlib.sha256()
-        for name, value in self.encoder.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        for name, value in self.state_dict().items():
+            if not name.startswith("second_look."):
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return {
             "ontology": self.ontology.name,
             "classes": self.ontology.class_names,
             "image_size": self.image_size,
             "pixel_mean": [round(value, 3) for value in self.pixel_mean.flatten().tolist()],
             "pixel_std": [round(value, 3) for value in self.pixel_std.flatten().tolist()],
-            "encoder": digest.hexdigest()[:16],
+            "weights": digest.hexdigest()[:16],
         }
 
     def forward(

@@ -59,6 +59,17 @@ def test_evaluation_looks_into_a_gallery_of_the_photos_it_is_told(root, finished
     assert seen == {"none": "0", "valid": "3"}
 
 
+def test_evaluation_with_a_saved_gallery_is_that_of_the_run(root, finished, tmp_path):
+    weights = str(finished / "model_final.safetensors")
+    options = ["MODEL.WEIGHTS", weights, "MODEL.SAV.TEST.GALLERY", str(finished / "gallery")]
+    run(root, tmp_path, *options, flags=["--eval-only"])
+    first = json.loads((finished / "results.json").read_text())
+    assert json.loads((tmp_path / "results.json").read_text()) == first
+    assert "Gallery built" not in (tmp_path / "log.txt").read_text()
+    with pytest.raises(SAVError, match="gallery cannot be read"):
+        run(root, tmp_path, *options[:-1], str(tmp_path), flags=["--eval-only"])
+
+
 def test_two_processes_evaluate_like_one(root, finished, tmp_path):
     weights = str(finished / "model_final.safetensors")
     flags = ["--eval-only", "--num-gpus", "2"]
@@ -150,7 +161,7 @@ def test_weights_of_another_vocabulary_give_all_that_is_not_about_it(root, finis
 def test_weights_that_do_not_fit_are_named(root, finished, tmp_path):
     cfg = load_config(root / "toy.yaml", ["MODEL.SAV.CONTEXT.ENABLED", "False"])
     model = Trainer.build_model(cfg)
-    with pytest.raises(SAVError, match="weights unknown for this config: context"):
+    with pytest.raises(SAVError, match="weights unknown for this config: second_look"):
         load_weights(model, finished / "model_final.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"no weights")
     with pytest.raises(SAVError, match="not a weights file"):

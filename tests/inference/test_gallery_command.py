@@ -120,7 +120,7 @@ def test_a_gallery_of_other_weights_is_not_added_to(run, vans):
     build(run, vans)
     path = run / "gallery" / "gallery.json"
     contents = json.loads(path.read_text())
-    contents["fingerprint"]["encoder"] = "other"
+    contents["fingerprint"]["weights"] = "other"
     path.write_text(json.dumps(contents))
     with pytest.raises(SAVError, match="built with encoder 'other'"):
         build(run, vans, "--add")

@@ -261,7 +261,7 @@ def test_a_stale_gallery_is_refused():
     gallery = filled()
     gallery.check_fingerprint({"ontology": "test"}, "here")
     with pytest.raises(SAVError, match="encoder 'abc'"):
-        gallery.check_fingerprint({"encoder": "def"}, "here")
+        gallery.check_fingerprint({"weights": "def"}, "here")
 
 
 def grouped():
