@@ -122,7 +122,7 @@ def test_a_gallery_of_other_weights_is_not_added_to(run, vans):
     contents = json.loads(path.read_text())
     contents["fingerprint"]["weights"] = "other"
     path.write_text(json.dumps(contents))
-    with pytest.raises(SAVError, match="built with encoder 'other'"):
+    with pytest.raises(SAVError, match="built with weights 'other'"):
         build(run, vans, "--add")
 
 

@@ -131,7 +131,7 @@ def test_gallery_of_other_weights_is_refused(copied_run):
     state = {key: value + 1 for key, value in load_file(path).items()}
     path.unlink()
     save_file(state, path)
-    with pytest.raises(SAVError, match="gallery was built with encoder"):
+    with pytest.raises(SAVError, match="gallery was built with weights"):
         SAVPredictor.from_pretrained(copied_run, "cpu")
 
 

@@ -30,7 +30,7 @@ def asking(descriptors):
 
 
 def filled(count=20):
-    gallery = Gallery({"ontology": "test", "encoder": "abc"})
+    gallery = Gallery({"ontology": "test", "weights": "abc"})
     gallery.update([Photo(f"car/{i}") for i in range(count)], entries(count))
     return gallery
 
@@ -260,7 +260,7 @@ def test_a_broken_gallery_is_one_clear_error(tmp_path, damage):
 def test_a_stale_gallery_is_refused():
     gallery = filled()
     gallery.check_fingerprint({"ontology": "test"}, "here")
-    with pytest.raises(SAVError, match="encoder 'abc'"):
+    with pytest.raises(SAVError, match="weights 'abc'"):
         gallery.check_fingerprint({"weights": "def"}, "here")
 
 
