@@ -78,6 +78,7 @@ class SAV(nn.Module):
         loss_points: see PartCriterion.
         context_share: share of training photos that look for neighbours, and that are put into the
             gallery.
+        thinning: training photos look into galleries that are up to so many times thinner.
         image_size: canvas side S.
         pixel_mean: RGB, 0 to 255.
         pixel_std: RGB.
@@ -101,6 +102,7 @@ class SAV(nn.Module):
         context_weight: float,
         loss_points: int,
         context_share: float,
+        thinning: int,
         image_size: int,
         pixel_mean: tuple[float, ...],
         pixel_std: tuple[float, ...],
@@ -119,6 +121,7 @@ class SAV(nn.Module):
         self.second_look = second_look
         self.context_weight = context_weight
         self.context_share = context_share
+        self.thinning = thinning
         self.image_size = image_size
         self.score_threshold = score_threshold
         self.background = background
@@ -186,6 +189,7 @@ class SAV(nn.Module):
             "context_weight": sav.LOSS.CONTEXT,
             "loss_points": sav.LOSS.POINTS,
             "context_share": sav.CONTEXT.SHARE,
+            "thinning": sav.CONTEXT.THINNING,
             "image_size": cfg.INPUT.SAV.SIZE,
             "pixel_mean": tuple(cfg.MODEL.PIXEL_MEAN),
             "pixel_std": tuple(cfg.MODEL.PIXEL_STD),
@@ -343,7 +347,10 @@ class SAV(nn.Module):
         index = torch.tensor(rows, device=self.device)
         askers, truth, draw = ([x[row] for row in rows] for x in (photos, targets, generators))
         first = output.select(index)
-        corrected = self.second_look(self.gallery, embedding[index], first, askers)
+        thinning = None
+        if self.thinning > 1:
+            thinning = torch.cat([_draw_thinning(self.thinning, generator) for generator in draw])
+        corrected = self.second_look(self.gallery, embedding[index], first, askers, thinning)
         lending = [photo if row in looking else None for row, photo in enumerate(photos)]
         self.views.append(self.second_look.lend(lending, embedding, output, targets))
         return share * sum(self.criterion.supervise(corrected, truth, draw, asked[index]).values())
@@ -386,6 +393,12 @@ class SAV(nn.Module):
 def _silenced(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """Logits (B, 1 + C, h, w), background first, that never speak of classes (B, C) not known."""
     return logits.masked_fill(~F.pad(known, (1, 0), value=True)[..., None, None], _NEVER)
+
+
+def _draw_thinning(most: int, generator: torch.Generator) -> torch.Tensor:
+    """(1,) int64, one of 1, 2, 4 ... up to ``most``."""
+    drawn = torch.randint(most.bit_length(), (1,), generator=generator, device=generator.device)
+    return 2 ** drawn.cpu()
 
 
 def _support(file: str, ontology: Ontology) -> dict[Relation, float] | None:

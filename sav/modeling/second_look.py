@@ -51,6 +51,7 @@ class SecondLook(nn.Module):
         embedding: torch.Tensor,
         output: DecoderOutput,
         photos: list[Photo | None],
+        thinning: torch.Tensor | None = None,
     ) -> DecoderOutput:
         """Correct what the decoder says of B photos.
 
@@ -60,13 +61,14 @@ class SecondLook(nn.Module):
             embedding: (B, 256, h, w).
             output: the decoder's.
             photos: who asks, or None for who may see everybody.
+            thinning: see :meth:`Gallery.neighbours`.
         """
         parts = self._see_parts(output)
         corrected = output
         for _ in range(1 if self.training else self.passes):
             by = parts if corrected is output else self._see_parts(corrected)
             boxes = vehicle_boxes(by)
-            neighbours = self._look_up(gallery, self._ask(by, boxes), photos)
+            neighbours = self._look_up(gallery, self._ask(by, boxes), photos, thinning)
             size = parts.shape[-1] // 2
             evidence = self.context(neighbours, embedding.detach(), boxes, size)
             corrected = self.corrector(output, F.avg_pool2d(parts, 2), evidence)
@@ -123,7 +125,11 @@ class SecondLook(nn.Module):
 
     @torch.no_grad()
     def _look_up(
-        self, gallery: Gallery, queries: Queries, photos: list[Photo | None]
+        self,
+        gallery: Gallery,
+        queries: Queries,
+        photos: list[Photo | None],
+        thinning: torch.Tensor | None,
     ) -> Neighbours:
         if min(self.neighbours, len(gallery)) == 0:
             # Every parameter stays in use, as distributed training demands.
@@ -132,4 +138,4 @@ class SecondLook(nn.Module):
             )
         if self.random_neighbours:
             return gallery.random_neighbours(queries, self.neighbours, photos)
-        return gallery.neighbours(queries, self.neighbours, photos)
+        return gallery.neighbours(queries, self.neighbours, photos, thinning)

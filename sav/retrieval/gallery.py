@@ -169,7 +169,11 @@ class Gallery:
         return exact_search(self._entries.descriptors[: len(self)].numpy(), queries, count)
 
     def neighbours(
-        self, queries: Queries, count: int, exclude: Sequence[Photo | None]
+        self,
+        queries: Queries,
+        count: int,
+        exclude: Sequence[Photo | None],
+        thinning: torch.Tensor | None = None,
     ) -> Neighbours:
         """What the most similar vehicles lend, those that are similar in the mirror included.
 
@@ -179,8 +183,15 @@ class Gallery:
             queries: of B photos; the result is on their device.
             count: see :meth:`search`.
             exclude: see :meth:`search`.
+            thinning: (B,) int64 on the CPU, n to find what would be found if only every n-th
+                vehicle were there; None leaves out nobody.
         """
-        rows, similarity, mirrored = self.search_both(queries, count, exclude)
+        if thinning is None:
+            rows, similarity, mirrored = self.search_both(queries, count, exclude)
+        else:
+            found = self.search_both(queries, count * int(thinning.max()), exclude)
+            ranks = thinning[:, None] * torch.arange(1, count + 1) - 1
+            rows, similarity, mirrored = (every.gather(1, ranks) for every in found)
         return self._lend(rows, similarity, queries.device).mirrored(mirrored, queries.mirror_ids)
 
     def search_both(

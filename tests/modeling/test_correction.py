@@ -156,6 +156,13 @@ def look(cfg, make_input):
     return run
 
 
+def test_training_on_thinner_galleries(look):
+    _, losses, _ = look("MODEL.SAV.CONTEXT.NEIGHBOURS", 2)
+    _, thinner, _ = look("MODEL.SAV.CONTEXT.NEIGHBOURS", 2, "MODEL.SAV.CONTEXT.THINNING", 4)
+    assert losses["loss_context"] != thinner["loss_context"]
+    assert all(losses[name] == thinner[name] for name in losses.keys() - {"loss_context"})
+
+
 @pytest.mark.parametrize("count", [0, 1, 8, 32])
 @pytest.mark.parametrize("random", [False, True])
 def test_any_number_of_neighbours(look, count, random):

@@ -119,6 +119,16 @@ def mirror_image(queries):
     return Queries(queries.mirrored, queries.descriptors, queries.mirror_ids)
 
 
+def test_a_thinner_gallery_lends_every_nth_neighbour():
+    gallery, queries = seen_from_sides()
+    every = gallery.neighbours(queries, 12, [None] * 12)
+    thinned = gallery.neighbours(queries, 3, [None] * 12, torch.tensor([1, 2, 4] * 4))
+    for photo, step in enumerate([1, 2, 4] * 4):
+        ranks = torch.arange(1, 4) * step - 1
+        assert torch.equal(thinned.similarity[photo], every.similarity[photo, ranks])
+        assert torch.equal(thinned.layouts[photo], every.layouts[photo, ranks])
+
+
 def test_a_vehicle_is_found_by_its_mirror_image():
     gallery, queries = seen_from_sides()
     for asked, expected in ((queries, False), (mirror_image(queries), True)):

@@ -1,0 +1,50 @@
+"""The model that comes with the package."""
+
+import json
+import re
+
+import pytest
+
+from sav import SAVPredictor
+from sav.cli import dispatch
+from sav.data import read_rgb
+from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, SHIPPED, WEIGHTS_FILE
+from sav.synthetic import generate_dataset
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Three synthetic vehicles that no training has seen."""
+    folder = tmp_path_factory.mktemp("unseen")
+    generate_dataset(folder, splits={"valid": 3}, seed=12345)
+    return sorted((folder / "images").rglob("*.jpg"))
+
+
+def test_it_is_small_and_says_how_good_it_is():
+    assert sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()) < 25e6
+    assert (SHIPPED / WEIGHTS_FILE).stat().st_size < 20e6
+    results = json.loads((SHIPPED / RESULTS_FILE).read_text("utf-8"))["synthetic_valid"]
+    assert results["parts"]["mIoU"] >= 80
+    assert results["segm"]["AP"] >= 50
+
+
+def test_it_knows_no_path_of_the_machine_that_made_it():
+    for file in (SHIPPED / CONFIG_FILE, SHIPPED / GALLERY_FOLDER / "gallery.json"):
+        text = file.read_text("utf-8")
+        assert not any(start in text for start in ("/home", "/work", "/tmp", "/root"))
+
+
+def test_it_finds_the_parts_of_vehicles(photos):
+    predictor = SAVPredictor.from_pretrained()
+    assert len(predictor.model.gallery) > 100
+    for photo in photos:
+        parts = predictor(read_rgb(photo))
+        names = {predictor.class_names[i] for i in parts.pred_classes[parts.scores > 0.5].tolist()}
+        assert "Foreground" in names, photo
+        assert len(names) >= 3, photo
+
+
+def test_predict_needs_nothing_but_a_photo(photos, tmp_path, capsys):
+    dispatch(["predict", str(photos[0]), "--output", str(tmp_path)])
+    assert list(tmp_path.iterdir())
+    assert re.search(r"[1-9]\d* parts found", capsys.readouterr().out)
