@@ -21,11 +21,13 @@ import torch
 from tabulate import tabulate
 
 from sav.config import load_config
-from sav.d2 import DatasetCatalog, engine_description
+from sav.d2 import CfgNode, DatasetCatalog, engine_description
 from sav.data import PartDatasetMapper, register_part_datasets
 from sav.data.prepare import CONVERTERS
+from sav.engine.gallery import add_shared_views
 from sav.engine.trainer import Trainer
 from sav.inference.predictor import SAVPredictor
+from sav.modeling import SAV
 from sav.synthetic import generate_dataset, render_scene
 
 CONFIG = Path(__file__).parents[1] / "configs" / "synthetic" / "SAV-Tiny.yaml"
@@ -57,6 +59,21 @@ def prepare(root: Path) -> dict[str, float]:
     return {"render one 256x256 photo (one core)": rendered, "convert one photo": converted}
 
 
+def training_step(cfg: CfgNode, model: SAV, batch: list[dict[str, Any]]) -> Callable[[], None]:
+    """A step as the trainer takes it."""
+    optimizer = Trainer.build_optimizer(cfg, model)
+
+    def step() -> None:
+        losses = model(batch)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        add_shared_views(model.gallery, model.views)
+        model.views = []
+
+    return step
+
+
 def measure(root: Path) -> dict[str, float]:
     """Seconds of every hot path."""
     torch.manual_seed(0)
@@ -67,17 +84,12 @@ def measure(root: Path) -> dict[str, float]:
     mapper = PartDatasetMapper(cfg, is_train=True)
     found["map one training photo"] = seconds(lambda: mapper(records[0]), 50)
 
-    model = Trainer.build_model(cfg)
-    optimizer = Trainer.build_optimizer(cfg, model)
     batch = [mapper(record) for record in records[: cfg.SOLVER.IMS_PER_BATCH]]
-
-    def step() -> None:
-        losses = model(batch)
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
-
-    found[f"train one step of {len(batch)} photos"] = seconds(step, 20)
+    alone = load_config(CONFIG, ["MODEL.SAV.CONTEXT.ENABLED", "False"])
+    bare = Trainer.build_model(alone)
+    model = Trainer.build_model(cfg)
+    found[f"train one step of {len(batch)} photos"] = seconds(training_step(cfg, model, batch), 20)
+    found["the same without context"] = seconds(training_step(alone, bare, batch), 20)
     predictor = SAVPredictor(cfg, model)
     photo = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     found["predict one 256x256 photo"] = seconds(lambda: predictor(photo), 20)
