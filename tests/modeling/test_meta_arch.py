@@ -148,43 +148,6 @@ def test_an_empty_gallery_works(trained, make_input):
     assert predict(trained, [make_input()])[0]["instances"].scores.isfinite().all()
 
 
-@pytest.mark.parametrize("count", [0, 1, 32])
-def test_any_number_of_neighbours_works(trained, make_input, count):
-    without = copy.copy(trained.gallery)
-    trained.gallery = Gallery({})
-    alone = predict(trained, [make_input("new", 5)])[0]
-    trained.gallery, trained.second_look.neighbours = without, count
-    found = predict(trained, [make_input("new", 5)])[0]
-    assert torch.equal(found["instances"].scores, alone["instances"].scores) == (count == 0)
-    losses = trained.train()([make_input("new", 5)])
-    assert all(loss.isfinite() for loss in losses.values())
-
-
-def test_neighbours_teach_the_rest_of_the_model_nothing(model, make_input):
-    batch = [make_input(f"car/{i}", seed=i) for i in range(3)]
-    train_on(model, batch)
-    model(batch)["loss_context"].backward()
-    reached = {n for n, p in model.named_parameters() if p.grad is not None}
-    assert {name.split(".")[0] for name in reached} == {"second_look"}
-
-
-def test_looking_twice_looks_by_the_corrected_parts(trained, make_input):
-    with torch.no_grad():
-        trained.second_look.corrector.scores.bias[0] = 3.0
-    asked = []
-    look_up = trained.gallery.neighbours
-
-    def spy(queries, *rest):
-        asked.append(queries.descriptors)
-        return look_up(queries, *rest)
-
-    trained.gallery.neighbours = spy
-    trained.second_look.passes = 2
-    predict(trained, [make_input("new", 5)])
-    first, second = asked
-    assert not torch.allclose(first, second)
-
-
 def test_padding_changes_nothing(trained, make_input):
     """A photo that fills its canvas with the mean colour is the photo that was padded by us."""
     item = make_input("new/1", seed=1, width=40)
