@@ -253,7 +253,7 @@ class SAV(nn.Module):
             return self._losses(batched_inputs, encoded)
         # Evaluating on training photos must not show the model their own annotations either.
         photos = [Photo.of(item) for item in batched_inputs]
-        output = self._decode(encoded, self.taught.expand(len(photos), -1))
+        output = self._decode(encoded, self.taught)
         if self.second_look is not None and len(self.gallery):
             output = self.second_look(self.gallery, encoded.embedding, output, photos)
         return [
@@ -284,15 +284,14 @@ class SAV(nn.Module):
     @torch.no_grad()
     def queries(self, batched_inputs: list[dict[str, Any]]) -> Queries:
         """With what the neighbours of photos are looked up."""
-        encoded = self.encode(batched_inputs)
-        free = self.taught.expand(len(batched_inputs), -1)
-        return self.second_look.queries(self._decode(encoded, free))
+        output = self._decode(self.encode(batched_inputs), self.taught)
+        return self.second_look.queries(output)
 
     @torch.no_grad()
     def gallery_views(self, batched_inputs: list[dict[str, Any]]) -> GalleryViews:
         """What annotated photos lend, with this model's present weights."""
         encoded = self.encode(batched_inputs)
-        output = self._decode(encoded, self.taught.expand(len(batched_inputs), -1))
+        output = self._decode(encoded, self.taught)
         photos = [Photo.of(item) for item in batched_inputs]
         targets = self._targets(batched_inputs)
         return self.second_look.lend(photos, encoded.embedding, output, targets)

@@ -64,14 +64,14 @@ class SecondLook(nn.Module):
             thinning: see :meth:`Gallery.neighbours`.
         """
         parts = self._see_parts(output)
+        coarse = F.avg_pool2d(parts, 2)
         corrected = output
         for _ in range(1 if self.training else self.passes):
             by = parts if corrected is output else self._see_parts(corrected)
             boxes = vehicle_boxes(by)
             neighbours = self._look_up(gallery, self._ask(by, boxes), photos, thinning)
-            size = parts.shape[-1] // 2
-            evidence = self.context(neighbours, embedding.detach(), boxes, size)
-            corrected = self.corrector(output, F.avg_pool2d(parts, 2), evidence)
+            evidence = self.context(neighbours, embedding.detach(), boxes, coarse.shape[-1])
+            corrected = self.corrector(output, coarse, evidence)
         return corrected
 
     @torch.no_grad()

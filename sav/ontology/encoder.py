@@ -119,7 +119,7 @@ class GraphEncoder(nn.Module):
 
         Args:
             vocabularies: (B,) index of each photo's vocabulary.
-            free: (B, C) bool, whether a class's prompt has its free part.
+            free: (B, C) bool, or (C,) for all photos, whether a class's prompt has its free part.
 
         Returns:
             (B, C, dim).

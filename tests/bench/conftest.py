@@ -5,7 +5,6 @@ import cv2
 import numpy as np
 import pytest
 
-from sav.d2 import DatasetCatalog, MetadataCatalog
 from sav.ontology import load_ontology
 
 from ..engine.toy import CONFIG, draw
@@ -14,14 +13,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _like_a_process_of_its_own(monkeypatch):
-    """Each command runs in one; here they share the catalogs, and start others that need us."""
+def _like_a_process_of_its_own(monkeypatch, catalogs_as_before):
+    """And the processes that it starts find this code."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    before = set(DatasetCatalog.list())
-    yield
-    for name in set(DatasetCatalog.list()) - before:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from sav.cli import dispatch
-from sav.d2 import DatasetCatalog, MetadataCatalog
 from sav.data import read_rgb
 from sav.errors import SAVError
 from sav.inference.gallery_sheet import draw_neighbours
@@ -23,14 +22,7 @@ from ..engine.toy import draw
 DOORS = ("Left front door", "Right front door")
 
 
-@pytest.fixture(autouse=True)
-def _catalogs_as_before():
-    """Each command runs in a process of its own; here they share the catalogs."""
-    before = set(DatasetCatalog.list())
-    yield
-    for name in set(DatasetCatalog.list()) - before:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+pytestmark = pytest.mark.usefixtures("catalogs_as_before")
 
 
 @pytest.fixture
