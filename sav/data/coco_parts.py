@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,8 +71,9 @@ def convert_coco(
     Args:
         source: what to read.
         out: folder to write to.
-        valid: number of images held out for validation; ignored when folds are asked for.
-        folds: cut the images into this many folds instead; 0 for none.
+        valid: number of images held out for validation, more where the last vehicle has several;
+            ignored when folds are asked for.
+        folds: cut the images into this many folds instead, no vehicle into two; 0 for none.
         fold: the fold that is held out, from 0.
         seed: of the shuffle that precedes the split.
         workers: number of processes, 0 for one a core.
@@ -84,8 +85,10 @@ def convert_coco(
     contents = read_coco(source.json_file)
     class_ids = _match_categories(contents["categories"], source)
     tasks, orphans = _group_by_image(contents, source.json_file)
-    names = [task.image["file_name"] for task in tasks]
-    held_out = choose_valid(names, valid=valid, folds=folds, fold=fold, seed=seed)
+    group_of = {
+        task.image["file_name"]: _vehicle_group(task.image, source).get("group") for task in tasks
+    }
+    held_out = choose_valid(group_of, valid=valid, folds=folds, fold=fold, seed=seed)
     splits = {"train": [t for t in tasks if t.image["file_name"] not in held_out]}
     if held_out:
         splits["valid"] = [t for t in tasks if t.image["file_name"] in held_out]
@@ -102,27 +105,50 @@ def convert_coco(
 
 
 def choose_valid(
-    names: Sequence[str], *, valid: int = 0, folds: int = 0, fold: int = 0, seed: int = 0
+    group_of: Mapping[str, str | None],
+    *,
+    valid: int = 0,
+    folds: int = 0,
+    fold: int = 0,
+    seed: int = 0,
 ) -> set[str]:
-    """Pick the validation images; the choice depends on the names and the seed alone.
+    """Pick the validation images, of each vehicle all or none.
 
-    Args: as in :func:`convert_coco`.
+    The choice depends on the names, their groups and the seed alone.
+
+    Args:
+        group_of: the vehicle that each image shows together with others; None: with no other.
+        valid: at least so many images, unless there are folds.
+        folds: see :func:`convert_coco`.
+        fold: the same.
+        seed: the same.
 
     Returns:
         the chosen names.
 
     Raises:
-        SAVError: there are fewer images than are asked for.
+        SAVError: there are fewer images or vehicles than are asked for.
     """
-    order = sorted(names)
-    random.Random(seed).shuffle(order)
+    images_of: dict[tuple[bool, str], list[str]] = defaultdict(list)
+    for name, group in sorted(group_of.items()):
+        images_of[group is None, group or name].append(name)
+    vehicles = list(images_of.values())
+    random.Random(seed).shuffle(vehicles)
     if folds:
-        if not (2 <= folds <= len(order) and 0 <= fold < folds):
-            raise SAVError(f"fold {fold} of {folds}: give 2 to {len(order)} folds, counted from 0")
-        return set(order[fold::folds])
-    if not 0 <= valid < len(order):
-        raise SAVError(f"--valid {valid}: there are {len(order)} images; leave some for training")
-    return set(order[:valid])
+        if not (2 <= folds <= len(vehicles) and 0 <= fold < folds):
+            raise SAVError(
+                f"fold {fold} of {folds}: give 2 to {len(vehicles)} folds, counted from 0"
+            )
+        return {name for vehicle in vehicles[fold::folds] for name in vehicle}
+    chosen: set[str] = set()
+    for vehicle in vehicles:
+        if len(chosen) >= valid:
+            return chosen
+        chosen.update(vehicle)
+    raise SAVError(
+        f"--valid {valid}: there are {len(group_of)} images of {len(vehicles)} vehicles; "
+        "leave some for training"
+    )
 
 
 def _match_categories(
