@@ -127,6 +127,8 @@ def _add_model(cfg: CfgNode) -> None:
 
 
 def _add_solver(cfg: CfgNode) -> None:
+    # Starts of the names of the parameters that learn, such as "second_look."; empty: all.
+    cfg.SOLVER.TRAINED = ()
     # Pairs of (start of a parameter's name, value), such as ("encoder.body", 0.1).
     cfg.SOLVER.LR_MULTIPLIERS = ()
     cfg.SOLVER.WEIGHT_DECAYS = ()

@@ -23,6 +23,21 @@ from sav.d2 import (
 from sav.errors import SAVError
 
 
+def freeze_others(model: nn.Module, trained: Sequence[str]) -> None:
+    """Freeze all parameters but those whose names start with one of ``trained``; none: freeze none.
+
+    Raises:
+        SAVError: a start fits no parameter that could learn.
+    """
+    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    for prefix in trained:
+        if not any(name.startswith(prefix) for name in learning):
+            raise SAVError(f"SOLVER.TRAINED: no trained parameter's name starts with {prefix!r}")
+    if trained:
+        for name, parameter in learning.items():
+            parameter.requires_grad_(name.startswith(tuple(trained)))
+
+
 def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """AdamW with the config's rates, decay and clipping.
 

@@ -26,7 +26,7 @@ from sav.engine.best import BestResult, StopTraining
 from sav.engine.ema import EMAHook
 from sav.engine.evaluate import evaluate, ready_to_predict, save_best, save_predictor
 from sav.engine.gallery import GalleryHook
-from sav.engine.optimizer import build_adamw, build_schedule
+from sav.engine.optimizer import build_adamw, build_schedule, freeze_others
 from sav.engine.step import StepTrainer
 from sav.engine.writers import build_writers, show_predictions
 from sav.errors import SAVError
@@ -126,6 +126,13 @@ class Trainer(DefaultTrainer):
         if main and results:
             show_predictions(self.storage, folder / "predictions.png")
         return results
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> SAV:
+        """The model that the config names; SOLVER.TRAINED says what of it learns."""
+        model = super().build_model(cfg)
+        freeze_others(model, cfg.SOLVER.TRAINED)
+        return model
 
     @classmethod
     def build_step_trainer(

@@ -213,6 +213,15 @@ class SAV(nn.Module):
         """Where the model lives."""
         return self.pixel_mean.device
 
+    def train(self, mode: bool = True) -> SAV:
+        """Switch to training or prediction; what is frozen always acts as in prediction."""
+        super().train(mode)
+        for module in self.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                module.eval()
+        return self
+
     def gallery_fingerprint(self) -> dict[str, Any]:
         """What gallery entries made by this model depend on."""
         digest = hashlib.sha256()

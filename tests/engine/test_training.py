@@ -197,6 +197,23 @@ def test_a_group_without_parameters_is_a_clear_error(root):
         build_adamw(cfg, Trainer.build_model(cfg))
 
 
+def test_what_is_frozen_stays_as_it_is(root, finished, tmp_path):
+    weights = finished / "model_final.safetensors"
+    options = ["MODEL.WEIGHTS", str(weights), "SOLVER.TRAINED", "('second_look.', 'graph.free')"]
+    run(root, tmp_path, *options)
+    before, after = load_file(weights), load_file(tmp_path / weights.name)
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    # Running statistics are no parameters, and must not change either.
+    assert {name.split(".")[0] for name in changed} == {"graph", "second_look"}
+    assert {name for name in changed if name.startswith("graph")} == {"graph.free"}
+
+
+def test_a_start_of_a_name_that_freezes_everything_is_a_clear_error(root):
+    cfg = load_config(root / "toy.yaml", ["SOLVER.TRAINED", "('second_look.', 'secnd')"])
+    with pytest.raises(SAVError, match=r"SOLVER\.TRAINED.*secnd"):
+        Trainer.build_model(cfg)
+
+
 @pytest.mark.parametrize("kind", ["full_model", "norm", "value"])
 def test_gradients_are_clipped(root, kind):
     cfg = load_config(root / "toy.yaml", ["SOLVER.CLIP_GRADIENTS.CLIP_TYPE", kind])
