@@ -22,6 +22,8 @@ from sav.retrieval import Gallery
 from sav.retrieval.gallery import INDEX_FILE
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE, add_run_arguments
 
+_NO_CONTEXT = "MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions; :func:`run` executes what was chosen."""
@@ -88,7 +90,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 def _build(args: argparse.Namespace) -> None:
     cfg, weights = _load(args)
     if not cfg.MODEL.SAV.CONTEXT.ENABLED:
-        raise SAVError("MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery")
+        raise SAVError(_NO_CONTEXT)
     output = args.output or (args.model and args.model / GALLERY_FOLDER)
     if output is None:
         raise SAVError("--config-file: say with --output where the gallery is to be written")
@@ -222,7 +224,12 @@ def _query(args: argparse.Namespace) -> None:
     image = read_photo(args.photo)
     folder = args.gallery or args.model / GALLERY_FOLDER
     predictor = SAVPredictor.from_pretrained(args.model, args.device, gallery=folder)
-    count = args.neighbours or predictor.model.second_look.neighbours
+    second_look = predictor.model.second_look
+    if second_look is None:
+        raise SAVError(_NO_CONTEXT)
+    count = args.neighbours or second_look.neighbours
+    if not count:
+        raise SAVError("MODEL.SAV.CONTEXT.NEIGHBOURS is 0: say with --neighbours how many to show")
     found = predictor.nearest(image, count, copies=not args.no_copies)
     if not found:
         raise SAVError(f"{folder}: the gallery has no vehicle to show")

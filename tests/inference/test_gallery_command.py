@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as rle
+from safetensors.torch import load_file, save_file
 
 from sav.cli import dispatch
+from sav.config import load_config
 from sav.data import read_rgb
 from sav.errors import SAVError
 from sav.inference.gallery_sheet import draw_neighbours
@@ -212,3 +214,21 @@ def test_query_without_a_gallery_or_neighbours_is_an_error(run, photos):
         gallery("query", photos / "one.png", "--model", run)
     with pytest.raises(SAVError, match="ask for one at least"):
         gallery("query", photos / "one.png", "--model", run, "--neighbours", 0)
+
+
+def test_query_of_a_model_that_looks_at_no_neighbour_is_an_error(run, vans, photos):
+    build(run, vans)
+    config = run / "config.yaml"
+
+    def ask_with(key, value):
+        cfg = load_config(config, [f"MODEL.SAV.CONTEXT.{key}", value])
+        config.write_text(cfg.dump())
+        gallery("query", photos / "one.png", "--model", run)
+
+    with pytest.raises(SAVError, match="say with --neighbours how many"):
+        ask_with("NEIGHBOURS", "0")
+    weights = run / "model_final.safetensors"
+    kept = {n: v for n, v in load_file(weights).items() if not n.startswith("second_look.")}
+    save_file(kept, weights)
+    with pytest.raises(SAVError, match="looks into no gallery"):
+        ask_with("ENABLED", "False")
