@@ -92,9 +92,9 @@ def _add_model(cfg: CfgNode) -> None:
     # Share of training photos that look for neighbours and enter the gallery: what is learned from
     # them is little and learned fast, so not all need to.
     cfg.MODEL.SAV.CONTEXT.SHARE = 0.25
-    # Training photos look into galleries that are up to so many times thinner, a power of two, for
-    # models that will be asked with few vehicles. 1: into the whole one.
-    cfg.MODEL.SAV.CONTEXT.THINNING = 1
+    # Training photos look into galleries that are up to so many times thinner, a power of two, so
+    # that the model knows how little a few vehicles say. 1: into the whole one.
+    cfg.MODEL.SAV.CONTEXT.THINNING = 64
     cfg.MODEL.SAV.CONTEXT.PASSES = 1  # a second one looks for neighbours by the corrected parts
     cfg.MODEL.SAV.CONTEXT.RANDOM = False  # True only to measure what similar neighbours give
 

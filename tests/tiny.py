@@ -15,4 +15,5 @@ def tiny_config() -> CfgNode:
     cfg.MODEL.SAV.DECODER.MLP_DIM = 32
     cfg.MODEL.SAV.LOSS.POINTS = 64
     cfg.MODEL.SAV.CONTEXT.SHARE = 1.0  # the few photos of a test all count
+    cfg.MODEL.SAV.CONTEXT.THINNING = 1
     return cfg

@@ -61,6 +61,27 @@ class Targets:
 
 
 @dataclass
+class Supervision:
+    """What a model is to learn from B photos.
+
+    Attributes:
+        targets: one a photo.
+        generators: one a photo, on the model's device; everything random about it is drawn there.
+        asked: (B, N) bool, queries whose class the photo's annotations can speak of. The others
+            learn nothing from it.
+    """
+
+    targets: list[Targets]
+    generators: list[torch.Generator]
+    asked: torch.Tensor
+
+    def select(self, rows: list[int]) -> Supervision:
+        """That of some photos."""
+        targets, generators = ([x[row] for row in rows] for x in (self.targets, self.generators))
+        return Supervision(targets, generators, self.asked[rows])
+
+
+@dataclass
 class Matches:
     """Matched pairs of a batch, P of them, as index vectors (P,)."""
 
@@ -94,40 +115,29 @@ class PartCriterion(nn.Module):
         self,
         output: DecoderOutput,
         dense: list[torch.Tensor],
-        targets: list[Targets],
-        generators: list[torch.Generator],
-        asked: torch.Tensor,
+        supervision: Supervision,
     ) -> dict[str, torch.Tensor]:
         """Compute all losses.
 
         Args:
             output: the decoder's.
             dense: auxiliary class logits (B, C + 1, h, w) at any resolution.
-            targets: one an image.
-            generators: one an image, on the output's device; they draw the points.
-            asked: (B, N) bool, queries whose class the image's vocabulary knows. The others learn
-                nothing from it.
+            supervision: of the same images.
 
         Returns:
             Weighted scalar losses by name.
         """
-        losses = self.supervise(output, targets, generators, asked)
-        losses["loss_dense"] = self.weights["dense"] * _dense_loss(dense, targets)
+        losses = self.supervise(output, supervision)
+        losses["loss_dense"] = self.weights["dense"] * _dense_loss(dense, supervision.targets)
         return losses
 
-    def supervise(
-        self,
-        output: DecoderOutput,
-        targets: list[Targets],
-        generators: list[torch.Generator],
-        asked: torch.Tensor,
-    ) -> dict[str, torch.Tensor]:
+    def supervise(self, output: DecoderOutput, supervision: Supervision) -> dict[str, torch.Tensor]:
         """The losses of masks, presence and IoU; see :meth:`forward`."""
-        matches = self.match(output, targets)
+        matches = self.match(output, supervision.targets)
         present = torch.zeros_like(output.presence)
         present[matches.image, matches.query] = 1.0
-        losses = {"presence": _presence_loss(output.presence, present, asked.float())}
-        losses.update(self._mask_losses(output, targets, matches, generators))
+        losses = {"presence": _presence_loss(output.presence, present, supervision.asked.float())}
+        losses.update(self._mask_losses(output, supervision, matches))
         return {f"loss_{name}": self.weights[name] * loss for name, loss in losses.items()}
 
     @torch.no_grad()
@@ -153,12 +163,9 @@ class PartCriterion(nn.Module):
         return Matches(*matched.T.to(output.masks.device))
 
     def _mask_losses(
-        self,
-        output: DecoderOutput,
-        targets: list[Targets],
-        matches: Matches,
-        generators: list[torch.Generator],
+        self, output: DecoderOutput, supervision: Supervision, matches: Matches
     ) -> dict[str, torch.Tensor]:
+        targets = supervision.targets
         logits = output.masks[matches.image, matches.query].float()
         if len(logits) == 0:
             # Keeps every parameter in the graph, which distributed training needs.
@@ -174,7 +181,7 @@ class PartCriterion(nn.Module):
         )
         counts = matches.image.bincount(minlength=len(targets))
         share = 1.0 / (counts[matches.image] * len(targets))
-        draws = list(zip(counts.tolist(), generators, strict=True))
+        draws = list(zip(counts.tolist(), supervision.generators, strict=True))
         points = _sample_points(logits.detach(), self.points, draws)
         sampled = _read(logits, points)
         truth = _read(masks, points)

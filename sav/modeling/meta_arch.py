@@ -18,9 +18,8 @@ from sav.d2 import (
     build_backbone,
     configurable,
 )
-from sav.errors import SAVError
 from sav.modeling.consistency import ConsistencyRules, rescore
-from sav.modeling.criterion import PartCriterion, Targets
+from sav.modeling.criterion import PartCriterion, Supervision, Targets
 from sav.modeling.decoder import DecoderOutput, PartDecoder
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
 from sav.modeling.postprocess import label_map, to_instances
@@ -76,9 +75,6 @@ class SAV(nn.Module):
         loss_weights: see PartCriterion.
         context_weight: of the losses after the second look.
         loss_points: see PartCriterion.
-        context_share: share of training photos that look for neighbours, and that are put into the
-            gallery.
-        thinning: training photos look into galleries that are up to so many times thinner.
         image_size: canvas side S.
         pixel_mean: RGB, 0 to 255.
         pixel_std: RGB.
@@ -101,8 +97,6 @@ class SAV(nn.Module):
         loss_weights: dict[str, float],
         context_weight: float,
         loss_points: int,
-        context_share: float,
-        thinning: int,
         image_size: int,
         pixel_mean: tuple[float, ...],
         pixel_std: tuple[float, ...],
@@ -112,16 +106,12 @@ class SAV(nn.Module):
         consistency: ConsistencyRules | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < context_share <= 1:
-            raise SAVError(f"MODEL.SAV.CONTEXT.SHARE: {context_share} is not above 0 and at most 1")
         self.ontology = ontology
         self.encoder = encoder
         self.graph = graph
         self.decoder = decoder
         self.second_look = second_look
         self.context_weight = context_weight
-        self.context_share = context_share
-        self.thinning = thinning
         self.image_size = image_size
         self.score_threshold = score_threshold
         self.background = background
@@ -188,8 +178,6 @@ class SAV(nn.Module):
             "loss_weights": {name.lower(): sav.LOSS[name] for name in _LOSSES},
             "context_weight": sav.LOSS.CONTEXT,
             "loss_points": sav.LOSS.POINTS,
-            "context_share": sav.CONTEXT.SHARE,
-            "thinning": sav.CONTEXT.THINNING,
             "image_size": cfg.INPUT.SAV.SIZE,
             "pixel_mean": tuple(cfg.MODEL.PIXEL_MEAN),
             "pixel_std": tuple(cfg.MODEL.PIXEL_STD),
@@ -202,6 +190,8 @@ class SAV(nn.Module):
                 neighbours=sav.CONTEXT.NEIGHBOURS,
                 passes=sav.CONTEXT.PASSES,
                 random_neighbours=sav.CONTEXT.RANDOM,
+                share=sav.CONTEXT.SHARE,
+                thinning=sav.CONTEXT.THINNING,
             )
             if sav.CONTEXT.ENABLED
             else None,
@@ -311,57 +301,29 @@ class SAV(nn.Module):
     def _losses(
         self, batched_inputs: list[dict[str, Any]], encoded: EncodedPhotos
     ) -> dict[str, torch.Tensor]:
-        photos = [Photo.of(item) for item in batched_inputs]
         generators = [
             torch.Generator(self.device).manual_seed(item["seed"]) for item in batched_inputs
         ]
-        targets = self._targets(batched_inputs)
-        count = len(self.ontology)
-        draws = [torch.rand(count, generator=g, device=self.device) for g in generators]
+        draws = [torch.rand(len(self.ontology), generator=g, device=g.device) for g in generators]
         free = self.taught & (torch.stack(draws) >= self.free_dropout)
         output = self._decode(encoded, free)
         dense = [encoded.layout, _silenced(self.dense(output.features), encoded.known)]
         asked = (encoded.known & self.taught)[:, self.query_classes]
-        losses = self.criterion(output, dense, targets, generators, asked)
+        supervision = Supervision(self._targets(batched_inputs), generators, asked)
+        losses = self.criterion(output, dense, supervision)
         if self.second_look is None:
             return losses
-        second = self._look_again(
-            photos,
+        photos = [Photo.of(item) for item in batched_inputs]
+        second, views = self.second_look.learn(
+            self.gallery,
             encoded.embedding,
             output,
-            targets=targets,
-            generators=generators,
-            asked=asked,
+            photos,
+            supervision=supervision,
+            criterion=self.criterion,
         )
+        self.views.append(views)
         return {**losses, "loss_context": self.context_weight * second}
-
-    def _look_again(
-        self,
-        photos: list[Photo | None],
-        embedding: torch.Tensor,
-        output: DecoderOutput,
-        *,
-        targets: list[Targets],
-        generators: list[torch.Generator],
-        asked: torch.Tensor,
-    ) -> torch.Tensor:
-        """The loss of the second look at some of the photos, which then lend what they show."""
-        draws = [torch.rand(1, generator=g, device=self.device) for g in generators]
-        looking = (torch.cat(draws) < self.context_share).nonzero()[:, 0].tolist()
-        # With nobody looking, somebody does for nothing: every parameter stays in use, as
-        # distributed training demands.
-        rows = looking or [0]
-        share = len(looking) / (len(photos) * self.context_share)
-        index = torch.tensor(rows, device=self.device)
-        askers, truth, draw = ([x[row] for row in rows] for x in (photos, targets, generators))
-        first = output.select(index)
-        thinning = None
-        if self.thinning > 1:
-            thinning = torch.cat([_draw_thinning(self.thinning, generator) for generator in draw])
-        corrected = self.second_look(self.gallery, embedding[index], first, askers, thinning)
-        lending = [photo if row in looking else None for row, photo in enumerate(photos)]
-        self.views.append(self.second_look.lend(lending, embedding, output, targets))
-        return share * sum(self.criterion.supervise(corrected, truth, draw, asked[index]).values())
 
     def _decode(self, encoded: EncodedPhotos, free: torch.Tensor) -> DecoderOutput:
         """What the weights alone say; ``free`` as in GraphEncoder."""
@@ -401,12 +363,6 @@ class SAV(nn.Module):
 def _silenced(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """Logits (B, 1 + C, h, w), background first, that never speak of classes (B, C) not known."""
     return logits.masked_fill(~F.pad(known, (1, 0), value=True)[..., None, None], _NEVER)
-
-
-def _draw_thinning(most: int, generator: torch.Generator) -> torch.Tensor:
-    """(1,) int64, one of 1, 2, 4 ... up to ``most``."""
-    drawn = torch.randint(most.bit_length(), (1,), generator=generator, device=generator.device)
-    return 2 ** drawn.cpu()
 
 
 def _support(file: str, ontology: Ontology) -> dict[Relation, float] | None:

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sav.errors import SAVError
 from sav.modeling.correction import REDUCTION, ContextCorrector
-from sav.modeling.criterion import Targets
+from sav.modeling.criterion import PartCriterion, Supervision, Targets
 from sav.modeling.decoder import DecoderOutput
 from sav.modeling.encoders import EMBEDDING_DIM
 from sav.modeling.postprocess import part_probabilities
@@ -25,6 +26,8 @@ class SecondLook(nn.Module):
         neighbours: k.
         passes: how often prediction looks for neighbours, each time by the parts found so far.
         random_neighbours: look at any vehicles instead of similar ones, to measure what it costs.
+        share: of the training photos that look for neighbours, and that lend what they show.
+        thinning: training photos look into galleries that are up to so many times thinner.
     """
 
     def __init__(
@@ -35,13 +38,19 @@ class SecondLook(nn.Module):
         neighbours: int,
         passes: int,
         random_neighbours: bool,
+        share: float,
+        thinning: int,
     ) -> None:
         super().__init__()
+        if not 0 < share <= 1:
+            raise SAVError(f"MODEL.SAV.CONTEXT.SHARE: {share} is not above 0 and at most 1")
         self.register_buffer("query_classes", query_classes, persistent=False)
         self.register_buffer("mirror_ids", torch.tensor(mirror_ids), persistent=False)
         self.neighbours = neighbours
         self.passes = passes
         self.random_neighbours = random_neighbours
+        self.share = share
+        self.thinning = thinning
         self.context = ContextEncoder(dim=EMBEDDING_DIM)
         self.corrector = ContextCorrector(query_classes=query_classes)
 
@@ -73,6 +82,45 @@ class SecondLook(nn.Module):
             evidence = self.context(neighbours, embedding.detach(), boxes, coarse.shape[-1])
             corrected = self.corrector(output, coarse, evidence)
         return corrected
+
+    def learn(
+        self,
+        gallery: Gallery,
+        embedding: torch.Tensor,
+        output: DecoderOutput,
+        photos: list[Photo | None],
+        *,
+        supervision: Supervision,
+        criterion: PartCriterion,
+    ) -> tuple[torch.Tensor, GalleryViews]:
+        """Some of B training photos look into the gallery, and lend what they show.
+
+        Args:
+            gallery: see :meth:`forward`.
+            embedding: (B, 256, h, w).
+            output: the decoder's.
+            photos: who asks and lends; None lends nothing, and may see everybody.
+            supervision: of the same photos.
+            criterion: its losses after the second look are learned from.
+
+        Returns:
+            the loss, a scalar, and what the gallery gets.
+        """
+        draws = [torch.rand(1, generator=g, device=g.device) for g in supervision.generators]
+        looking = (torch.cat(draws) < self.share).nonzero()[:, 0].tolist()
+        # With nobody looking, somebody does for nothing: every parameter stays in use, as
+        # distributed training demands.
+        rows = looking or [0]
+        index = torch.tensor(rows, device=embedding.device)
+        askers, truth = [photos[row] for row in rows], supervision.select(rows)
+        thinning = None
+        if self.thinning > 1:
+            thinning = torch.cat([_draw_thinning(self.thinning, g) for g in truth.generators])
+        corrected = self(gallery, embedding[index], output.select(index), askers, thinning)
+        lending = [photo if row in looking else None for row, photo in enumerate(photos)]
+        views = self.lend(lending, embedding, output, supervision.targets)
+        weight = len(looking) / (len(photos) * self.share)
+        return weight * sum(criterion.supervise(corrected, truth).values()), views
 
     @torch.no_grad()
     def queries(self, output: DecoderOutput) -> Queries:
@@ -139,3 +187,9 @@ class SecondLook(nn.Module):
         if self.random_neighbours:
             return gallery.random_neighbours(queries, self.neighbours, photos)
         return gallery.neighbours(queries, self.neighbours, photos, thinning)
+
+
+def _draw_thinning(most: int, generator: torch.Generator) -> torch.Tensor:
+    """(1,) int64, one of 1, 2, 4 ... up to ``most``."""
+    drawn = torch.randint(most.bit_length(), (1,), generator=generator, device=generator.device)
+    return 2 ** drawn.cpu()

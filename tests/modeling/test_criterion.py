@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from sav.d2 import BitMasks, Instances
-from sav.modeling.criterion import PartCriterion, Targets
+from sav.modeling.criterion import PartCriterion, Supervision, Targets
 from sav.modeling.decoder import DecoderOutput
 
 WEIGHTS = {"mask": 1.0, "dice": 1.0, "presence": 1.0, "iou": 1.0, "dense": 1.0}
@@ -50,7 +50,7 @@ def criterion(part_criterion):
     def losses(result, dense, batch):
         generators = [torch.Generator().manual_seed(i) for i in range(len(batch))]
         asked = torch.ones_like(result.presence, dtype=torch.bool)
-        return part_criterion(result, dense, batch, generators, asked)
+        return part_criterion(result, dense, Supervision(batch, generators, asked))
 
     return losses
 
@@ -150,7 +150,8 @@ def test_losses_of_a_batch_are_the_mean_over_its_photos(part_criterion):
         )
         generators = [torch.Generator().manual_seed(i) for i in chosen]
         asked = whole.presence[chosen] > -1
-        return part_criterion(part, [dense[chosen]], [batch[i] for i in chosen], generators, asked)
+        supervision = Supervision([batch[i] for i in chosen], generators, asked)
+        return part_criterion(part, [dense[chosen]], supervision)
 
     together = losses([0, 1, 2])
     alone = [losses([i]) for i in range(3)]
