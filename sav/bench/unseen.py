@@ -25,15 +25,19 @@ from sav.bench.runs import (
 )
 from sav.bench.tables import Figures, compare, figures, publish
 from sav.config import load_config
+from sav.d2 import CfgNode
 from sav.data import register_part_datasets
 from sav.data.coco_file import read_coco
 from sav.data.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
-from sav.engine.evaluate import evaluate, ready_to_predict
+from sav.engine.evaluate import evaluate
+from sav.engine.gallery import build_gallery
 from sav.engine.trainer import Trainer
 from sav.evaluation import Results
 from sav.files import atomic_path
+from sav.modeling import SAV
 from sav.modeling.weights import load_weights
 from sav.ontology import load_ontology
+from sav.retrieval import Gallery
 from sav.run_folder import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE
 from sav.synthetic import generate_dataset
 
@@ -43,11 +47,12 @@ REFERENCE = "none"
 RANDOM = "random pickups and vans"
 GALLERIES: dict[str, tuple[str, ...]] = {
     REFERENCE: (),
-    "training vehicles": ("known_train",),
-    "pickups and vans": ("unseen_train",),
     f"{FEW} pickups and vans": ("unseen_few",),
-    "both": ("known_train", "unseen_train"),
+    "pickups and vans": ("unseen_train",),
     RANDOM: ("unseen_train",),
+    "training vehicles": ("known_train",),
+    f"training vehicles and {FEW}": ("known_train", "unseen_few"),
+    "both": ("known_train", "unseen_train"),
 }
 PHOTOS = {
     "unseen_valid": "Photos of pickups and vans, which no training has seen",
@@ -132,17 +137,29 @@ def _write_few(coco: Path) -> None:
 def evaluate_galleries(folder: Path) -> dict[str, Results]:
     """Results of a finished training on both kinds of photos, with every gallery."""
     found, model = {}, None
-    for gallery, vehicles in tqdm(GALLERIES.items(), desc=f"galleries of {folder.name}"):
-        output = folder / "galleries" / gallery.replace(" ", "-")
+    for name, vehicles in tqdm(GALLERIES.items(), desc=f"galleries of {folder.name}"):
+        output = folder / "galleries" / name.replace(" ", "-")
         if not (output / RESULTS_FILE).is_file():
-            options = ["DATASETS.TRAIN", str(vehicles), "DATASETS.TEST", str(tuple(PHOTOS))]
+            options = ["DATASETS.TRAIN", "()", "DATASETS.TEST", str(tuple(PHOTOS))]
             cfg = load_config(folder / CONFIG_FILE, [*options, "OUTPUT_DIR", str(output)])
             register_part_datasets(cfg)
             if model is None:
-                model = Trainer.build_model(cfg)
+                model = Trainer.build_model(cfg).eval()
                 load_weights(model, folder / WEIGHTS_FILE)
-            model.second_look.random_neighbours = gallery == RANDOM
-            with ready_to_predict(cfg, model):
-                evaluate(cfg, model)
-        found[gallery] = json.loads((output / RESULTS_FILE).read_text("utf-8"))
+                model.gallery = Gallery(model.gallery_fingerprint())
+            _exchange(model, cfg, vehicles)
+            model.second_look.random_neighbours = name == RANDOM
+            evaluate(cfg, model)
+        found[name] = json.loads((output / RESULTS_FILE).read_text("utf-8"))
     return found
+
+
+def _exchange(model: SAV, cfg: CfgNode, vehicles: tuple[str, ...]) -> None:
+    """Leave in the gallery the vehicles of these data sets; those that are there stay."""
+    there = set(model.gallery.sources)
+    for name in there.difference(vehicles):
+        model.gallery.remove_source(name)
+    missing = cfg.clone()
+    missing.defrost()
+    missing.DATASETS.TRAIN = tuple(name for name in vehicles if name not in there)
+    build_gallery(missing, model, model.gallery)
