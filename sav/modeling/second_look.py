@@ -44,6 +44,8 @@ class SecondLook(nn.Module):
         super().__init__()
         if not 0 < share <= 1:
             raise SAVError(f"MODEL.SAV.CONTEXT.SHARE: {share} is not above 0 and at most 1")
+        if thinning < 1:
+            raise SAVError(f"MODEL.SAV.CONTEXT.THINNING: {thinning} is not 1 or more")
         self.register_buffer("query_classes", query_classes, persistent=False)
         self.register_buffer("mirror_ids", torch.tensor(mirror_ids), persistent=False)
         self.neighbours = neighbours

@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from sav.d2 import build_model
+from sav.errors import SAVError
 from sav.modeling.correction import REDUCTION, ContextCorrector
 from sav.modeling.decoder import DecoderOutput
 from sav.retrieval import ContextEncoder, Gallery, Neighbours
@@ -161,6 +162,12 @@ def test_training_on_thinner_galleries(look):
     _, thinner, _ = look("MODEL.SAV.CONTEXT.NEIGHBOURS", 2, "MODEL.SAV.CONTEXT.THINNING", 4)
     assert losses["loss_context"] != thinner["loss_context"]
     assert all(losses[name] == thinner[name] for name in losses.keys() - {"loss_context"})
+
+
+@pytest.mark.parametrize(("key", "value"), [("SHARE", 0.0), ("SHARE", 1.5), ("THINNING", 0)])
+def test_training_settings_that_make_no_sense_are_errors(look, key, value):
+    with pytest.raises(SAVError, match=f"CONTEXT.{key}: {value}"):
+        look(f"MODEL.SAV.CONTEXT.{key}", value)
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 32])
