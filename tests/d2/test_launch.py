@@ -86,12 +86,17 @@ def never_end(folder):
 
 def start_job(*command):
     """Start this file as a job of its own; its pipe is open until its last process has ended."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *map(str, command)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # Tests that a shell runs in the background ignore interrupts, and what they start would too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", *map(str, command)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_one_process_runs_in_place():
