@@ -53,6 +53,7 @@ class CocoSource:
 class _Task:
     image: dict[str, Any]
     annotations: list[dict[str, Any]]
+    group: str | None  # photos of one vehicle share it
 
 
 def convert_coco(
@@ -84,10 +85,8 @@ def convert_coco(
     """
     contents = read_coco(source.json_file)
     class_ids = _match_categories(contents["categories"], source)
-    tasks, orphans = _group_by_image(contents, source.json_file)
-    group_of = {
-        task.image["file_name"]: _vehicle_group(task.image, source).get("group") for task in tasks
-    }
+    tasks, orphans = _group_by_image(contents, source)
+    group_of = {task.image["file_name"]: task.group for task in tasks}
     held_out = choose_valid(group_of, valid=valid, folds=folds, fold=fold, seed=seed)
     splits = {"train": [t for t in tasks if t.image["file_name"] not in held_out]}
     if held_out:
@@ -131,7 +130,7 @@ def choose_valid(
     """
     images_of: dict[tuple[bool, str], list[str]] = defaultdict(list)
     for name, group in sorted(group_of.items()):
-        images_of[group is None, group or name].append(name)
+        images_of[group is None, name if group is None else group].append(name)
     vehicles = list(images_of.values())
     random.Random(seed).shuffle(vehicles)
     if folds:
@@ -170,12 +169,15 @@ def _match_categories(
     return matched
 
 
-def _group_by_image(contents: dict[str, Any], path: Path) -> tuple[list[_Task], list[Problem]]:
+def _group_by_image(
+    contents: dict[str, Any], source: CocoSource
+) -> tuple[list[_Task], list[Problem]]:
+    path = source.json_file
     grouped = defaultdict(list)
     for annotation in contents["annotations"]:
         grouped[annotation["image_id"]].append(annotation)
     tasks = [
-        _Task(image, grouped.pop(image["id"], []))
+        _Task(image, grouped.pop(image["id"], []), _vehicle_group(image, source))
         for image in sorted(contents["images"], key=lambda image: _natural(image["file_name"]))
     ]
     names = Counter(task.image["file_name"] for task in tasks)
@@ -213,7 +215,8 @@ def _convert_image(
         result.problems.append(Problem(str(source.image_root / file_name), "", str(error)))
         return result
     result.image = {"file_name": file_name, "width": width, "height": height}
-    result.image |= _vehicle_group(task.image, source)
+    if task.group is not None:
+        result.image["group"] = task.group
     for annotation in task.annotations:
         category = annotation["category_id"]
         try:
@@ -232,14 +235,14 @@ def _convert_image(
     return result
 
 
-def _vehicle_group(image: dict[str, Any], source: CocoSource) -> dict[str, str]:
-    """The image's field "group", which photos of one vehicle share; {} where it has none."""
+def _vehicle_group(image: dict[str, Any], source: CocoSource) -> str | None:
+    """The image's field "group", or its folder where folders are vehicles; None for neither."""
     folder = (source.image_root / image["file_name"]).parent
     if image.get("group") is not None:
-        return {"group": str(image["group"])}
+        return str(image["group"])
     if source.group_by_folder and folder != source.image_root:
-        return {"group": folder.relative_to(source.image_root.parent).as_posix()}
-    return {}
+        return folder.relative_to(source.image_root.parent).as_posix()
+    return None
 
 
 def _instances(

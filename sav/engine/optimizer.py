@@ -29,13 +29,19 @@ def freeze_others(model: nn.Module, trained: Sequence[str]) -> None:
     Raises:
         SAVError: a start fits no parameter that could learn.
     """
-    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    for prefix in trained:
-        if not any(name.startswith(prefix) for name in learning):
-            raise SAVError(f"SOLVER.TRAINED: no trained parameter's name starts with {prefix!r}")
     if trained:
-        for name, parameter in learning.items():
-            parameter.requires_grad_(name.startswith(tuple(trained)))
+        kept = {p for prefix in trained for p in _trained(model, prefix, "TRAINED")}
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter in kept)
+
+
+def _trained(model: nn.Module, prefix: str, key: str) -> list[nn.Parameter]:
+    """The parameters that learn and whose names start so; ``key`` is the config's that asks."""
+    named = model.named_parameters()
+    found = [p for name, p in named if p.requires_grad and name.startswith(prefix)]
+    if not found:
+        raise SAVError(f"SOLVER.{key}: no trained parameter's name starts with {prefix!r}")
+    return found
 
 
 def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -61,11 +67,7 @@ def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     settings = {p: {**group, "params": None} for group in groups for p in group["params"]}
     for key, name in (("LR_MULTIPLIERS", "lr"), ("WEIGHT_DECAYS", "weight_decay")):
         for prefix, value in solver[key]:
-            fitting = [p for n, p in model.named_parameters() if n.startswith(prefix)]
-            trained = [p for p in fitting if p in settings]
-            if not trained:
-                raise SAVError(f"SOLVER.{key}: no trained parameter's name starts with {prefix!r}")
-            for parameter in trained:
+            for parameter in _trained(model, prefix, key):
                 own = settings[parameter]
                 own[name] = solver.BASE_LR * value if name == "lr" else value
     if solver.LAYER_DECAY != 1:

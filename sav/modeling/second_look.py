@@ -117,7 +117,11 @@ class SecondLook(nn.Module):
         askers, truth = [photos[row] for row in rows], supervision.select(rows)
         thinning = None
         if self.thinning > 1:
-            thinning = torch.cat([_draw_thinning(self.thinning, g) for g in truth.generators])
+            count = self.thinning.bit_length()  # of 1, 2, 4 ... up to the most
+            draws = [
+                torch.randint(count, (1,), generator=g, device=g.device) for g in truth.generators
+            ]
+            thinning = 2 ** torch.cat(draws).cpu()
         corrected = self(gallery, embedding[index], output.select(index), askers, thinning)
         lending = [photo if row in looking else None for row, photo in enumerate(photos)]
         views = self.lend(lending, embedding, output, supervision.targets)
@@ -189,9 +193,3 @@ class SecondLook(nn.Module):
         if self.random_neighbours:
             return gallery.random_neighbours(queries, self.neighbours, photos)
         return gallery.neighbours(queries, self.neighbours, photos, thinning)
-
-
-def _draw_thinning(most: int, generator: torch.Generator) -> torch.Tensor:
-    """(1,) int64, one of 1, 2, 4 ... up to ``most``."""
-    drawn = torch.randint(most.bit_length(), (1,), generator=generator, device=generator.device)
-    return 2 ** drawn.cpu()
