@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -17,10 +18,13 @@ class SAVError(Exception):
 def run_command(main: Callable[[], None]) -> NoReturn:
     """Run a command-line entry point and turn user errors into one line and an exit code.
 
+    SIGTERM ends it like an error, so that no child process and no temporary file is left behind.
+
     Args:
         main: the command. Any exception other than :class:`SAVError` and an interrupt is a bug of
             ours and keeps its traceback.
     """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         main()
     except SAVError as error:
