@@ -7,6 +7,7 @@ Figures of one run can be compared with one another; figures of two machines can
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -21,7 +22,7 @@ import torch
 from tabulate import tabulate
 
 from sav.config import load_config
-from sav.d2 import CfgNode, DatasetCatalog, engine_description
+from sav.d2 import CfgNode, DatasetCatalog, EventStorage, engine_description
 from sav.data import PartDatasetMapper, register_part_datasets
 from sav.data.prepare import CONVERTERS
 from sav.engine.gallery import add_shared_views
@@ -62,12 +63,12 @@ def prepare(root: Path) -> dict[str, float]:
 def training_step(cfg: CfgNode, model: SAV, batch: list[dict[str, Any]]) -> Callable[[], None]:
     """A step as the trainer takes it."""
     optimizer = Trainer.build_optimizer(cfg, model)
+    trainer = Trainer.build_step_trainer(cfg, model, itertools.repeat(batch), optimizer)
+    trainer.iter = 0
 
     def step() -> None:
-        losses = model(batch)
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
+        with EventStorage():
+            trainer.run_step()
         add_shared_views(model.gallery, model.views)
         model.views = []
 
@@ -85,11 +86,16 @@ def measure(root: Path) -> dict[str, float]:
     found["map one training photo"] = seconds(lambda: mapper(records[0]), 50)
 
     batch = [mapper(record) for record in records[: cfg.SOLVER.IMS_PER_BATCH]]
-    alone = load_config(CONFIG, ["MODEL.SAV.CONTEXT.ENABLED", "False"])
-    bare = Trainer.build_model(alone)
     model = Trainer.build_model(cfg)
-    found[f"train one step of {len(batch)} photos"] = seconds(training_step(cfg, model, batch), 20)
-    found["the same without context"] = seconds(training_step(alone, bare, batch), 20)
+    variants = {
+        f"train one step of {len(batch)} photos": [],
+        "a step in float32": ["SOLVER.AMP.ENABLED", "False"],
+        "a step without context": ["MODEL.SAV.CONTEXT.ENABLED", "False"],
+    }
+    for name, options in variants.items():
+        variant = load_config(CONFIG, options)
+        trained = Trainer.build_model(variant) if options else model
+        found[name] = seconds(training_step(variant, trained, batch), 20)
     predictor = SAVPredictor(cfg, model)
     photo = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     found["predict one 256x256 photo"] = seconds(lambda: predictor(photo), 20)

@@ -137,7 +137,8 @@ def _add_solver(cfg: CfgNode) -> None:
     cfg.SOLVER.EMA_DECAY = 0.99  # moving average of the weights; 0 switches it off
     cfg.SOLVER.ACCUMULATE = 1  # parts in which a process works off its batch, to save memory
     cfg.SOLVER.POLY_LR_POWER = 0.9  # of WarmupPolyLR
-    cfg.SOLVER.AMP.PRECISION = "bf16"  # or fp16, with a loss scale; see SOLVER.AMP.ENABLED
+    # bf16, fp16 with a loss scale, or auto: bf16 where the hardware has it, float32 elsewhere.
+    cfg.SOLVER.AMP.PRECISION = "auto"
 
 
 def _add_logging(cfg: CfgNode) -> None:

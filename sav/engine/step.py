@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import random
 import time
@@ -19,6 +20,9 @@ from sav.d2 import CfgNode, SimpleTrainer, comm
 from sav.errors import SAVError
 
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_AUTOMATIC = "auto"
+
+logger = logging.getLogger(__name__)
 
 Batch = list[dict[str, Any]]
 
@@ -55,11 +59,8 @@ class StepTrainer(SimpleTrainer):
                 f"SOLVER.ACCUMULATE {self._parts}: the {batch} photos of a process cannot be "
                 "shared evenly by so many parts"
             )
-        amp = cfg.SOLVER.AMP
-        if amp.PRECISION not in _PRECISIONS:
-            raise SAVError(f"SOLVER.AMP.PRECISION is bf16 or fp16, not {amp.PRECISION}")
         self._device = next(model.parameters()).device.type
-        self._dtype = _PRECISIONS[amp.PRECISION] if amp.ENABLED else None
+        self._dtype = _autocast_dtype(cfg.SOLVER.AMP, self._device)
         self._scaler = torch.amp.GradScaler(self._device, enabled=self._dtype is torch.float16)
 
     def run_step(self) -> None:
@@ -148,3 +149,24 @@ class StepTrainer(SimpleTrainer):
         """Take back the loss scale too."""
         super().load_state_dict(state_dict)
         self._scaler.load_state_dict(state_dict["grad_scaler"])
+
+
+def _autocast_dtype(amp: CfgNode, device: str) -> torch.dtype | None:
+    """What SOLVER.AMP computes in; None for float32 alone."""
+    if amp.PRECISION not in (*_PRECISIONS, _AUTOMATIC):
+        raise SAVError(f"SOLVER.AMP.PRECISION is auto, bf16 or fp16, not {amp.PRECISION}")
+    if not amp.ENABLED:
+        return None
+    if amp.PRECISION != _AUTOMATIC:
+        return _PRECISIONS[amp.PRECISION]
+    native = _has_bf16(device)
+    logger.info("SOLVER.AMP.PRECISION auto: %s", "bf16" if native else "float32, for want of bf16")
+    return torch.bfloat16 if native else None
+
+
+def _has_bf16(device: str) -> bool:
+    """Whether bf16 is faster than float32 there, and not merely emulated."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # torch.cpu.get_capabilities() says the same, but not yet in torch 2.11.
+    return torch.cpu._is_avx512_bf16_supported()

@@ -79,7 +79,7 @@ def test_accumulation_trains_like_the_whole_batch(root, plain, tmp_path):
     ("options", "words"),
     [
         (["SOLVER.ACCUMULATE", "3"], "SOLVER.ACCUMULATE 3: the 4 photos"),
-        (["SOLVER.AMP.PRECISION", "fp8"], "bf16 or fp16, not fp8"),
+        (["SOLVER.AMP.PRECISION", "fp8"], "auto, bf16 or fp16, not fp8"),
         (["TEST.EVAL_PERIOD", "1", "TEST.BEST.METRIC", "AP"], "TEST.BEST.METRIC AP: give it"),
         (["TEST.EVAL_PERIOD", "1", "TEST.BEST.MODE", "most"], "TEST.BEST.MODE"),
     ],
@@ -138,6 +138,15 @@ def test_mixed_precision_gives_nearly_the_same_losses_and_gradients(root, tmp_pa
     assert mixed_losses != full_losses
     assert mixed.norm() == pytest.approx(1.0, rel=1e-3)
     assert torch.cosine_similarity(mixed, full, dim=0) > 0.97
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_automatic_precision_is_bf16_where_the_hardware_has_it(root, tmp_path, monkeypatch, native):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    automatic, _ = gradients(root, tmp_path / "automatic", "SOLVER.AMP.ENABLED", "True")
+    options = ["SOLVER.AMP.ENABLED", str(native), "SOLVER.AMP.PRECISION", "bf16"]
+    chosen, _ = gradients(root, tmp_path / "chosen", *options)
+    assert torch.equal(automatic, chosen)
 
 
 def test_the_best_evaluation_is_a_run_folder_of_its_own(root, tmp_path):
