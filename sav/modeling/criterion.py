@@ -18,6 +18,7 @@ _MATCHING_SIDE = 32
 _OVERSAMPLING = 3
 _UNCERTAIN_SHARE = 0.75
 _IGNORED = -1  # a label
+_TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass
@@ -204,8 +205,14 @@ def _presence_loss(
 
 
 def _shrink(masks: torch.Tensor, side: int) -> torch.Tensor:
-    """Average square (M, S, S) masks or logits over the cells of a (side, side) grid."""
-    return F.avg_pool2d(masks[:, None], masks.shape[-1] // side)[:, 0]
+    """Average square (M, S, S) masks or logits over the cells of a (side, side) grid.
+
+    S is ``side`` times a power of two. On a CPU avg_pool2d takes several times as long.
+    """
+    while masks.shape[-1] > side:
+        pairs = masks[:, ::2] + masks[:, 1::2]
+        masks = (pairs[..., ::2] + pairs[..., 1::2]) / 4
+    return masks
 
 
 def _pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
@@ -227,7 +234,9 @@ def _pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
     truth = pad_sequence(truth.split([len(t.classes) for t in targets]), batch_first=True)
     logits = _shrink(logits.flatten(0, 1).float(), side).flatten(1).unflatten(0, logits.shape[:2])
     covered = truth.transpose(1, 2)
-    cross_entropy = F.softplus(logits).sum(2, keepdim=True) - logits @ covered
+    # softplus(x) is -log(sigmoid(-x)), which a CPU works out in a tenth of the time.
+    empty = -(-logits).sigmoid().clamp(min=_TINY).log()
+    cross_entropy = empty.sum(2, keepdim=True) - logits @ covered
     probability = logits.sigmoid()
     total = probability.sum(2, keepdim=True) + truth.sum(2)[:, None]
     return cross_entropy / side**2 + 1 - (2 * probability @ covered + 1) / (total + 1)
