@@ -82,9 +82,6 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.GRAPH.LAYERS = 2
     cfg.MODEL.SAV.GRAPH.TEXT_MODEL = TEXT_MODEL
     cfg.MODEL.SAV.GRAPH.PRIORS = ""  # file of `sav graph mine`, which weighs the relations
-    # Share of training photos in which a class is asked for by the graph alone, without its free
-    # embedding, so that a class can be asked for that was never trained.
-    cfg.MODEL.SAV.GRAPH.FREE_DROPOUT = 0.0
 
     cfg.MODEL.SAV.CONTEXT = CfgNode()
     cfg.MODEL.SAV.CONTEXT.ENABLED = True

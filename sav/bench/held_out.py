@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> None:
     shared = shared_options(args)
     cfg = load_config(args.config_file, shared)
     classes = {name: load_ontology(cfg.MODEL.SAV.ONTOLOGY).class_id(name) for name in args.classes}
-    # Neighbours would show what is held out, and prompts must be used to being without free parts.
+    # The annotations of neighbours would show what is held out.
     held_out = [
-        *("MODEL.SAV.HELD_OUT", str(tuple(classes)), "MODEL.SAV.GRAPH.FREE_DROPOUT", "0.5"),
+        *("MODEL.SAV.HELD_OUT", str(tuple(classes))),
         *("MODEL.SAV.CONTEXT.ENABLED", "False"),
     ]
     jobs = {

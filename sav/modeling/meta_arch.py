@@ -22,6 +22,7 @@ from sav.modeling.consistency import ConsistencyRules, rescore
 from sav.modeling.criterion import PartCriterion, Supervision, Targets
 from sav.modeling.decoder import DecoderOutput, PartDecoder
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.part_map import PartMap, class_margins
 from sav.modeling.postprocess import label_map, to_instances
 from sav.modeling.sam import read_sam_checkpoint
 from sav.modeling.second_look import SecondLook
@@ -43,13 +44,11 @@ class EncodedPhotos:
 
     Attributes:
         maps: the encoder's output.
-        layout: (B, 1 + C, h, w) logits of background and of each part at each place.
         vocabularies: (B,) index of each photo's vocabulary.
         known: (B, C) bool, the classes of that vocabulary.
     """
 
     maps: dict[str, torch.Tensor]
-    layout: torch.Tensor
     vocabularies: torch.Tensor
     known: torch.Tensor
 
@@ -67,7 +66,6 @@ class SAV(nn.Module):
         ontology: the part vocabulary.
         query_classes: (N,) sorted class of each query.
         held_out: ids of classes that training does not supervise.
-        free_dropout: share of training photos in which a class is asked for by the graph alone.
         encoder: image encoder, see :mod:`sav.modeling.encoders`.
         graph: class prompts P from the knowledge graph.
         second_look: corrects by what neighbours show, or None for the ablation without them.
@@ -90,7 +88,6 @@ class SAV(nn.Module):
         ontology: Ontology,
         query_classes: torch.Tensor,
         held_out: tuple[int, ...],
-        free_dropout: float,
         encoder: Backbone,
         graph: GraphEncoder,
         decoder: PartDecoder,
@@ -126,8 +123,8 @@ class SAV(nn.Module):
         self.register_buffer("query_classes", query_classes, persistent=False)
         self.register_buffer("slot_ids", slot_ids, persistent=False)
         self.slot_embedding = nn.Embedding(MAX_SLOTS, EMBEDDING_DIM)
-        self.layout = nn.Conv2d(EMBEDDING_DIM, len(ontology) + 1, 1)
-        self.dense = nn.Conv2d(EMBEDDING_DIM // 8, len(ontology) + 1, 1)
+        self.layout = PartMap(EMBEDDING_DIM, graph.class_features)
+        self.dense = PartMap(EMBEDDING_DIM // 8, graph.class_features)
         self.criterion = PartCriterion(
             query_classes=query_classes, weights=loss_weights, points=loss_points
         )
@@ -139,7 +136,6 @@ class SAV(nn.Module):
         taught = torch.ones(len(ontology), dtype=torch.bool)
         taught[list(held_out)] = False
         self.register_buffer("taught", taught, persistent=False)
-        self.free_dropout = free_dropout
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
 
@@ -164,7 +160,6 @@ class SAV(nn.Module):
             "ontology": ontology,
             "query_classes": query_classes,
             "held_out": tuple(ontology.class_id(name) for name in sav.HELD_OUT),
-            "free_dropout": sav.GRAPH.FREE_DROPOUT,
             "encoder": encoder,
             "graph": GraphEncoder(
                 ontology,
@@ -252,7 +247,7 @@ class SAV(nn.Module):
             return self._losses(batched_inputs, encoded)
         # Evaluating on training photos must not show the model their own annotations either.
         photos = [Photo.of(item) for item in batched_inputs]
-        output = self._decode(encoded, self.taught)
+        output = self._decode(encoded)
         if self.second_look is not None and len(self.gallery):
             output = self.second_look(self.gallery, encoded.embedding, output, photos)
         return [
@@ -261,15 +256,12 @@ class SAV(nn.Module):
         ]
 
     def encode(self, batched_inputs: list[dict[str, Any]]) -> EncodedPhotos:
-        """Encode photos, and see where in them the parts of their vocabularies are."""
+        """Encode photos, and look up their vocabularies."""
         maps = self.encoder(self.preprocess(batched_inputs))
         names = [vocabulary.name for vocabulary in self.ontology.vocabularies]
         chosen = [names.index(item.get("vocabulary", names[0])) for item in batched_inputs]
         vocabularies = torch.tensor(chosen, device=self.device)
-        known = self.own_ids[vocabularies] >= 0
-        return EncodedPhotos(
-            maps, _silenced(self.layout(maps[EMBEDDING]), known), vocabularies, known
-        )
+        return EncodedPhotos(maps, vocabularies, self.own_ids[vocabularies] >= 0)
 
     def preprocess(self, batched_inputs: list[dict[str, Any]]) -> torch.Tensor:
         """Normalise and pad at the bottom and right to the canvas: (B, 3, S, S) float."""
@@ -283,14 +275,14 @@ class SAV(nn.Module):
     @torch.no_grad()
     def queries(self, batched_inputs: list[dict[str, Any]]) -> Queries:
         """With what the neighbours of photos are looked up."""
-        output = self._decode(self.encode(batched_inputs), self.taught)
+        output = self._decode(self.encode(batched_inputs))
         return self.second_look.queries(output)
 
     @torch.no_grad()
     def gallery_views(self, batched_inputs: list[dict[str, Any]]) -> GalleryViews:
         """What annotated photos lend, with this model's present weights."""
         encoded = self.encode(batched_inputs)
-        output = self._decode(encoded, self.taught)
+        output = self._decode(encoded)
         photos = [Photo.of(item) for item in batched_inputs]
         targets = self._targets(batched_inputs)
         return self.second_look.lend(photos, encoded.embedding, output, targets)
@@ -304,11 +296,11 @@ class SAV(nn.Module):
         generators = [
             torch.Generator(self.device).manual_seed(item["seed"]) for item in batched_inputs
         ]
-        draws = [torch.rand(len(self.ontology), generator=g, device=g.device) for g in generators]
-        free = self.taught & (torch.stack(draws) >= self.free_dropout)
-        output = self._decode(encoded, free)
-        dense = [encoded.layout, _silenced(self.dense(output.features), encoded.known)]
-        asked = (encoded.known & self.taught)[:, self.query_classes]
+        output = self._decode(encoded)
+        learned = encoded.known & self.taught
+        maps = self.layout(encoded.embedding), self.dense(output.features)
+        dense = [_silenced(logits, learned) for logits in maps]
+        asked = learned[:, self.query_classes]
         supervision = Supervision(self._targets(batched_inputs), generators, asked)
         losses = self.criterion(output, dense, supervision)
         if self.second_look is None:
@@ -325,13 +317,32 @@ class SAV(nn.Module):
         self.views.append(views)
         return {**losses, "loss_context": self.context_weight * second}
 
-    def _decode(self, encoded: EncodedPhotos, free: torch.Tensor) -> DecoderOutput:
-        """What the weights alone say; ``free`` as in GraphEncoder."""
-        classes = self.graph(encoded.vocabularies, free)
+    def _decode(self, encoded: EncodedPhotos) -> DecoderOutput:
+        """What the weights alone say."""
+        classes = self.graph(encoded.vocabularies, self.taught)
         queries = classes[:, self.query_classes] + self.slot_embedding(self.slot_ids)
         output = self.decoder(encoded.maps, queries)
         asked = encoded.known[:, self.query_classes]
-        return replace(output, presence=output.presence.masked_fill(~asked, _NEVER))
+        output = replace(output, presence=output.presence.masked_fill(~asked, _NEVER))
+        return output if self.training else self._answer_untaught(output, encoded.known)
+
+    def _answer_untaught(self, output: DecoderOutput, known: torch.Tensor) -> DecoderOutput:
+        """Let the dense map answer, in one slot, for the classes that were never taught.
+
+        Queries learn to answer for what they are trained with: another class's query finds the
+        likest of these. The map's classifiers are made of what the graph says of a class.
+        """
+        untaught = ~self.taught[self.query_classes]
+        if not untaught.any():
+            return output
+        margins = class_margins(_silenced(self.dense(output.features), known), self.taught)
+        masks = margins[:, self.query_classes]
+        seen = masks.amax((2, 3)).masked_fill(self.slot_ids > 0, _NEVER)
+        return replace(
+            output,
+            masks=torch.where(untaught[:, None, None], masks, output.masks),
+            presence=torch.where(untaught, seen, output.presence),
+        )
 
     def _postprocess(
         self, output: DecoderOutput, index: int, vocabulary: int, item: dict[str, Any]

@@ -16,15 +16,10 @@ from sav.files import atomic_path
 from sav.modeling.keys import check_keys
 from sav.modeling.meta_arch import SAV
 
-# Weights with a row for each class, and how many rows come before them: the background's. Rows of
-# parts that another vocabulary knows too carry over to it, as does everything else.
-_ROWS_BEFORE = {
-    "graph.free": 0,
-    "layout.weight": 1,
-    "layout.bias": 1,
-    "dense.weight": 1,
-    "dense.bias": 1,
-}
+# Weights of single classes, and their dimension of classes. Those of parts that another vocabulary
+# knows too carry over to it, as does everything else.
+_BY_CLASS = {"graph.free": 0}
+_BY_CLASS_WITHOUT_GRAPH = {"layout.describe.weight": 1, "dense.describe.weight": 1}
 _DIALECTS = "graph.dialects"
 _CONTEXT = "second_look."
 
@@ -84,14 +79,13 @@ def _adapt(
     adapted = {name: value for name, value in state.items() if name != _DIALECTS}
     if _DIALECTS in own:
         adapted[_DIALECTS] = own[_DIALECTS]
-    shared = [
-        (part.id, nodes.index(part.node)) for part in model.ontology.classes if part.node in nodes
-    ]
-    for name, before in _ROWS_BEFORE.items():
-        adapted[name] = own[name].clone()
-        adapted[name][:before] = state[name][:before]
-        for here, there in shared:
-            adapted[name][before + here] = state[name][before + there]
+    shared = [part for part in model.ontology.classes if part.node in nodes]
+    here = torch.tensor([part.id for part in shared], dtype=torch.int64)
+    there = torch.tensor([nodes.index(part.node) for part in shared], dtype=torch.int64)
+    by_class = _BY_CLASS if model.graph.enabled else _BY_CLASS | _BY_CLASS_WITHOUT_GRAPH
+    for name, dim in by_class.items():
+        known = state[name].index_select(dim, there).to(own[name])
+        adapted[name] = own[name].index_copy(dim, here.to(known.device), known)
     logging.getLogger(__name__).info(
         "%s has another vocabulary: %d of %d classes are known to it, the others start afresh",
         path,

@@ -15,21 +15,29 @@ _SIDE_CODE = {"left": 1.0, "right": -1.0, "none": 0.0}
 
 
 def node_features(ontology: Ontology, text_model: str) -> torch.Tensor:
-    """What each node says of itself.
+    """What each node says of itself, in three blocks of about one size.
 
     Sentence vectors of "left front door" and "right front door" are nearly the same (cosine 0.97
     with all-MiniLM-L6-v2), so the text is standardised over the nodes, and side and nominal
-    position are given explicitly beside it.
+    position are given explicitly beside it. In a picture the front of the vehicle is at the left
+    where its left side is seen, and at the right where its right side is: without that, "back" of
+    the one side would teach the reverse of what it means on the other.
 
     Returns:
-        (nodes, D + 4) float32: standardised text, position x, y, z, and side (1 left, -1 right).
+        (nodes, D + 5) float32: text, about 1 long; position x, y, z and how far to the right one
+        sees the part who looks at its side, standardised; and side (1 left, -1 right).
     """
-    text = text_embeddings(ontology, text_model)
-    text = (text - text.mean(0)) / text.std(0).clamp(min=1e-6)
+    text = _standardised(text_embeddings(ontology, text_model))
     position = torch.tensor([node.position for node in ontology.nodes])
     sides = [_SIDE_CODE[part.side] for part in ontology.classes]
     side = torch.tensor(sides + [0.0] * len(ontology.concepts))[:, None]
-    return torch.cat([text, position, side], dim=1)
+    across = -side * position[:, :1]
+    places = _standardised(torch.cat([position, across], dim=1))
+    return torch.cat([text / text.shape[1] ** 0.5, places, side], dim=1)
+
+
+def _standardised(columns: torch.Tensor) -> torch.Tensor:
+    return (columns - columns.mean(0)) / columns.std(0).clamp(min=1e-6)
 
 
 def adjacency(ontology: Ontology, support: Mapping[Relation, float] | None = None) -> torch.Tensor:
@@ -73,10 +81,9 @@ class GraphEncoder(nn.Module):
     """Encodes an ontology into class prompts.
 
     A prompt has two parts: what the graph says of the class, and a free embedding that lets
-    training pull apart what text and relations cannot. A class that was never trained is asked for
-    by the first part alone. With ``enabled=False`` there is only the second, the ablation without
-    knowledge. Where an ontology joins several vocabularies, each has its own small shift of every
-    prompt: one data set's doors end at the window, another's do not.
+    training pull apart what text and relations cannot. With ``enabled=False`` there is only the
+    second, the ablation without knowledge. Where an ontology joins several vocabularies, each has
+    its own small shift of every prompt: one data set's doors end at the window, another's do not.
 
     Args:
         ontology: vocabulary and relations.
@@ -85,6 +92,9 @@ class GraphEncoder(nn.Module):
         enabled: whether the graph is used.
         text_model: see :func:`sav.ontology.text.text_embeddings`.
         support: see :func:`adjacency`.
+
+    Attributes:
+        class_features: (C, F) float32, what the classes' own nodes say; one-hot without the graph.
     """
 
     def __init__(
@@ -106,20 +116,22 @@ class GraphEncoder(nn.Module):
             self.dialects = nn.Parameter(torch.zeros(shape))
         self.enabled = enabled
         if not enabled:
+            self.class_features = torch.eye(self.num_classes)
             return
         features = node_features(ontology, text_model)
+        self.class_features = features[: self.num_classes]
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("adjacency", adjacency(ontology, support), persistent=False)
         self.project = nn.Sequential(nn.Linear(features.shape[1], dim), nn.LayerNorm(dim))
         self.layers = nn.ModuleList(RelationalLayer(dim, len(PREDICATES)) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, vocabularies: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
+    def forward(self, vocabularies: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
         """Prompts for B photos.
 
         Args:
             vocabularies: (B,) index of each photo's vocabulary.
-            free: (B, C) bool, or (C,) for all photos, whether a class's prompt has its free part.
+            taught: (C,) bool, the classes that training shows; others' prompts have no free part.
 
         Returns:
             (B, C, dim).
@@ -132,4 +144,4 @@ class GraphEncoder(nn.Module):
         nodes = self.project(self.features)
         for layer in self.layers:
             nodes = layer(nodes, self.adjacency)
-        return self.norm(nodes)[: self.num_classes] + own * free[..., None]
+        return self.norm(nodes)[: self.num_classes] + own * taught[:, None]

@@ -144,16 +144,13 @@ def test_weights_of_another_vocabulary_give_all_that_is_not_about_it(root, finis
     load_weights(model, finished / "model_final.safetensors", adapt=True)
     final = load_file(finished / "model_final.safetensors")
     state = model.state_dict()
-    carried = [n for n in final if not n.startswith(("graph.free", "layout.", "dense."))]
+    carried = [n for n in final if n != "graph.free"]
     assert len(carried) > 50
     assert all(torch.equal(state[name], final[name]) for name in carried)
     # A wheel is a wheel; a bumper is new.
     there, here = load_ontology("vehicleseg10k"), model.ontology
     wheels = here.class_id("wheel"), there.class_id("Wheel")
     assert torch.equal(state["graph.free"][wheels[0]], final["graph.free"][wheels[1]])
-    rows = state["layout.weight"][wheels[0] + 1], final["layout.weight"][wheels[1] + 1]
-    assert torch.equal(*rows)
-    assert torch.equal(state["dense.bias"][0], final["dense.bias"][0])
     bumper = here.class_id("front_bumper")
     assert torch.equal(state["graph.free"][bumper], fresh[bumper])
 

@@ -8,6 +8,7 @@ import yaml
 import sav.ontology
 from sav.d2 import build_model
 from sav.errors import SAVError
+from sav.modeling.part_map import class_margins
 from sav.modeling.weights import load_weights, save_weights
 from sav.ontology import load_ontology
 from sav.ontology.text import TEXT_MODEL, save_text_embeddings, text_embeddings
@@ -82,7 +83,6 @@ def test_training_fills_the_gallery_and_never_lends_a_photo_to_itself(model, mak
 
 
 def test_what_is_random_about_a_photo_depends_on_its_seed_alone(model, make_input):
-    model.free_dropout = 0.5
     batch = [make_input(f"car/{i}", seed=i) for i in range(4)]
     train_on(model, batch)
     torch.manual_seed(1)
@@ -204,7 +204,6 @@ def test_the_order_of_the_classes_in_the_ontology_does_not_matter(
 
 def test_a_held_out_class_is_not_taught_and_is_asked_for_all_the_same(cfg, make_input):
     cfg.MODEL.SAV.HELD_OUT = ("Left front door",)
-    cfg.MODEL.SAV.GRAPH.FREE_DROPOUT = 0.5
     model = build_model(cfg)
     door = 6
     train_on(model, [make_input("car/0", seed=0)])
@@ -221,6 +220,25 @@ def test_a_held_out_class_is_not_taught_and_is_asked_for_all_the_same(cfg, make_
         model.graph.free[door] += 100.0  # was never trained, so it has no say
     found = predict(model.eval(), [make_input("car/2", seed=2)])[0]["instances"]
     assert found.scores[found.pred_classes == door].isfinite().all()
+
+
+def test_the_dense_map_answers_for_a_held_out_class_and_for_no_other(cfg, make_input):
+    torch.manual_seed(0)
+    model = build_model(cfg).eval()
+    cfg.MODEL.SAV.HELD_OUT = ("Left front door",)
+    other = build_model(cfg).eval()
+    other.load_state_dict(model.state_dict())
+    own = other.query_classes == 6
+    with torch.no_grad():
+        model.graph.free[6] = 0.0  # the held-out class is asked for without it
+        encoded = model.encode([make_input()])
+        taught, found = model._decode(encoded), other._decode(encoded)
+        margins = class_margins(other.dense(found.features), other.taught)[:, 6]
+    assert torch.equal(found.masks[:, ~own], taught.masks[:, ~own])
+    assert torch.equal(found.presence[:, ~own], taught.presence[:, ~own])
+    assert torch.equal(found.masks[:, own][:, 0], margins)
+    assert found.presence[0, own][0] == margins.max()
+    assert (found.presence[0, own][1:] < -100).all()
 
 
 def test_fewer_slots_give_fewer_instances_of_a_class(cfg, make_input):

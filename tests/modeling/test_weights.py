@@ -29,3 +29,24 @@ def test_a_training_with_context_starts_from_weights_without(model, cfg, tmp_pat
     assert torch.equal(model.graph.free, bare.graph.free)
     with pytest.raises(SAVError, match="missing"):
         load_weights(model, path)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_parts_that_both_vocabularies_know_carry_over(cfg, tmp_path, graph):
+    cfg.MODEL.SAV.GRAPH.ENABLED = graph
+    source = build_model(cfg)
+    path = tmp_path / "source.safetensors"
+    save_weights(source, path)
+    cfg.MODEL.SAV.ONTOLOGY = "dsmlr"
+    other = build_model(cfg)
+    own = other.graph.free.detach().clone()
+    load_weights(other, path, adapt=True)
+    wheel, bumper = (other.ontology.class_id(name) for name in ("wheel", "front_bumper"))
+    before = source.ontology.class_id("Wheel")
+    assert torch.equal(other.graph.free[wheel], source.graph.free[before])
+    assert torch.equal(other.graph.free[bumper], own[bumper])
+    if graph:
+        assert torch.equal(other.dense.describe.weight, source.dense.describe.weight)
+    else:
+        shared = source.dense.describe.weight[:, before]
+        assert torch.equal(other.dense.describe.weight[:, wheel], shared)

@@ -12,10 +12,9 @@ def build(name="vehicleseg10k", **changes):
     return GraphEncoder(load_ontology(name), **options)
 
 
-def ask(encoder, *, free=True):
+def ask(encoder, *, taught=True):
     """The prompts of one photo."""
-    kept = torch.full((1, encoder.num_classes), free)
-    return encoder(torch.zeros(1, dtype=torch.int64), kept)[0]
+    return encoder(torch.zeros(1, dtype=torch.int64), torch.tensor([taught]))[0]
 
 
 @pytest.mark.parametrize("name", available_ontologies())
@@ -63,6 +62,26 @@ def test_mirrored_classes_differ_by_more_than_their_text():
     assert torch.cosine_similarity(prompts[left], prompts[right], dim=0) < 0.8
 
 
+@pytest.mark.parametrize("name", available_ontologies())
+def test_mirror_images_differ_in_side_and_place_alone(name):
+    ontology = load_ontology(name)
+    height, side = -3, (-4, -2, -1)  # z; y, how far to the right it is seen, and the side
+    features = node_features(ontology, TEXT_MODEL)[: len(ontology)]
+    mirrored = features[list(ontology.mirror_ids)]
+    assert torch.allclose(mirrored[:, -5], features[:, -5], atol=1e-5)
+    assert torch.allclose(mirrored[:, height], features[:, height], atol=1e-5)
+    assert torch.allclose(mirrored[:, side], -features[:, side], atol=1e-5)
+
+
+def test_the_front_is_seen_at_the_left_of_the_left_side():
+    ontology = load_ontology("vehicleseg10k")
+    across = node_features(ontology, TEXT_MODEL)[:, -2]
+    front, back = (ontology.class_id(f"Left {end} door") for end in ("front", "back"))
+    assert across[front] < 0 < across[back]
+    front, back = (ontology.class_id(f"Right {end} door") for end in ("front", "back"))
+    assert across[back] < 0 < across[front]
+
+
 def test_adjacency_follows_the_relations():
     ontology = load_ontology("vehicleseg10k")
     from sav.ontology.relations import PREDICATES
@@ -95,13 +114,13 @@ def test_without_the_graph_prompts_are_free_embeddings():
     assert [name for name, _ in encoder.named_parameters()] == ["free"]
 
 
-def test_a_class_can_be_asked_for_by_the_graph_alone():
+def test_a_class_that_nobody_teaches_is_asked_for_by_the_graph_alone():
     encoder = build()
-    described = ask(encoder, free=False)
+    described = ask(encoder, taught=False)
     assert torch.allclose(ask(encoder), described + encoder.free)
     with torch.no_grad():
         encoder.free.add_(1.0)
-    assert torch.equal(ask(encoder, free=False), described)
+    assert torch.equal(ask(encoder, taught=False), described)
 
 
 def test_mined_support_weighs_the_relations():
