@@ -79,7 +79,7 @@ def measure(root: Path) -> dict[str, float]:
     """Seconds of every hot path."""
     torch.manual_seed(0)
     found = prepare(root)
-    cfg = load_config(CONFIG, ["DATASETS.ROOT", str(root), "DATALOADER.NUM_WORKERS", "0"])
+    cfg = load_config(CONFIG, ["DATASETS.ROOT", str(root)])
     register_part_datasets(cfg)
     records = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
     mapper = PartDatasetMapper(cfg, is_train=True)

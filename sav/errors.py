@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 
@@ -13,6 +14,11 @@ class SAVError(Exception):
 
     The message is one line: the file and the record, what is wrong, and what to do about it.
     """
+
+
+def exit_on_signal(number: int, frame: FrameType | None) -> NoReturn:
+    """For ``signal.signal``: end like an error, so that every ``finally`` has its turn."""
+    sys.exit(128 + number)
 
 
 def run_command(main: Callable[[], None]) -> NoReturn:
@@ -24,7 +30,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         main: the command. Any exception other than :class:`SAVError` and an interrupt is a bug of
             ours and keeps its traceback.
     """
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, exit_on_signal)
     try:
         main()
     except SAVError as error:

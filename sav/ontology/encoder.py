@@ -92,9 +92,6 @@ class GraphEncoder(nn.Module):
         enabled: whether the graph is used.
         text_model: see :func:`sav.ontology.text.text_embeddings`.
         support: see :func:`adjacency`.
-
-    Attributes:
-        class_features: (C, F) float32, what the classes' own nodes say; one-hot without the graph.
     """
 
     def __init__(
@@ -116,15 +113,18 @@ class GraphEncoder(nn.Module):
             self.dialects = nn.Parameter(torch.zeros(shape))
         self.enabled = enabled
         if not enabled:
-            self.class_features = torch.eye(self.num_classes)
             return
         features = node_features(ontology, text_model)
-        self.class_features = features[: self.num_classes]
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("adjacency", adjacency(ontology, support), persistent=False)
         self.project = nn.Sequential(nn.Linear(features.shape[1], dim), nn.LayerNorm(dim))
         self.layers = nn.ModuleList(RelationalLayer(dim, len(PREDICATES)) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
+
+    @property
+    def class_features(self) -> torch.Tensor:
+        """(C, F) float32, what the classes' own nodes say; one-hot without the graph."""
+        return self.features[: self.num_classes] if self.enabled else torch.eye(self.num_classes)
 
     def forward(self, vocabularies: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
         """Prompts for B photos.

@@ -23,7 +23,7 @@ from torch import multiprocessing as mp
 
 from sav.d2.shared import comm
 from sav.d2.shared.meeting import check_address, meet
-from sav.errors import SAVError
+from sav.errors import SAVError, exit_on_signal
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 PARTING_SECONDS = 10
@@ -122,7 +122,7 @@ class _Job:
 def _run_job(job: _Job) -> None:
     """Run the processes of this machine; when one fails, the others are ended."""
     processes = mp.start_processes(_worker, (job,), nprocs=job.local_size, join=False).processes
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    before = signal.signal(signal.SIGTERM, exit_on_signal)
     try:
         running = {process.sentinel: process for process in processes}
         while running and not any(process.exitcode for process in processes):
