@@ -61,8 +61,6 @@ def convert_coco(
     out: Path,
     *,
     valid: int = 0,
-    folds: int = 0,
-    fold: int = 0,
     seed: int = 0,
     workers: int = 0,
     strict: bool = False,
@@ -72,10 +70,7 @@ def convert_coco(
     Args:
         source: what to read.
         out: folder to write to.
-        valid: number of images held out for validation, more where the last vehicle has several;
-            ignored when folds are asked for.
-        folds: cut the images into this many folds instead, no vehicle into two; 0 for none.
-        fold: the fold that is held out, from 0.
+        valid: number of images held out for validation, more where the last vehicle has several.
         seed: of the shuffle that precedes the split.
         workers: number of processes, 0 for one a core.
         strict: stop at the first record that cannot be used.
@@ -87,7 +82,7 @@ def convert_coco(
     class_ids = _match_categories(contents["categories"], source)
     tasks, orphans = _group_by_image(contents, source)
     group_of = {task.image["file_name"]: task.group for task in tasks}
-    held_out = choose_valid(group_of, valid=valid, folds=folds, fold=fold, seed=seed)
+    held_out = choose_valid(group_of, valid, seed)
     splits = {"train": [t for t in tasks if t.image["file_name"] not in held_out]}
     if held_out:
         splits["valid"] = [t for t in tasks if t.image["file_name"] in held_out]
@@ -103,24 +98,15 @@ def convert_coco(
     write_splits(out, written)
 
 
-def choose_valid(
-    group_of: Mapping[str, str | None],
-    *,
-    valid: int = 0,
-    folds: int = 0,
-    fold: int = 0,
-    seed: int = 0,
-) -> set[str]:
+def choose_valid(group_of: Mapping[str, str | None], valid: int, seed: int = 0) -> set[str]:
     """Pick the validation images, of each vehicle all or none.
 
     The choice depends on the names, their groups and the seed alone.
 
     Args:
         group_of: the vehicle that each image shows together with others; None: with no other.
-        valid: at least so many images, unless there are folds.
-        folds: see :func:`convert_coco`.
-        fold: the same.
-        seed: the same.
+        valid: at least so many images.
+        seed: of the shuffle that precedes the choice.
 
     Returns:
         the chosen names.
@@ -133,12 +119,6 @@ def choose_valid(
         images_of[group is None, name if group is None else group].append(name)
     vehicles = list(images_of.values())
     random.Random(seed).shuffle(vehicles)
-    if folds:
-        if not (2 <= folds <= len(vehicles) and 0 <= fold < folds):
-            raise SAVError(
-                f"fold {fold} of {folds}: give 2 to {len(vehicles)} folds, counted from 0"
-            )
-        return {name for vehicle in vehicles[fold::folds] for name in vehicle}
     chosen: set[str] = set()
     for vehicle in vehicles:
         if len(chosen) >= valid:

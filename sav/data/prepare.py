@@ -104,8 +104,6 @@ def _add_split(parser: argparse.ArgumentParser, valid: int) -> None:
     parser.add_argument(
         "--valid", type=_count, default=valid, help="images held out (default: %(default)s)"
     )
-    parser.add_argument("--folds", type=_count, default=0, help="cut into K folds instead")
-    parser.add_argument("--fold", type=_count, default=0, help="the fold held out, from 0")
     _add_common(parser)
 
 
@@ -168,8 +166,6 @@ def _convert_split(source: CocoSource, args: argparse.Namespace) -> None:
         source,
         args.out,
         valid=args.valid,
-        folds=args.folds,
-        fold=args.fold,
         seed=args.seed,
         workers=args.workers,
         strict=args.strict,

@@ -53,7 +53,7 @@ def test_own_ontology_and_own_coco_file(folder, tmp_path):
     out = tmp_path / "out"
     images = folder.root / "images" / "train"
     command = ["coco", "--json", tmp_path / "mine.json", "--images", images, "--out", out]
-    run(*command, "--ontology", ontology, "--split-classes", "wheel", "--folds", 2, "--workers", 1)
+    run(*command, "--ontology", ontology, "--split-classes", "wheel", "--valid", 2, "--workers", 1)
     written = [out / f"instances_{split}.json" for split in ("train", "valid")]
     assert sorted(images_of(written[0]) + images_of(written[1])) == [f"{i}.jpg" for i in range(4)]
     annotations = [a for path in written for a in json.loads(path.read_text())["annotations"]]
