@@ -23,7 +23,7 @@ def test_shared_parts_are_one_class(both):
         assert both.class_names[ids[member.class_id(name)]] == "front_left_door"
 
 
-@pytest.mark.parametrize("pair", itertools.permutations(available_ontologies(), 2))
+@pytest.mark.parametrize("pair", list(itertools.permutations(available_ontologies(), 2)))
 def test_every_pair_of_shipped_vocabularies_joins(pair):
     union = load_ontology("+".join(pair))
     assert union.name == "+".join(pair)
