@@ -7,7 +7,7 @@ QUICKSTART := output/quickstart
 .PHONY: help quickstart test lint bench clean
 
 help:
-	@echo "make quickstart  install, make synthetic vehicles, train, evaluate, draw (12 minutes)"
+	@echo "make quickstart  install, make synthetic vehicles, train, evaluate, draw (12 minutes, and the downloads)"
 	@echo "make test        install, lint, run the tests"
 	@echo "make lint        check style"
 	@echo "make bench       measure speed; writes output/bench/speed.json"
