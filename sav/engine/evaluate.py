@@ -28,7 +28,8 @@ def ready_to_predict(cfg: CfgNode, model: SAV) -> Iterator[None]:
     Raises:
         SAVError: the gallery of MODEL.SAV.TEST.GALLERY is missing, broken, or of other weights.
     """
-    _share_running_means(model)
+    # Running means, or each process would evaluate a slightly different model.
+    share_buffers(model)
     trained_with, folder = model.gallery, cfg.MODEL.SAV.TEST.GALLERY
     if model.second_look is not None and folder:
         model.gallery = Gallery.load(Path(folder))
@@ -41,8 +42,8 @@ def ready_to_predict(cfg: CfgNode, model: SAV) -> Iterator[None]:
         model.gallery = trained_with
 
 
-def _share_running_means(model: SAV) -> None:
-    """Give all processes the first one's, or each would evaluate a slightly different model."""
+def share_buffers(model: SAV) -> None:
+    """Give all processes the first one's; every process must call it."""
     if comm.get_world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)

@@ -24,7 +24,13 @@ from sav.d2 import (
 from sav.data import PartDatasetMapper
 from sav.engine.best import BestResult, StopTraining
 from sav.engine.ema import EMAHook
-from sav.engine.evaluate import evaluate, ready_to_predict, save_best, save_predictor
+from sav.engine.evaluate import (
+    evaluate,
+    ready_to_predict,
+    save_best,
+    save_predictor,
+    share_buffers,
+)
 from sav.engine.gallery import GalleryHook
 from sav.engine.optimizer import build_adamw, build_schedule, freeze_others
 from sav.engine.step import StepTrainer
@@ -65,6 +71,9 @@ class Trainer(DefaultTrainer):
         self.ema: EMAHook | None = None
         self.best: BestResult | None = None
         super().__init__(cfg)
+        # Random constants, such as SAM's position code: older releases of torch's wrapper share
+        # the parameters alone.
+        share_buffers(self.sav)
         self.checkpointer.add_checkpointable("gallery", self.sav.gallery)
 
     @property

@@ -276,9 +276,12 @@ def _mask_iou(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 
 def _dense_loss(dense: list[torch.Tensor], targets: list[Targets]) -> torch.Tensor:
+    """Mean over the photos of the mean over the pixels that are not ignored."""
     labels = torch.stack([target.label_map for target in targets])[:, None].float()
     losses = []
     for logits in dense:
         small = F.interpolate(labels, size=logits.shape[-2:], mode="nearest-exact")[:, 0].long()
-        losses.append(F.cross_entropy(logits.float(), small, ignore_index=_IGNORED))
+        every = F.cross_entropy(logits.float(), small, ignore_index=_IGNORED, reduction="none")
+        labelled = (small != _IGNORED).sum((1, 2)).clamp(min=1)
+        losses.append((every.sum((1, 2)) / labelled).mean())
     return torch.stack(losses).mean()

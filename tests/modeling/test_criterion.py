@@ -136,6 +136,7 @@ def test_losses_of_a_batch_are_the_mean_over_its_photos(part_criterion):
         targets([2], [rectangle(4, 18)]),
         targets([], []),
     ]
+    batch[0].label_map[:, 8:] = -1  # outside its vocabulary
     whole = DecoderOutput(
         masks=torch.randn(3, 5, 8, 8, generator=generator),
         presence=torch.randn(3, 5, generator=generator),
