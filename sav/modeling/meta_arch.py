@@ -18,12 +18,11 @@ from sav.d2 import (
     build_backbone,
     configurable,
 )
-from sav.modeling.consistency import ConsistencyRules, rescore
 from sav.modeling.criterion import PartCriterion, Supervision, Targets
 from sav.modeling.decoder import DecoderOutput, PartDecoder
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
 from sav.modeling.part_map import PartMap, class_margins
-from sav.modeling.postprocess import label_map, to_instances
+from sav.modeling.postprocess import PartReader
 from sav.modeling.sam import read_sam_checkpoint
 from sav.modeling.second_look import SecondLook
 from sav.ontology import Ontology, load_ontology
@@ -68,17 +67,14 @@ class SAV(nn.Module):
         held_out: ids of classes that training does not supervise.
         encoder: image encoder, see :mod:`sav.modeling.encoders`.
         graph: class prompts P from the knowledge graph.
-        second_look: corrects by what neighbours show, or None for the ablation without them.
         decoder: masks, presence and IoU of all queries.
-        loss_weights: see PartCriterion.
+        criterion: its losses are learned from.
         context_weight: of the losses after the second look.
-        loss_points: see PartCriterion.
         image_size: canvas side S.
         pixel_mean: RGB, 0 to 255.
         pixel_std: RGB.
-        score_threshold: instances below it are not returned.
-        background: see :func:`sav.modeling.postprocess.label_map`.
-        consistency: what lowers the scores of instances that contradict the priors, or None.
+        reader: reads parts out of the decoder's logits.
+        second_look: corrects by what neighbours show, or None for the ablation without them.
     """
 
     @configurable
@@ -91,28 +87,24 @@ class SAV(nn.Module):
         encoder: Backbone,
         graph: GraphEncoder,
         decoder: PartDecoder,
-        loss_weights: dict[str, float],
+        criterion: PartCriterion,
         context_weight: float,
-        loss_points: int,
         image_size: int,
         pixel_mean: tuple[float, ...],
         pixel_std: tuple[float, ...],
-        score_threshold: float,
-        background: float,
+        reader: PartReader,
         second_look: SecondLook | None = None,
-        consistency: ConsistencyRules | None = None,
     ) -> None:
         super().__init__()
         self.ontology = ontology
         self.encoder = encoder
         self.graph = graph
         self.decoder = decoder
-        self.second_look = second_look
+        self.criterion = criterion
         self.context_weight = context_weight
         self.image_size = image_size
-        self.score_threshold = score_threshold
-        self.background = background
-        self.consistency = consistency
+        self.reader = reader
+        self.second_look = second_look
         self.gallery = Gallery({})
         # What the photos of the present training step lend; the trainer moves it to the gallery
         # when all processes have taken the step.
@@ -125,9 +117,6 @@ class SAV(nn.Module):
         self.slot_embedding = nn.Embedding(MAX_SLOTS, EMBEDDING_DIM)
         self.layout = PartMap(EMBEDDING_DIM, graph.class_features)
         self.dense = PartMap(EMBEDDING_DIM // 8, graph.class_features)
-        self.criterion = PartCriterion(
-            query_classes=query_classes, weights=loss_weights, points=loss_points
-        )
         # In what follows "own" ids are those of a photo's own vocabulary, others the ontology's.
         own_ids = torch.full((len(ontology.vocabularies), len(ontology)), -1)
         for row, vocabulary in zip(own_ids, ontology.vocabularies, strict=True):
@@ -170,14 +159,16 @@ class SAV(nn.Module):
                 support=_support(sav.GRAPH.PRIORS, ontology),
             ),
             "decoder": decoder,
-            "loss_weights": {name.lower(): sav.LOSS[name] for name in _LOSSES},
+            "criterion": PartCriterion(
+                query_classes=query_classes,
+                weights={name.lower(): sav.LOSS[name] for name in _LOSSES},
+                points=sav.LOSS.POINTS,
+            ),
             "context_weight": sav.LOSS.CONTEXT,
-            "loss_points": sav.LOSS.POINTS,
             "image_size": cfg.INPUT.SAV.SIZE,
             "pixel_mean": tuple(cfg.MODEL.PIXEL_MEAN),
             "pixel_std": tuple(cfg.MODEL.PIXEL_STD),
-            "score_threshold": sav.TEST.SCORE_THRESHOLD,
-            "background": sav.TEST.BACKGROUND,
+            "reader": PartReader.from_config(sav.TEST, ontology),
             # Last, so that the weights before it start the same with and without it.
             "second_look": SecondLook(
                 query_classes=query_classes,
@@ -190,7 +181,6 @@ class SAV(nn.Module):
             )
             if sav.CONTEXT.ENABLED
             else None,
-            "consistency": ConsistencyRules.from_config(sav.TEST, ontology),
         }
 
     @property
@@ -347,28 +337,16 @@ class SAV(nn.Module):
     def _postprocess(
         self, output: DecoderOutput, index: int, vocabulary: int, item: dict[str, Any]
     ) -> dict[str, Instances | torch.Tensor]:
-        size = int(item["height"]), int(item["width"])
-        own_ids = self.own_ids[vocabulary]
-        masks = output.masks[index]
-        presence = output.presence[index].float().sigmoid()
-        scores = presence * output.iou[index].float().sigmoid()
-        own_classes = own_ids[self.query_classes]
-        kept = (scores >= self.score_threshold) & (own_classes >= 0)
-        instances = to_instances(
-            masks[kept],
-            scores[kept],
-            own_classes[kept],
+        classes = self.own_ids[vocabulary][self.query_classes]
+        known = classes >= 0
+        return self.reader(
+            output.masks[index][known],
+            output.presence[index][known],
+            output.iou[index][known],
+            classes[known],
             body_ids=self.ontology.vocabularies[vocabulary].body_ids,
-            size=size,
+            size=(int(item["height"]), int(item["width"])),
         )
-        if self.consistency is not None:
-            instances = rescore(instances, self.consistency)
-        part_map = label_map(
-            masks, presence, self.query_classes, background=self.background, size=size
-        )
-        if self.ontology.joined:
-            part_map = F.pad(own_ids + 1, (1, 0)).to(torch.uint8)[part_map.long()]
-        return {"instances": instances, "part_map": part_map}
 
 
 def _silenced(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

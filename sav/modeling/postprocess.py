@@ -3,16 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from scipy.sparse.csgraph import connected_components
 from torch.nn import functional as F
 
-from sav.d2 import Boxes, Instances
+from sav.d2 import Boxes, CfgNode, Instances
+from sav.modeling.consistency import ConsistencyRules, rescore
+from sav.ontology import Ontology
 
 # Full-resolution float masks are made in pieces of about this many values (256 MiB).
 _PIECE = 1 << 26
 _VEHICLE_GAP = 0.05
+
+
+@dataclass
+class PartReader:
+    """Reads the parts of one photo out of the decoder's logits.
+
+    Attributes:
+        score_threshold: instances below it are not returned.
+        background: see :func:`label_map`.
+        consistency: what lowers the scores of instances that contradict the priors, or None.
+    """
+
+    score_threshold: float
+    background: float
+    consistency: ConsistencyRules | None = None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, ontology: Ontology) -> PartReader:
+        """As the node MODEL.SAV.TEST says, for a model of this vocabulary."""
+        rules = ConsistencyRules.from_config(cfg, ontology)
+        return cls(cfg.SCORE_THRESHOLD, cfg.BACKGROUND, rules)
+
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        presence: torch.Tensor,
+        iou: torch.Tensor,
+        classes: torch.Tensor,
+        *,
+        body_ids: tuple[int, ...],
+        size: tuple[int, int],
+    ) -> dict[str, Instances | torch.Tensor]:
+        """Read the answers of N queries.
+
+        Args:
+            logits: (N, h, w) of the masks, over the canvas.
+            presence: (N,) logits.
+            iou: (N,) logits.
+            classes: (N,) int64.
+            body_ids: see Ontology.body_ids.
+            size: height and width of the original photo.
+
+        Returns:
+            "instances" and "part_map", see :meth:`sav.modeling.SAV.forward`.
+        """
+        presence = presence.float().sigmoid()
+        scores = presence * iou.float().sigmoid()
+        kept = scores >= self.score_threshold
+        instances = to_instances(
+            logits[kept], scores[kept], classes[kept], body_ids=body_ids, size=size
+        )
+        if self.consistency is not None:
+            instances = rescore(instances, self.consistency)
+        part_map = label_map(logits, presence, classes, background=self.background, size=size)
+        return {"instances": instances, "part_map": part_map}
 
 
 def to_original_frame(logits: torch.Tensor, height: int, width: int) -> Iterator[torch.Tensor]:
@@ -69,7 +127,7 @@ def label_map(
     Args:
         logits: (N, h, w) mask logits over the canvas.
         presence: (N,) probabilities.
-        query_classes: (N,) sorted class of each query.
+        query_classes: (N,) class of each query.
         background: probability that a part must exceed.
         size: height and width of the original photo.
 

@@ -125,7 +125,7 @@ def test_no_instance_at_all(rules):
 
 def test_the_config_switches_it_on(tmp_path):
     cfg = tiny_config()
-    assert build_model(cfg).consistency is None
+    assert build_model(cfg).reader.consistency is None
     cfg.MODEL.SAV.TEST.CONSISTENCY = True
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.0
     with pytest.raises(SAVError, match=r"needs MODEL\.SAV\.TEST\.PRIORS"):
@@ -133,7 +133,7 @@ def test_the_config_switches_it_on(tmp_path):
     mined(10).save(tmp_path / "priors.json")
     cfg.MODEL.SAV.TEST.PRIORS = str(tmp_path / "priors.json")
     model = build_model(cfg).eval()
-    assert model.consistency.lift.shape == (13, 13)
+    assert model.reader.consistency.lift.shape == (13, 13)
     with torch.no_grad():
         model.decoder.mask_bias.fill_(9.0)  # an untrained model sees nothing by itself
     photo = {"image": torch.zeros(3, 64, 64, dtype=torch.uint8), "height": 64, "width": 64}

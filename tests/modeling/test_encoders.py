@@ -55,7 +55,7 @@ def test_a_model_at_stride_8_trains_and_predicts_with_its_gallery(cfg, make_inpu
     save_weights(model, tmp_path / "model_final.safetensors")
     (tmp_path / "config.yaml").write_text(cfg.dump())
     predictor = SAVPredictor.from_pretrained(tmp_path, "cpu")
-    predictor.model.score_threshold = 0.0
+    predictor.model.reader.score_threshold = 0.0
     predictor.model.gallery = model.gallery
     assert len(predictor.model.gallery) == 3
     photo = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)

@@ -36,7 +36,7 @@ def trained(model, make_input):
 
 
 def predict(model, inputs):
-    model.score_threshold = 0.0
+    model.reader.score_threshold = 0.0
     with torch.no_grad():
         return model(inputs)
 

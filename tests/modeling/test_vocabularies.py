@@ -53,7 +53,7 @@ def test_shared_parts_learn_from_both_vocabularies(model, make_input):
 
 
 def test_answers_are_in_the_photo_s_vocabulary(model, make_input):
-    model.score_threshold = 0.0
+    model.reader.score_threshold = 0.0
     model.eval()
     item = make_input("car/1", seed=1)
     with torch.no_grad():
@@ -66,7 +66,7 @@ def test_answers_are_in_the_photo_s_vocabulary(model, make_input):
 
 
 def test_photos_of_both_vocabularies_share_a_batch(model, make_input):
-    model.score_threshold = 0.0
+    model.reader.score_threshold = 0.0
     model.eval()
     items = [
         {**make_input("a", 1), "vocabulary": "dsmlr"},
