@@ -207,7 +207,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("find the parts of vehicles in photos and videos", _predict),
     "gallery": Command("build a gallery of annotated vehicles, look into it, ask it", _gallery),
     "graph": Command("show, check, draw and mine knowledge graphs", _graph),
-    "bench": Command("repeat the experiments that README.md reports", _bench),
+    "bench": Command("repeat the experiments that docs/results.md reports", _bench),
 }
 
 

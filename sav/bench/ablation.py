@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train each variant once a seed or fold, and compare it with the full model."""
-    trained = train_all(args.config_file, args.output, plan(args))
+    trained = train_all(args.config_file, args.output, plan(args), parallel=args.parallel)
     rows = all_figures(trained)
     publish(args.output, compare("variant", rows, REFERENCE), rows)
 

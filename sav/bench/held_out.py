@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
         ("held-out", name): [*shared, *held_out, *seed]
         for name, seed in seed_options(args.seeds).items()
     }
-    trained = train_all(args.config_file, args.output, jobs)["held-out"]
+    trained = train_all(args.config_file, args.output, jobs, parallel=args.parallel)["held-out"]
     test_set = cfg.DATASETS.TEST[0]
     by_chance = chance(cfg, test_set)
     rows = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -12,12 +11,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sav.bench.processes import run_all
 from sav.config import load_config
 from sav.errors import SAVError
 from sav.evaluation import Results
 from sav.run_folder import CONFIG_FILE, RESULTS_FILE
-
-_STDERR = 2
 
 Jobs = Mapping[tuple[str, str], Sequence[str]]
 """(row of the table, run such as "seed0") -> config options."""
@@ -58,19 +56,29 @@ def shared_options(args: argparse.Namespace) -> list[str]:
     return [*args.opts, *(["SOLVER.MAX_ITER", str(args.iterations)] if args.iterations else [])]
 
 
-def train_all(config_file: Path, output: Path, jobs: Jobs) -> dict[str, dict[str, Results]]:
+def add_parallel_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --parallel."""
+    several = "trainings at a time, which share the GPUs or the CPU's cores; %(default)s"
+    parser.add_argument("--parallel", type=count, default=1, metavar="N", help=several)
+
+
+def train_all(
+    config_file: Path, output: Path, jobs: Jobs, *, parallel: int
+) -> dict[str, dict[str, Results]]:
     """Train and evaluate what has no results yet, in the folders OUTPUT/ROW/RUN.
 
     Args:
         config_file: of all jobs.
         output: folder of the experiment.
-        jobs: what to train, in this order.
+        jobs: what to train, begun in this order.
+        parallel: so many at a time.
 
     Returns:
         the contents of each ``results.json``, by row and run.
 
     Raises:
-        SAVError: a config is wrong, a folder holds another training, or a training failed.
+        SAVError: a config is wrong, a folder holds another training, or a training failed; the
+            others are ended then.
     """
     # Without evaluations on the way, results are the sign of a finished run.
     trainings = {
@@ -80,24 +88,24 @@ def train_all(config_file: Path, output: Path, jobs: Jobs) -> dict[str, dict[str
     # A mistake in the last one shows before the first has trained for hours.
     for folder, options in trainings.items():
         _check_settings(config_file, options, folder)
+    missing = [
+        (folder, _command(config_file, options, folder))
+        for folder, options in trainings.items()
+        if not (folder / RESULTS_FILE).is_file()
+    ]
+    done = len(trainings) - len(missing)
+    with tqdm(desc="trainings", unit="run", initial=done, total=len(trainings)) as progress:
+        run_all(missing, parallel, progress)
     found: dict[str, dict[str, Results]] = {}
-    for folder, options in tqdm(trainings.items(), desc="trainings", unit="run"):
-        if not (folder / RESULTS_FILE).is_file():
-            _train(config_file, options, folder)
+    for folder in trainings:
         results = json.loads((folder / RESULTS_FILE).read_text("utf-8"))
         found.setdefault(folder.parent.name, {})[folder.name] = results
     return found
 
 
-def _train(config_file: Path, options: Sequence[str], folder: Path) -> None:
+def _command(config_file: Path, options: Sequence[str], folder: Path) -> list[str]:
     words = ["--resume", "--config-file", str(config_file), *options, "OUTPUT_DIR", str(folder)]
-    command = [sys.executable, "-m", "sav.cli", "train", *words]
-    # The standard output is the table's.
-    if subprocess.run(command, check=False, stdout=_STDERR).returncode:
-        raise SAVError(
-            f"{folder}: this training failed, the reason is above; the same command again keeps "
-            "what is finished"
-        )
+    return [sys.executable, "-m", "sav.cli", "train", *words]
 
 
 def _check_settings(config_file: Path, options: Sequence[str], folder: Path) -> None:

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     load_config(args.config_file, shared)  # a mistake shows before anything is rendered
     shared += make_data(args.output / "data", args.sizes)
     jobs = {("trained", name): [*shared, *seed] for name, seed in seed_options(args.seeds).items()}
-    runs = train_all(args.config_file, args.output, jobs)["trained"]
+    runs = train_all(args.config_file, args.output, jobs, parallel=args.parallel)["trained"]
     rows: dict[str, dict[str, dict[str, Figures]]] = {
         photos: {gallery: {} for gallery in GALLERIES} for photos in PHOTOS
     }

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train alone and jointly without each fold, and compare on the fold."""
     jobs = plan(args)
-    rows = all_figures(train_all(args.config_file, args.output, jobs))
+    rows = all_figures(train_all(args.config_file, args.output, jobs, parallel=args.parallel))
     alone, joint = (load_config(args.config_file, jobs[row, "fold0"]).SOLVER for row in rows)
     note = (
         f"Either model sees {alone.MAX_ITER * alone.IMS_PER_BATCH} photos of its own vocabulary: "

@@ -42,7 +42,7 @@ def test_an_ablation_goes_on_where_it_was_and_keeps_what_is_finished(root, capsy
     (folders["no-graph"] / "results.json").unlink()
     capsys.readouterr()
 
-    command = words(root, "ablation", "--variants", "no-graph", "--seeds", "1")
+    command = words(root, "ablation", "--variants", "no-graph", "--seeds", "1", "--parallel", "2")
     dispatch([*command, "--iterations", "2"])
     printed = capsys.readouterr().out
     assert "| full " in printed
