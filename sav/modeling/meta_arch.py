@@ -21,10 +21,11 @@ from sav.d2 import (
 from sav.modeling.criterion import PartCriterion, Supervision, Targets
 from sav.modeling.decoder import DecoderOutput, PartDecoder
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
-from sav.modeling.part_map import PartMap, class_margins
+from sav.modeling.part_map import PartMap
 from sav.modeling.postprocess import PartReader
 from sav.modeling.sam import read_sam_checkpoint
 from sav.modeling.second_look import SecondLook
+from sav.modeling.untaught import UntaughtClasses
 from sav.ontology import Ontology, load_ontology
 from sav.ontology.encoder import GraphEncoder
 from sav.ontology.priors import Priors
@@ -125,6 +126,11 @@ class SAV(nn.Module):
         taught = torch.ones(len(ontology), dtype=torch.bool)
         taught[list(held_out)] = False
         self.register_buffer("taught", taught, persistent=False)
+        self.untaught = (
+            UntaughtClasses(ontology, query_classes=query_classes, slot_ids=slot_ids, taught=taught)
+            if held_out
+            else None
+        )
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
 
@@ -314,25 +320,10 @@ class SAV(nn.Module):
         output = self.decoder(encoded.maps, queries)
         asked = encoded.known[:, self.query_classes]
         output = replace(output, presence=output.presence.masked_fill(~asked, _NEVER))
-        return output if self.training else self._answer_untaught(output, encoded.known)
-
-    def _answer_untaught(self, output: DecoderOutput, known: torch.Tensor) -> DecoderOutput:
-        """Let the dense map answer, in one slot, for the classes that were never taught.
-
-        Queries learn to answer for what they are trained with: another class's query finds the
-        likest of these. The map's classifiers are made of what the graph says of a class.
-        """
-        untaught = ~self.taught[self.query_classes]
-        if not untaught.any():
+        if self.training or self.untaught is None:
             return output
-        margins = class_margins(_silenced(self.dense(output.features), known), self.taught)
-        masks = margins[:, self.query_classes]
-        seen = masks.amax((2, 3)).masked_fill(self.slot_ids > 0, _NEVER)
-        return replace(
-            output,
-            masks=torch.where(untaught[:, None, None], masks, output.masks),
-            presence=torch.where(untaught, seen, output.presence),
-        )
+        logits = _silenced(self.dense(output.features), encoded.known)
+        return self.untaught(output, logits, encoded.known)
 
     def _postprocess(
         self, output: DecoderOutput, index: int, vocabulary: int, item: dict[str, Any]

@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-_UNTAUGHT_BONUS = 2.0
-
 
 class PartMap(nn.Module):
     """Logits of background and of every class at each place of a feature map.
@@ -32,22 +30,3 @@ class PartMap(nn.Module):
         described = self.describe(self.features)
         parts = F.conv2d(maps, described[:, :-1, None, None], described[:, -1])
         return torch.cat([self.background(maps), parts], dim=1)
-
-
-def class_margins(logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
-    """How far each class is above the best of all others.
-
-    Training never showed a place where an untaught class is the answer, so its logits are too low
-    everywhere and get a bonus (calibrated stacking, arXiv 1605.04253).
-
-    Args:
-        logits: (B, 1 + C, h, w), background first.
-        taught: (C,) bool.
-
-    Returns:
-        (B, C, h, w), above 0 where the class is the best.
-    """
-    logits = logits + _UNTAUGHT_BONUS * F.pad(~taught, (1, 0))[:, None, None]
-    first, second = logits.topk(2, dim=1).values.split(1, dim=1)
-    own = logits[:, 1:]
-    return own - torch.where(own == first, second, first)

@@ -127,6 +127,19 @@ class Ontology:
         bodies = {r.object for r in self.relations if r.predicate == "part_of"}
         return tuple(part.id for part in self.classes if part.name in bodies)
 
+    @cached_property
+    def touching_ids(self) -> list[list[int]]:
+        """For each class those that it is adjacent to: on its own side, if there are such."""
+        touching: list[list[int]] = [[] for _ in self.classes]
+        for fact in self.relations:
+            if fact.predicate == "adjacent_to" and {fact.subject, fact.object} <= self._ids.keys():
+                touching[self._ids[fact.subject]].append(self._ids[fact.object])
+        same = [
+            [other for other in others if self.classes[other].side == part.side]
+            for part, others in zip(self.classes, touching, strict=True)
+        ]
+        return [own or every for own, every in zip(same, touching, strict=True)]
+
     def graph(self) -> nx.MultiDiGraph:
         """The knowledge graph: nodes by name, one edge a relation, keyed by its predicate."""
         graph = nx.MultiDiGraph(name=self.name)

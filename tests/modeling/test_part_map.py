@@ -3,7 +3,8 @@ from itertools import product
 import torch
 from torch.nn import functional as F
 
-from sav.modeling.part_map import PartMap, class_margins
+from sav.modeling.part_map import PartMap
+from sav.modeling.untaught import class_margins
 
 # Kind, place and side of eight parts, such as the right back door.
 CUBE = torch.tensor(list(product([1.0, -1.0], repeat=3)))
@@ -30,15 +31,3 @@ def share_found(features, unseen=7):
 def test_a_part_that_nobody_taught_is_found_by_what_it_shares_with_others():
     assert share_found(CUBE) > 0.9
     assert share_found(torch.eye(8)) < 0.5
-
-
-def test_margins_are_to_the_best_other_class():
-    logits = torch.tensor([[0.5, 2.0, 1.0], [0.5, 3.0, 3.0]])[:, :, None, None]
-    margins = class_margins(logits, torch.tensor([True, True]))[..., 0, 0]
-    assert margins.tolist() == [[1.0, -1.0], [0.0, 0.0]]
-
-
-def test_classes_that_were_never_taught_get_a_bonus():
-    logits = torch.tensor([0.5, 2.0, 1.5])[None, :, None, None]
-    margins = class_margins(logits, torch.tensor([True, False]))[..., 0, 0]
-    assert margins.tolist() == [[-1.5, 1.5]]

@@ -146,3 +146,16 @@ def test_graph_has_every_node_and_relation():
     assert list(graph.nodes) == [node.name for node in ontology.nodes]
     assert graph.number_of_edges() == len(ontology.relations)
     assert graph.has_edge("trunk", "back_bumper", "above")
+
+
+def test_what_a_class_touches_is_on_its_own_side_if_anything_there_is():
+    ontology = load_ontology("vehicleseg10k")
+    touching = {
+        part.name: [ontology.class_names[i] for i in ids]
+        for part, ids in zip(ontology.classes, ontology.touching_ids, strict=True)
+    }
+    assert touching["Right back door"] == ["Right back window", "Right front door"]
+    # It also touches the windshield, which is on neither side.
+    assert touching["Left front window"] == ["Left back window", "Left front door"]
+    assert touching["Front window"] == ["Left front window", "Right front window"]
+    assert touching["Plate"] == []
