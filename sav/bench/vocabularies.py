@@ -13,6 +13,7 @@ from sav.d2 import CfgNode
 from sav.data.coco_file import read_coco
 
 REFERENCE = "alone"
+LONGER = "alone-longer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,10 +29,11 @@ def run(args: argparse.Namespace) -> None:
     """Train alone and jointly without each fold, and compare on the fold."""
     jobs = plan(args)
     rows = all_figures(train_all(args.config_file, args.output, jobs, parallel=args.parallel))
-    alone, joint = (load_config(args.config_file, jobs[row, "fold0"]).SOLVER for row in rows)
+    alone, longer, _ = (load_config(args.config_file, jobs[row, "fold0"]).SOLVER for row in rows)
     note = (
-        f"Either model sees {alone.MAX_ITER * alone.IMS_PER_BATCH} photos of its own vocabulary: "
-        f"alone in {alone.MAX_ITER} iterations, jointly in {joint.MAX_ITER} with the others."
+        f"'alone' and 'joint' see {alone.MAX_ITER * alone.IMS_PER_BATCH} photos of the vocabulary "
+        f"that is tested: alone in {alone.MAX_ITER} iterations, jointly in {longer.MAX_ITER} with "
+        f"the others. '{LONGER}' takes as many iterations as 'joint'."
     )
     publish(args.output, f"{compare('training', rows, REFERENCE)} {note}", rows)
 
@@ -44,31 +46,41 @@ def plan(args: argparse.Namespace) -> Jobs:
     jobs = {}
     for name, options in folds.items():
         alone = [*shared, *options]
-        joint = joint_options(load_config(args.config_file, alone), other)
-        jobs |= {(REFERENCE, name): alone, ("joint", name): [*alone, *joint]}
+        cfg = load_config(args.config_file, alone)
+        longer = [*alone, "SOLVER.MAX_ITER", str(joint_iterations(cfg, other))]
+        jobs |= {
+            (REFERENCE, name): alone,
+            (LONGER, name): longer,
+            ("joint", name): [*longer, *joint_options(cfg, other)],
+        }
     return jobs
 
 
 def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
     """Config options that add the training photos of another vocabulary.
 
-    The own ones are repeated until they are about half of what is seen, and there are as many more
-    iterations as it takes to see them as often as without the others.
+    The own ones are repeated until they are about half of what is seen.
 
     Args:
         cfg: of the vocabulary that is tested.
         other: its DATASETS.TRAIN and its vocabulary are added.
     """
-    own, added = _count_photos(cfg), _count_photos(other)
-    times = max(1, round(added / own))
-    iterations = round(cfg.SOLVER.MAX_ITER * (1 + added / (times * own)))
     parts = [(f"DATASETS.PARTS.{name}", str(file)) for name, file in _train_files(other)]
     return [
         *(word for pair in parts for word in pair),
-        *("DATASETS.TRAIN", str(cfg.DATASETS.TRAIN * times + other.DATASETS.TRAIN)),
+        *("DATASETS.TRAIN", str(cfg.DATASETS.TRAIN * _repeats(cfg, other) + other.DATASETS.TRAIN)),
         *("MODEL.SAV.ONTOLOGY", f"{cfg.MODEL.SAV.ONTOLOGY}+{other.MODEL.SAV.ONTOLOGY}"),
-        *("SOLVER.MAX_ITER", str(iterations)),
     ]
+
+
+def joint_iterations(cfg: CfgNode, other: CfgNode) -> int:
+    """As many as it takes to see the own photos as often as without the others."""
+    own = _count_photos(cfg) * _repeats(cfg, other)
+    return round(cfg.SOLVER.MAX_ITER * (1 + _count_photos(other) / own))
+
+
+def _repeats(cfg: CfgNode, other: CfgNode) -> int:
+    return max(1, round(_count_photos(other) / _count_photos(cfg)))
 
 
 def _count_photos(cfg: CfgNode) -> int:

@@ -87,12 +87,14 @@ def test_an_ablation_over_folds(root, finish, capsys):
 def test_vocabularies_see_the_same_photos_equally_often(root, other_vocabulary, finish, capsys):
     for fold in ("fold0", "fold1"):
         finish(root / "out" / "alone" / fold, fold)
+        finish(root / "out" / "alone-longer" / fold, fold, mIoU=51.0)
         finish(root / "out" / "joint" / fold, fold, mIoU=53.0)
     more = ["--with", str(root / "toy.yaml"), "--folds", "2", "--iterations", "60"]
     dispatch(words(root, "vocabularies", *more, config="other.yaml"))
     printed = capsys.readouterr().out
+    assert "+1.0 ± 0.0" in printed
     assert "+3.0 ± 0.0" in printed
-    assert "sees 240 photos" in printed
+    assert "see 240 photos" in printed
 
 
 def test_a_joint_training_runs(root, other_vocabulary):
@@ -105,7 +107,12 @@ def test_a_joint_training_runs(root, other_vocabulary):
         output=root / "out",
     )
     jobs = plan(args)
-    alone, joint = (load_config(other_vocabulary, jobs[row, "fold0"]) for row in ("alone", "joint"))
+    alone, longer, joint = (
+        load_config(other_vocabulary, jobs[row, "fold0"])
+        for row in ("alone", "alone-longer", "joint")
+    )
+    assert longer.SOLVER.MAX_ITER == joint.SOLVER.MAX_ITER
+    assert longer.DATASETS.TRAIN == alone.DATASETS.TRAIN
     times = joint.DATASETS.TRAIN.count("fold1")
     seen_of_own = joint.SOLVER.MAX_ITER * 4 * times / (4 * times + 8)
     assert seen_of_own == pytest.approx(alone.SOLVER.MAX_ITER)
