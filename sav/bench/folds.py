@@ -22,47 +22,64 @@ from sav.retrieval import Photo, photo_hash
 from sav.retrieval.photos import PhotoTable
 
 
-def fold_options(cfg: CfgNode, count: int, folder: Path) -> dict[str, list[str]]:
+def fold_options(
+    cfg: CfgNode, count: int, folder: Path, photos: int | None = None
+) -> dict[str, list[str]]:
     """Cut all photos of DATASETS.TRAIN and DATASETS.TEST into folds; each is tested on once.
 
     Args:
         cfg: names the data sets, all of one vocabulary.
         count: of folds.
-        folder: gets one part annotation file a fold.
+        folder: gets one part annotation file a fold, and with ``photos`` another one.
+        photos: to train on, drawn from the other folds; None for all of them.
 
     Returns:
         the config options of the run that trains on the other folds, by the fold's name.
 
     Raises:
-        SAVError: the data sets do not fit together, are too small for as many folds, or the folder
-            has folds of others.
+        SAVError: the data sets do not fit together, are too small for as many folds or photos, or
+            the folder has folds of others.
     """
-    header, images, annotations, photos = _pool(cfg)
-    places = assign_folds(photos, count)
+    header, images, annotations, pooled = _pool(cfg)
+    places = assign_folds(pooled, count)
     names = [f"fold{fold}" for fold in range(count)]
+    chosen = {name: np.flatnonzero(places == fold) for fold, name in enumerate(names)}
+    training = {name: tuple(other for other in names if other != name) for name in names}
+    if photos is not None:
+        for fold, name in enumerate(names):
+            chosen[f"{photos}_without_{name}"] = _draw(np.flatnonzero(places != fold), photos)
+            training[name] = (f"{photos}_without_{name}",)
     parts = []
-    for fold, name in enumerate(names):
+    for name, rows in chosen.items():
         file = folder.resolve() / f"{name}.json"
-        chosen = np.flatnonzero(places == fold)
-        kept = [
-            {**annotation, "image_id": int(row) + 1}
-            for row in chosen
-            for annotation in annotations[row]
-        ]
-        contents = {
-            **header,
-            "images": [{**images[row], "id": int(row) + 1} for row in chosen],
-            "annotations": [{**annotation, "id": i} for i, annotation in enumerate(kept, start=1)],
-        }
-        _write(file, contents)
+        _write(file, {**header, **_contents(images, annotations, rows)})
         parts += [f"DATASETS.PARTS.{name}", str(file)]
     return {
         name: [
             *parts,
-            *("DATASETS.TRAIN", str(tuple(other for other in names if other != name))),
+            *("DATASETS.TRAIN", str(training[name])),
             *("DATASETS.TEST", str((name,))),
         ]
         for name in names
+    }
+
+
+def _draw(rows: np.ndarray, photos: int) -> np.ndarray:
+    if photos > len(rows):
+        raise SAVError(f"--photos {photos}: there are {len(rows)} to train on")
+    return np.sort(np.random.default_rng(0).permutation(rows)[:photos])
+
+
+def _contents(
+    images: list[dict[str, Any]], annotations: list[list[dict[str, Any]]], rows: np.ndarray
+) -> dict[str, Any]:
+    """The images of these rows and their annotations, as in a part annotation file."""
+    kept = [
+        {**annotation, "image_id": int(row) + 1} for row in rows for annotation in annotations[row]
+    ]
+    return {
+        "images": [{**images[row], "id": int(row) + 1} for row in rows],
+        "annotations": [{**annotation, "id": i} for i, annotation in enumerate(kept, start=1)],
     }
 
 

@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--with", dest="other", type=Path, required=True, metavar="F", help=added)
     folds = "cut all photos of --config-file, train on the others, test on each; %(default)s"
     parser.add_argument("--folds", type=count, default=5, metavar="N", help=folds)
+    photos = "of --config-file to train on, drawn from the other folds; all"
+    parser.add_argument("--photos", type=count, metavar="N", help=photos)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,7 +44,8 @@ def plan(args: argparse.Namespace) -> Jobs:
     """What is to be trained on each fold's complement."""
     shared = shared_options(args)
     other = load_config(args.other)
-    folds = fold_options(load_config(args.config_file, shared), args.folds, args.output / "folds")
+    cfg = load_config(args.config_file, shared)
+    folds = fold_options(cfg, args.folds, args.output / "folds", args.photos)
     jobs = {}
     for name, options in folds.items():
         alone = [*shared, *options]

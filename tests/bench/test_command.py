@@ -102,6 +102,7 @@ def test_a_joint_training_runs(root, other_vocabulary):
         config_file=other_vocabulary,
         other=root / "toy.yaml",
         folds=2,
+        photos=None,
         iterations=2,
         opts=["DATASETS.TEST", "()"],
         output=root / "out",

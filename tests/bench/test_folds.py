@@ -8,6 +8,7 @@ import pytest
 
 from sav.bench.folds import assign_folds, fold_options
 from sav.config import load_config
+from sav.d2 import DatasetCatalog
 from sav.data import register_part_datasets
 from sav.errors import SAVError
 from sav.retrieval import Photo
@@ -69,6 +70,26 @@ def test_every_photo_is_in_one_fold_with_its_annotations(root, tmp_path):
     register_part_datasets(run)
     assert run.DATASETS.TRAIN == ("fold0", "fold2")
     assert run.DATASETS.TEST == ("fold1",)
+
+
+def test_few_photos_to_train_on_are_drawn_from_the_other_folds(root, tmp_path):
+    cfg = load_config(root / "toy.yaml")
+    options = fold_options(cfg, 3, tmp_path / "folds", 4)
+    run = load_config(root / "toy.yaml", options["fold1"])
+    register_part_datasets(run)
+    (name,) = run.DATASETS.TRAIN
+    training, test = (
+        {Path(record["file_name"]).name: record for record in DatasetCatalog.get(data_set)}
+        for data_set in (name, "fold1")
+    )
+    assert len(training) == 4
+    assert all(len(record["annotations"]) == 2 for record in training.values())
+    assert not training.keys() & test.keys()
+    assert fold_options(cfg, 3, tmp_path / "again", 4).keys() == options.keys()
+    again = (tmp_path / "again" / f"{name}.json").read_text()
+    assert again == (tmp_path / "folds" / f"{name}.json").read_text()
+    with pytest.raises(SAVError, match="--photos 12: there are"):
+        fold_options(cfg, 3, tmp_path / "more", 12)
 
 
 def test_folds_of_other_photos_are_not_overwritten(root, tmp_path):
