@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from sav.bench import ablation, held_out, unseen, vocabularies
-from sav.bench.runs import add_parallel_argument, count
+from sav.bench.runs import count
 
 _EXPERIMENTS = {
     "ablation": (ablation, "train without one component after the other"),
@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="DIR",
             help="gets table.md, results.json and the runs; %(default)s",
         )
-        add_parallel_argument(action)
+        several = "trainings at a time, which share GPUs and CPU threads; %(default)s"
+        action.add_argument("--parallel", type=count, default=1, metavar="N", help=several)
         last = "config options of all runs; after a list of names write -- before them"
         action.add_argument("opts", nargs="*", metavar="KEY VALUE", help=last)
 

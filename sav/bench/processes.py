@@ -22,7 +22,7 @@ def run_all(commands: Sequence[tuple[Path, list[str]]], parallel: int, progress:
     """Run trainings, and leave none running whatever happens.
 
     One at a time writes to the standard error stream, several write to ``console.txt`` in their
-    folders and share the GPUs, or the threads where there are none.
+    folders and share the GPUs and the CPU's threads.
 
     Args:
         commands: each with the folder that it writes to, in this order.

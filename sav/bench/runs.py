@@ -56,12 +56,6 @@ def shared_options(args: argparse.Namespace) -> list[str]:
     return [*args.opts, *(["SOLVER.MAX_ITER", str(args.iterations)] if args.iterations else [])]
 
 
-def add_parallel_argument(parser: argparse.ArgumentParser) -> None:
-    """Add --parallel."""
-    several = "trainings at a time, which share the GPUs or the CPU's cores; %(default)s"
-    parser.add_argument("--parallel", type=count, default=1, metavar="N", help=several)
-
-
 def train_all(
     config_file: Path, output: Path, jobs: Jobs, *, parallel: int
 ) -> dict[str, dict[str, Results]]:

@@ -44,46 +44,40 @@ def plan(args: argparse.Namespace) -> Jobs:
     """What is to be trained on each fold's complement."""
     shared = shared_options(args)
     other = load_config(args.other)
+    added = _count_photos(other)
     cfg = load_config(args.config_file, shared)
     folds = fold_options(cfg, args.folds, args.output / "folds", args.photos)
     jobs = {}
     for name, options in folds.items():
         alone = [*shared, *options]
         cfg = load_config(args.config_file, alone)
-        longer = [*alone, "SOLVER.MAX_ITER", str(joint_iterations(cfg, other))]
+        own = _count_photos(cfg)
+        # The own photos are about half of what is seen, and seen as often as without the others.
+        repeats = max(1, round(added / own))
+        iterations = round(cfg.SOLVER.MAX_ITER * (1 + added / (repeats * own)))
+        longer = [*alone, "SOLVER.MAX_ITER", str(iterations)]
         jobs |= {
             (REFERENCE, name): alone,
             (LONGER, name): longer,
-            ("joint", name): [*longer, *joint_options(cfg, other)],
+            ("joint", name): [*longer, *joint_options(cfg, other, repeats)],
         }
     return jobs
 
 
-def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
+def joint_options(cfg: CfgNode, other: CfgNode, repeats: int) -> list[str]:
     """Config options that add the training photos of another vocabulary.
-
-    The own ones are repeated until they are about half of what is seen.
 
     Args:
         cfg: of the vocabulary that is tested.
         other: its DATASETS.TRAIN and its vocabulary are added.
+        repeats: how often the photos of ``cfg`` are listed.
     """
     parts = [(f"DATASETS.PARTS.{name}", str(file)) for name, file in _train_files(other)]
     return [
         *(word for pair in parts for word in pair),
-        *("DATASETS.TRAIN", str(cfg.DATASETS.TRAIN * _repeats(cfg, other) + other.DATASETS.TRAIN)),
+        *("DATASETS.TRAIN", str(cfg.DATASETS.TRAIN * repeats + other.DATASETS.TRAIN)),
         *("MODEL.SAV.ONTOLOGY", f"{cfg.MODEL.SAV.ONTOLOGY}+{other.MODEL.SAV.ONTOLOGY}"),
     ]
-
-
-def joint_iterations(cfg: CfgNode, other: CfgNode) -> int:
-    """As many as it takes to see the own photos as often as without the others."""
-    own = _count_photos(cfg) * _repeats(cfg, other)
-    return round(cfg.SOLVER.MAX_ITER * (1 + _count_photos(other) / own))
-
-
-def _repeats(cfg: CfgNode, other: CfgNode) -> int:
-    return max(1, round(_count_photos(other) / _count_photos(cfg)))
 
 
 def _count_photos(cfg: CfgNode) -> int:

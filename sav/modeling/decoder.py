@@ -15,6 +15,8 @@ from sav.d2 import ShapeSpec
 from sav.errors import SAVError
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
 
+NEVER = -1e4  # a logit; fits into half precision
+
 _FEATURE_DIM = EMBEDDING_DIM // 8
 _PRESENCE_BIAS = -2.0
 _SAM_TRANSFORMER = (2, 8, 2048)  # layers, heads, MLP width of all official checkpoints

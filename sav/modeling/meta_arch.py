@@ -19,7 +19,7 @@ from sav.d2 import (
     configurable,
 )
 from sav.modeling.criterion import PartCriterion, Supervision, Targets
-from sav.modeling.decoder import DecoderOutput, PartDecoder
+from sav.modeling.decoder import NEVER, DecoderOutput, PartDecoder
 from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
 from sav.modeling.part_map import PartMap
 from sav.modeling.postprocess import PartReader
@@ -34,7 +34,6 @@ from sav.ontology.support import relation_support
 from sav.retrieval import Gallery, GalleryViews, Photo, Queries
 
 MAX_SLOTS = 16
-_NEVER = -1e4  # a logit; fits into half precision
 _LOSSES = ("MASK", "DICE", "PRESENCE", "IOU", "DENSE")
 
 
@@ -319,7 +318,7 @@ class SAV(nn.Module):
         queries = classes[:, self.query_classes] + self.slot_embedding(self.slot_ids)
         output = self.decoder(encoded.maps, queries)
         asked = encoded.known[:, self.query_classes]
-        output = replace(output, presence=output.presence.masked_fill(~asked, _NEVER))
+        output = replace(output, presence=output.presence.masked_fill(~asked, NEVER))
         if self.training or self.untaught is None:
             return output
         logits = _silenced(self.dense(output.features), encoded.known)
@@ -342,7 +341,7 @@ class SAV(nn.Module):
 
 def _silenced(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """Logits (B, 1 + C, h, w), background first, that never speak of classes (B, C) not known."""
-    return logits.masked_fill(~F.pad(known, (1, 0), value=True)[..., None, None], _NEVER)
+    return logits.masked_fill(~F.pad(known, (1, 0), value=True)[..., None, None], NEVER)
 
 
 def _support(file: str, ontology: Ontology) -> dict[Relation, float] | None:

@@ -8,11 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sav.modeling.decoder import DecoderOutput
+from sav.modeling.decoder import NEVER, DecoderOutput
 from sav.ontology import Ontology
 
 _BONUS = 2.0
-_NEVER = -1e4  # a logit
 
 
 class UntaughtClasses(nn.Module):
@@ -65,7 +64,7 @@ class UntaughtClasses(nn.Module):
             output,
             masks=torch.where(answered[..., None, None], masks, output.masks),
             presence=torch.where(answered, presence, output.presence).masked_fill(
-                self.silent, _NEVER
+                self.silent, NEVER
             ),
             iou=torch.where(answered, _confidence(masks), output.iou),
         )
@@ -73,9 +72,9 @@ class UntaughtClasses(nn.Module):
     def _presence(self, presence: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(B, N) logits: the likeliest witness's, or without any what the map says at its best."""
         index = self.query_classes.expand_as(presence)
-        classes = presence.new_full((len(presence), len(self.taught)), _NEVER)
+        classes = presence.new_full((len(presence), len(self.taught)), NEVER)
         classes = classes.scatter_reduce(1, index, presence, "amax")
-        told = torch.where(self.witnesses, classes[:, None], _NEVER).amax(2)
+        told = torch.where(self.witnesses, classes[:, None], NEVER).amax(2)
         return torch.where(
             self.witnesses.any(1)[self.query_classes],
             told[:, self.query_classes],
