@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,7 +20,14 @@ from sav.bench.tables import markdown, publish, runs_note, spread
 from sav.config import load_config
 from sav.d2 import CfgNode, DatasetCatalog
 from sav.data import part_map_from_annotations, register_part_datasets
+from sav.evaluation import Results
 from sav.ontology import load_ontology
+
+HELD_OUT = "held-out"
+TAUGHT = "taught"
+
+METRICS = {"IoU": "parts", "AP": "segm"}
+"""Of one class -> the task whose results have it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,35 +39,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train without some classes, and say how well they are found."""
+    """Train with and without some classes, and say how well they are found."""
     shared = shared_options(args)
     cfg = load_config(args.config_file, shared)
     classes = {name: load_ontology(cfg.MODEL.SAV.ONTOLOGY).class_id(name) for name in args.classes}
     # The annotations of neighbours would show what is held out.
-    held_out = [
-        *("MODEL.SAV.HELD_OUT", str(tuple(classes))),
-        *("MODEL.SAV.CONTEXT.ENABLED", "False"),
-    ]
+    shared += ["MODEL.SAV.CONTEXT.ENABLED", "False"]
+    trainings = {HELD_OUT: ["MODEL.SAV.HELD_OUT", str(tuple(classes))], TAUGHT: []}
     jobs = {
-        ("held-out", name): [*shared, *held_out, *seed]
-        for name, seed in seed_options(args.seeds).items()
+        (row, run): [*shared, *options, *seed]
+        for run, seed in seed_options(args.seeds).items()
+        for row, options in trainings.items()
     }
-    trained = train_all(args.config_file, args.output, jobs, parallel=args.parallel)["held-out"]
+    trained = train_all(args.config_file, args.output, jobs, parallel=args.parallel)
     test_set = cfg.DATASETS.TEST[0]
     by_chance = chance(cfg, test_set)
     rows = {
-        name: {
-            "IoU": {seed: r[test_set]["parts"][f"IoU-{name}"] for seed, r in trained.items()},
-            "chance": float(by_chance[class_id]),
-        }
+        name: {**_figures(trained, test_set, name), "chance": float(by_chance[class_id])}
         for name, class_id in classes.items()
     }
-    lines = [
-        [name, spread(row["IoU"].values()), f"{row['chance']:.1f}"] for name, row in rows.items()
-    ]
-    table = markdown(["class, held out of training", "IoU", "chance"], lines)
-    note = "Chance: the IoU of calling every pixel of the vehicles that class."
-    publish(args.output, f"{table}\n\n{runs_note(len(trained))} {note}", rows)
+    table = markdown(
+        ["class", "IoU by chance", *(f"{m}, {row}" for m in METRICS for row in trainings)],
+        [[name, f"{row['chance']:.1f}", *_cells(row)] for name, row in rows.items()],
+    )
+    note = "By chance: every pixel of the vehicles is called that class."
+    publish(args.output, f"{table}\n\n{runs_note(args.seeds)} {note}", rows)
+
+
+def _figures(
+    trained: Mapping[str, Mapping[str, Results]], test_set: str, name: str
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """One class's figures by metric, row and run."""
+    return {
+        metric: {
+            row: {run: r[test_set][task].get(f"{metric}-{name}") for run, r in runs.items()}
+            for row, runs in trained.items()
+        }
+        for metric, task in METRICS.items()
+    }
+
+
+def _cells(figures: Mapping[str, Any]) -> list[str]:
+    return [spread(runs.values()) for metric in METRICS for runs in figures[metric].values()]
 
 
 def chance(cfg: CfgNode, data_set: str) -> np.ndarray:
