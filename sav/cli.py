@@ -73,10 +73,10 @@ def _synth(argv: list[str]) -> None:
     parser.add_argument(
         "--bodies",
         nargs="+",
-        choices=BODY_TYPES,
+        choices=(*BODY_TYPES, "none"),
         default=list(BODY_TYPES),
         metavar="TYPE",
-        help=f"types of vehicles that occur: {', '.join(BODY_TYPES)} (default: all)",
+        help=f"types of vehicles that occur: {', '.join(BODY_TYPES)}, or none (default: all)",
     )
     parser.add_argument(
         "--sheet", type=Path, metavar="PNG", help="also, or only, draw a sheet of all body types"
@@ -97,7 +97,7 @@ def _synth(argv: list[str]) -> None:
             annotation_format=args.annotation_format,
             ontology=args.ontology,
             color_masks=args.color_masks,
-            bodies=args.bodies,
+            bodies=[body for body in args.bodies if body != "none"],
         )
         _print(f"{args.train} + {args.valid} images in {args.out}")
 

@@ -87,7 +87,7 @@ def generate_dataset(
         annotation_format: "labelme" polygons or "index_png" masks (class id + 1).
         ontology: name of the part vocabulary.
         color_masks: with "index_png", write <stem>_color.png beside each mask.
-        bodies: types of vehicles that occur.
+        bodies: types of vehicles that occur; none for images without vehicles.
 
     Returns:
         `out_dir`.
@@ -129,7 +129,7 @@ def _check(settings: _Settings) -> None:
     if not 32 <= settings.image_size <= 2048:
         raise SAVError(f"image size {settings.image_size}: choose 32 to 2048 pixels")
     unknown = [body for body in settings.bodies if body not in BODY_TYPES]
-    if unknown or not settings.bodies:
+    if unknown:
         raise SAVError(f"bodies {unknown}: not known; choose some of {', '.join(BODY_TYPES)}")
     if settings.seed < 0:
         raise SAVError(f"seed {settings.seed}: choose a number that is not negative")

@@ -117,17 +117,25 @@ def render_vehicles(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Colours and labels of vehicles alone.
 
+    Args:
+        vehicles: on the ground; there may be none.
+        camera: which sees them.
+        size: side of the picture in pixels.
+        lighting: of the place.
+
     Returns:
         color: (size, size, 3) uint8 RGB, black where there is no vehicle;
         parts: (size, size) uint8; vehicle_ids: (size, size) uint8 from 1.
     """
+    color = np.zeros((size * size, 3), np.uint8)
+    parts = np.zeros(size * size, np.uint8)
+    ids = np.zeros(size * size, np.uint8)
+    if not vehicles:
+        return color.reshape(size, size, 3), parts.reshape(size, size), ids.reshape(size, size)
     lit = [light_corners(v.mesh, v.to_world, camera, lighting) for v in vehicles]
     quads = np.concatenate([quad for quad, _ in lit])
     attributes = np.concatenate([values for _, values in lit])
     pixels, faces, values = rasterize(quads, attributes, camera, size)
-    color = np.zeros((size * size, 3), np.uint8)
-    parts = np.zeros(size * size, np.uint8)
-    ids = np.zeros(size * size, np.uint8)
     around = lighting.surroundings()
     first = 0
     for index, vehicle in enumerate(vehicles):
@@ -152,14 +160,15 @@ def render_scene(
     Args:
         rng: source of all randomness.
         image_size: side of the square image in pixels.
-        body_types: types that occur, of BODY_TYPES.
+        body_types: types that occur, of BODY_TYPES; none for a scene without vehicles.
         azimuth: degrees from which the first vehicle is seen (0 front, 90 its left side); None
             draws it.
     """
     place = sample_place(rng)
     lighting = sample_lighting(rng, place.ground, indoor=place.kind == "garage")
     angle = rng.uniform(0, 360) if azimuth is None else azimuth
-    vehicles, camera = _arrange(rng, image_size, body_types, np.deg2rad(angle))
+    arranged, camera = _arrange(rng, image_size, body_types or BODY_TYPES, np.deg2rad(angle))
+    vehicles = arranged if body_types else []
     footprints = [(v.footprint(), v.body.height) for v in vehicles]
     view = View(place, camera, image_size, lighting)
     backdrop = paint_backdrop(rng, view, footprints)
@@ -173,7 +182,7 @@ def render_scene(
         hidden = np.zeros((large, large), np.uint8)
         light = lighting.ambient + 0.5 * lighting.strength + 0.15
         for _ in range(int(rng.integers(1, 3))):
-            foot = _occluder_spot(rng, camera, vehicles[0])
+            foot = _occluder_spot(rng, camera, arranged[0])
             paint_occluder(rng, color, hidden, large_camera, foot=foot, light=light)
         codes[hidden > 0] = 0
         cover |= hidden

@@ -3,13 +3,15 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from sav import SAVPredictor
 from sav.cli import dispatch
 from sav.data import read_rgb
+from sav.evaluation import CONFIDENT
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, SHIPPED, WEIGHTS_FILE
-from sav.synthetic import generate_dataset
+from sav.synthetic import generate_dataset, render_scene
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,16 @@ def test_it_finds_the_parts_of_vehicles(photos):
         names = {predictor.class_names[i] for i in parts.pred_classes[parts.scores > 0.5].tolist()}
         assert "Foreground" in names, photo
         assert len(names) >= 3, photo
+
+
+def test_it_finds_nothing_where_there_is_no_vehicle():
+    predictor = SAVPredictor.from_pretrained()
+    rng = np.random.default_rng(12345)
+    places = [render_scene(rng, body_types=[]).image for _ in range(10)]
+    black = np.zeros((256, 256, 3), np.uint8)
+    noise = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    for index, image in enumerate([*places, black, 255 - black, noise]):
+        assert (predictor(image).scores < CONFIDENT).all(), index
 
 
 def test_predict_needs_nothing_but_a_photo(photos, tmp_path, capsys):

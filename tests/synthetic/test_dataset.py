@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from sav.cli import dispatch
 from sav.errors import SAVError
 from sav.synthetic import contact_sheet, generate_dataset
 
@@ -101,6 +102,16 @@ def test_wrong_settings_are_user_errors(tmp_path, wrong):
     with pytest.raises(SAVError):
         generate_dataset(tmp_path / "data", **(_SMALL | wrong))
     assert not (tmp_path / "data").exists()
+
+
+def test_images_without_vehicles_become_records_without_parts(tmp_path):
+    root = generate_dataset(tmp_path / "data", workers=1, **(_SMALL | {"bodies": []}))
+    record = json.loads((root / "annotations" / "train" / "000000001.json").read_text())
+    assert record["shapes"] == []
+    dispatch(["prepare", "vehicleseg10k", "--root", str(root)])
+    contents = json.loads((root / "coco" / "instances_train.json").read_text())
+    assert len(contents["images"]) == 14
+    assert contents["annotations"] == []
 
 
 def test_contact_sheet(tmp_path):

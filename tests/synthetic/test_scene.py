@@ -116,3 +116,12 @@ def test_scenes_show_the_asked_vehicle_large_enough():
         counts.append(len(scene.metadata["vehicles"]))
     assert np.median(sizes) > 0.5
     assert max(counts) > 1
+
+
+def test_a_scene_without_vehicles_is_its_place_alone():
+    for seed in range(12):
+        scene = render_scene(np.random.default_rng([9, seed]), 64, body_types=[])
+        assert not scene.part_map.any()
+        assert not scene.vehicle_map.any()
+        assert scene.metadata["vehicles"] == []
+        assert scene.image.std() > 1
