@@ -35,6 +35,9 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATASETS.ROOT = os.environ.get("SAV_DATASETS", "datasets")
     # Data set name -> annotation file. A new data set is a new line in a config.
     cfg.DATASETS.PARTS = CfgNode(new_allowed=True)
+    # For each of DATASETS.TRAIN its share of the photos that are seen, at the beginning of training
+    # and at its end, such as ((0.2, 0.8), (0.8, 0.2)); empty: all photos are seen equally often.
+    cfg.DATASETS.TRAIN_SHARES = ()
 
     cfg.INPUT.SAV = CfgNode()
     cfg.INPUT.SAV.SIZE = 1024  # canvas side S in pixels, a multiple of 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sav.bench.folds import fold_options
@@ -14,6 +15,10 @@ from sav.data.coco_file import read_coco
 
 ALONE = "alone"
 JOINT = "joint"
+
+OWN_SHARES = (0.1, 0.9)
+"""Of the photos that the joint training sees, those of the vocabulary that is tested: at the
+beginning and at the end. What is common to both is learned from the others first."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +39,8 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config_file, jobs[JOINT, "fold0"])
     note = (
         f"Each of {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} photos; of those "
-        f"that '{JOINT}' sees, about half are of the vocabulary that is tested."
+        f"that '{JOINT}' sees, {OWN_SHARES[0]:.0%} are of the vocabulary that is tested at first, "
+        f"and {OWN_SHARES[1]:.0%} at last."
     )
     publish(args.output, f"{compare('training', rows, ALONE)} {note}", rows)
 
@@ -43,41 +49,40 @@ def plan(args: argparse.Namespace) -> Jobs:
     """What is to be trained on each fold's complement."""
     shared = shared_options(args)
     other = load_config(args.other)
-    added = _count_photos(other)
     cfg = load_config(args.config_file, shared)
-    folds = fold_options(cfg, args.folds, args.output / "folds", args.photos)
     jobs = {}
-    for name, options in folds.items():
+    for name, options in fold_options(cfg, args.folds, args.output / "folds", args.photos).items():
         alone = [*shared, *options]
-        cfg = load_config(args.config_file, alone)
-        repeats = max(1, round(added / _count_photos(cfg)))
-        jobs |= {
-            (ALONE, name): alone,
-            (JOINT, name): [*alone, *joint_options(cfg, other, repeats)],
-        }
+        joint = [*alone, *joint_options(load_config(args.config_file, alone), other)]
+        jobs |= {(ALONE, name): alone, (JOINT, name): joint}
     return jobs
 
 
-def joint_options(cfg: CfgNode, other: CfgNode, repeats: int) -> list[str]:
+def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
     """Config options that add the training photos of another vocabulary.
 
     Args:
         cfg: of the vocabulary that is tested.
         other: its DATASETS.TRAIN and its vocabulary are added.
-        repeats: how often the photos of ``cfg`` are listed.
     """
-    parts = [(f"DATASETS.PARTS.{name}", str(file)) for name, file in _train_files(other)]
+    own_files, other_files = _train_files(cfg), _train_files(other)
+    shares = _shares(own_files.values(), OWN_SHARES)
+    shares += _shares(other_files.values(), OWN_SHARES[::-1])
+    parts = ((f"DATASETS.PARTS.{name}", str(file)) for name, file in other_files.items())
     return [
         *(word for pair in parts for word in pair),
-        *("DATASETS.TRAIN", str(cfg.DATASETS.TRAIN * repeats + other.DATASETS.TRAIN)),
+        *("DATASETS.TRAIN", str((*own_files, *other_files))),
+        *("DATASETS.TRAIN_SHARES", str(tuple(shares))),
         *("MODEL.SAV.ONTOLOGY", f"{cfg.MODEL.SAV.ONTOLOGY}+{other.MODEL.SAV.ONTOLOGY}"),
     ]
 
 
-def _count_photos(cfg: CfgNode) -> int:
-    return sum(len(read_coco(file)["images"]) for _, file in _train_files(cfg))
+def _shares(files: Collection[Path], together: Sequence[float]) -> list[tuple[float, ...]]:
+    """What each data set has of the share of all, at the beginning and at the end."""
+    photos = [len(read_coco(file)["images"]) for file in files]
+    return [tuple(share * count / sum(photos) for share in together) for count in photos]
 
 
-def _train_files(cfg: CfgNode) -> list[tuple[str, Path]]:
+def _train_files(cfg: CfgNode) -> dict[str, Path]:
     root = Path(cfg.DATASETS.ROOT)
-    return [(name, (root / cfg.DATASETS.PARTS[name]).resolve()) for name in cfg.DATASETS.TRAIN]
+    return {name: (root / cfg.DATASETS.PARTS[name]).resolve() for name in cfg.DATASETS.TRAIN}

@@ -11,6 +11,7 @@ from typing import Any
 
 _HOMES = {
     "FitCanvas": "augmentation",
+    "MixtureSampler": "mixture",
     "PartDatasetMapper": "mapper",
     "RandomAffine": "augmentation",
     "RandomColor": "augmentation",

@@ -21,7 +21,7 @@ from sav.d2 import (
     comm,
     hooks,
 )
-from sav.data import PartDatasetMapper
+from sav.data import MixtureSampler, PartDatasetMapper
 from sav.engine.best import BestResult, StopTraining
 from sav.engine.ema import EMAHook
 from sav.engine.evaluate import (
@@ -168,10 +168,20 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[Any]:
-        """Training photos, augmented. A data set that is named twice is seen twice as often."""
+        """Training photos, augmented, mixed as DATASETS.TRAIN_SHARES says."""
         # Detectron2 refuses to mix data sets with different classes; each record says which it has.
-        records = [record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(name)]
+        data_sets = [DatasetCatalog.get(name) for name in cfg.DATASETS.TRAIN]
+        records = [record for data_set in data_sets for record in data_set]
         if not records:
             raise SAVError("DATASETS.TRAIN: there is no photo to train on")
+        if all(record["annotations"] for record in records):
+            logger.info(
+                "All %d training photos show parts, so the model will expect some in every photo; "
+                "photos without annotations teach it otherwise",
+                len(records),
+            )
+        sampler = None
+        if cfg.DATASETS.TRAIN_SHARES:
+            sampler = MixtureSampler.from_config(cfg, [len(data_set) for data_set in data_sets])
         mapper = PartDatasetMapper(cfg, is_train=True)
-        return build_detection_train_loader(cfg, mapper=mapper, dataset=records)
+        return build_detection_train_loader(cfg, mapper=mapper, dataset=records, sampler=sampler)

@@ -99,6 +99,18 @@ def test_the_final_gallery_has_every_training_photo_and_fits_the_model(root, fin
     assert gallery.entries.present[:, body].all()
 
 
+def test_training_photos_that_all_show_parts_are_worth_a_word(root, finished, tmp_path):
+    word = "training photos show parts"
+    assert word in (finished / "log.txt").read_text()
+    contents = json.loads((root / "toy" / "valid.json").read_text())
+    (root / "toy" / "empty.json").write_text(json.dumps({**contents, "annotations": []}))
+    empty = ["DATASETS.PARTS.toy_empty", "toy/empty.json"]
+    sets = ["DATASETS.TRAIN", "('toy_train', 'toy_empty')", "DATASETS.TEST", "()"]
+    run(root, tmp_path, *empty, *sets, "SOLVER.MAX_ITER", "2")
+    assert word not in (tmp_path / "log.txt").read_text()
+    assert len(Gallery.load(tmp_path / "gallery")) == 8
+
+
 def test_a_loss_that_is_not_finite_is_a_clear_error(root, tmp_path):
     with pytest.raises(SAVError, match="loss_mask"):
         run(root, tmp_path, "MODEL.SAV.LOSS.MASK", "inf")

@@ -1,0 +1,95 @@
+"""How often training sees each of several data sets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from sav.d2 import CfgNode, comm
+from sav.errors import SAVError
+
+
+class MixtureSampler(Sampler[int]):
+    """An endless stream of indices into data sets that lie one after the other in one list.
+
+    Each data set has a share of the stream, which changes evenly from the beginning of training to
+    its end. Every stretch of the stream keeps to the shares as nearly as whole photos can, so all
+    batches are mixed alike. A data set's photos come in one random permutation after another. The
+    processes take the items of one stream in turn, as with Detectron2's ``TrainingSampler``.
+
+    Args:
+        sizes: photos of each data set.
+        shares: of each data set, at the beginning and at the end; those of all are 1 together.
+        length: photos that training sees; afterwards the shares stay as they are.
+        seed: of the stream, the same in all processes.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        shares: Sequence[tuple[float, float]],
+        *,
+        length: int,
+        seed: int,
+    ) -> None:
+        self.sizes = tuple(sizes)
+        self.shares = np.asarray(shares, dtype=np.float64)
+        self.length = length
+        self.seed = seed
+        self._rank = comm.get_rank()
+        self._world_size = comm.get_world_size()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, sizes: Sequence[int]) -> MixtureSampler:
+        """As DATASETS.TRAIN_SHARES says, for data sets of these sizes.
+
+        Raises:
+            SAVError: the shares are not pairs of numbers that fit the data sets.
+        """
+        key, names = "DATASETS.TRAIN_SHARES", cfg.DATASETS.TRAIN
+        try:
+            shares = np.asarray(cfg.DATASETS.TRAIN_SHARES, dtype=np.float64)
+        except (TypeError, ValueError):
+            shares = np.empty(0)
+        if shares.shape != (len(names), 2):
+            raise SAVError(
+                f"{key}: give a pair for each of {', '.join(names)}, such as (0.2, 0.8): its share "
+                "at the beginning of training and at its end"
+            )
+        if (shares < 0).any() or not np.allclose(shares.sum(0), 1):
+            raise SAVError(f"{key}: the shares must be 0 or more, and 1 together at both times")
+        for name, size, pair in zip(names, sizes, shares, strict=True):
+            if size == 0 and pair.any():
+                raise SAVError(f"{key}: '{name}' has no photo")
+        return cls(
+            sizes,
+            shares,
+            length=cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH,
+            # A negative seed asks for a random run.
+            seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
+        )
+
+    def __iter__(self) -> Iterator[int]:
+        yield from itertools.islice(self._stream(), self._rank, None, self._world_size)
+
+    def _stream(self) -> Iterator[int]:
+        firsts = np.cumsum(self.sizes) - self.sizes
+        photos = [
+            _shuffled(np.arange(first, first + size), np.random.default_rng([self.seed, number]))
+            for number, (first, size) in enumerate(zip(firsts, self.sizes, strict=True))
+        ]
+        begin, end = self.shares.T
+        owed = np.zeros(len(photos))
+        for position in itertools.count():
+            owed += begin + (end - begin) * min(1.0, position / self.length)
+            chosen = int(owed.argmax())
+            owed[chosen] -= 1
+            yield next(photos[chosen])
+
+
+def _shuffled(items: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from rng.permutation(items).tolist()
