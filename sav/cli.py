@@ -84,6 +84,8 @@ def _synth(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     if args.out is None and args.sheet is None:
         parser.error("give --out, --sheet or both")
+    if "none" in args.bodies and len(args.bodies) > 1:
+        parser.error("--bodies none: no type can stand beside it")
     if args.sheet is not None:
         contact_sheet(args.sheet, ontology=args.ontology, seed=args.seed, image_size=args.size)
         _print(f"sheet of body types: {args.sheet}")

@@ -111,6 +111,17 @@ def test_synth_and_prepare_make_a_data_set(tmp_path, capsys):
     assert contents["annotations"]
 
 
+def test_synth_without_vehicles(tmp_path, capsys):
+    root = tmp_path / "places"
+    line = ["synth", "--out", str(root), "--train", "2", "--valid", "1", "--size", "64"]
+    dispatch([*line, "--bodies", "none"])
+    files = sorted((root / "annotations").rglob("*.json"))
+    assert [json.loads(file.read_text())["shapes"] for file in files] == [[], [], []]
+    with pytest.raises(SystemExit):
+        dispatch([*line, "--bodies", "none", "suv"])
+    assert "no type can stand beside it" in capsys.readouterr().err
+
+
 def test_synth_without_a_target_is_refused(capsys):
     with pytest.raises(SystemExit) as end:
         dispatch(["synth"])
