@@ -127,11 +127,11 @@ def render_vehicles(
         color: (size, size, 3) uint8 RGB, black where there is no vehicle;
         parts: (size, size) uint8; vehicle_ids: (size, size) uint8 from 1.
     """
-    color = np.zeros((size * size, 3), np.uint8)
-    parts = np.zeros(size * size, np.uint8)
-    ids = np.zeros(size * size, np.uint8)
+    color = np.zeros((size, size, 3), np.uint8)
+    parts = np.zeros((size, size), np.uint8)
+    ids = np.zeros((size, size), np.uint8)
     if not vehicles:
-        return color.reshape(size, size, 3), parts.reshape(size, size), ids.reshape(size, size)
+        return color, parts, ids
     lit = [light_corners(v.mesh, v.to_world, camera, lighting) for v in vehicles]
     quads = np.concatenate([quad for quad, _ in lit])
     attributes = np.concatenate([values for _, values in lit])
@@ -141,11 +141,11 @@ def render_vehicles(
     for index, vehicle in enumerate(vehicles):
         last = first + len(vehicle.mesh.quads)
         mine = slice(None) if len(vehicles) == 1 else (faces >= first) & (faces < last)
-        where = pixels[mine]
+        where = np.divmod(pixels[mine], size)
         color[where], parts[where] = shade(vehicle.atlas, values[mine], lighting, around)
         ids[where] = index + 1
         first = last
-    return color.reshape(size, size, 3), parts.reshape(size, size), ids.reshape(size, size)
+    return color, parts, ids
 
 
 def render_scene(
