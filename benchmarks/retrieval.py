@@ -20,7 +20,7 @@ import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
-from sav.retrieval.search import DescriptorIndex, exact_search, index_recipe
+from sav.gallery.search import DescriptorIndex, exact_search, index_recipe
 
 VEHICLES_PER_CLUSTER = 200
 INTRINSIC_DIM = 48

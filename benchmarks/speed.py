@@ -21,14 +21,15 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
+from sav.commands.prepare import CONVERTERS
 from sav.config import load_config
 from sav.d2 import CfgNode, DatasetCatalog, EventStorage, engine_description
-from sav.data import PartDatasetMapper, register_part_datasets
-from sav.data.prepare import CONVERTERS
+from sav.data.mapper import PartDatasetMapper
+from sav.data.registration import register_part_datasets
 from sav.engine.gallery import add_shared_views
 from sav.engine.trainer import Trainer
-from sav.inference.predictor import SAVPredictor
-from sav.modeling import SAV
+from sav.modeling.meta_arch import SAV
+from sav.predict.predictor import SAVPredictor
 from sav.synthetic import generate_dataset, render_scene
 
 CONFIG = Path(__file__).parents[1] / "configs" / "synthetic" / "SAV-Tiny.yaml"

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from sav.data.prepare import main
+from sav.commands.prepare import main
 from sav.errors import run_command
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _synth(argv: list[str]) -> None:
 
 
 def _prepare(argv: list[str]) -> None:
-    from sav.data import prepare
+    from sav.commands import prepare
 
     parser = _parser("prepare")
     prepare.add_arguments(parser)
@@ -145,7 +145,7 @@ def _eval(argv: list[str]) -> None:
 
 
 def _predict(argv: list[str]) -> None:
-    from sav.inference import command
+    from sav.commands import predict as command
     from sav.run_folder import add_run_arguments
 
     parser = _parser("predict")
@@ -161,7 +161,7 @@ def _predict(argv: list[str]) -> None:
 
 
 def _graph(argv: list[str]) -> None:
-    from sav.data import graph
+    from sav.commands import graph
 
     parser = _parser("graph")
     graph.add_arguments(parser)
@@ -169,7 +169,7 @@ def _graph(argv: list[str]) -> None:
 
 
 def _gallery(argv: list[str]) -> None:
-    from sav.inference import gallery_command
+    from sav.commands import gallery as gallery_command
 
     parser = _parser("gallery")
     gallery_command.add_arguments(parser)
@@ -177,7 +177,7 @@ def _gallery(argv: list[str]) -> None:
 
 
 def _bench(argv: list[str]) -> None:
-    from sav.bench import command
+    from sav.commands import bench as command
 
     parser = _parser("bench")
     command.add_arguments(parser)

@@ -3,6 +3,8 @@ import torch
 
 from sav.d2 import DatasetCatalog, MetadataCatalog
 
+pytest_plugins = ["tests.fixtures.run_folder", "tests.fixtures.vehicleseg_folder"]
+
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed():

@@ -6,8 +6,8 @@ Example::
         --input photos/ --output drawn/
 """
 
+from sav.commands.predict import run_demo
 from sav.errors import run_command
-from sav.inference.command import run_demo
 
 if __name__ == "__main__":
     run_command(run_demo)

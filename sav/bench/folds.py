@@ -14,12 +14,12 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from sav.d2 import CfgNode, MetadataCatalog
-from sav.data import read_rgb, register_part_datasets
-from sav.data.coco_file import read_coco
+from sav.data.registration import register_part_datasets
 from sav.errors import SAVError
 from sav.files import atomic_path
-from sav.retrieval import Photo, photo_hash
-from sav.retrieval.photos import PhotoTable
+from sav.formats.coco import read_coco
+from sav.formats.images import read_rgb
+from sav.gallery.photos import Photo, PhotoTable, photo_hash
 
 
 def fold_options(

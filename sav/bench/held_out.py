@@ -19,8 +19,9 @@ from sav.bench.runs import (
 from sav.bench.tables import markdown, publish, runs_note, spread
 from sav.config import load_config
 from sav.d2 import CfgNode, DatasetCatalog
-from sav.data import part_map_from_annotations, register_part_datasets
-from sav.evaluation import Results
+from sav.data.annotations import part_map_from_annotations
+from sav.data.registration import register_part_datasets
+from sav.evaluation.results import Results
 from sav.ontology import load_ontology
 
 HELD_OUT = "held-out"

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sav.bench.processes import run_all
 from sav.config import load_config
 from sav.errors import SAVError
-from sav.evaluation import Results
+from sav.evaluation.results import Results
 from sav.run_folder import CONFIG_FILE, RESULTS_FILE
 
 Jobs = Mapping[tuple[str, str], Sequence[str]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from sav.evaluation import Results
+from sav.evaluation.results import Results
 from sav.files import atomic_path
 from sav.run_folder import RESULTS_FILE
 

@@ -26,18 +26,18 @@ from sav.bench.runs import (
 from sav.bench.tables import Figures, compare, figures, publish
 from sav.config import load_config
 from sav.d2 import CfgNode
-from sav.data import register_part_datasets
-from sav.data.coco_file import read_coco
-from sav.data.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
+from sav.data.registration import register_part_datasets
 from sav.engine.evaluate import evaluate
 from sav.engine.gallery import build_gallery
 from sav.engine.trainer import Trainer
-from sav.evaluation import Results
+from sav.evaluation.results import Results
 from sav.files import atomic_path
-from sav.modeling import SAV
+from sav.formats.coco import read_coco
+from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
+from sav.gallery.store import Gallery
+from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import load_weights
 from sav.ontology import load_ontology
-from sav.retrieval import Gallery
 from sav.run_folder import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE
 from sav.synthetic import generate_dataset
 

@@ -11,7 +11,7 @@ from sav.bench.runs import Jobs, add_config_argument, count, shared_options, tra
 from sav.bench.tables import all_figures, compare, publish
 from sav.config import load_config
 from sav.d2 import CfgNode
-from sav.data.coco_file import read_coco
+from sav.formats.coco import read_coco
 
 ALONE = "alone"
 JOINT = "joint"

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sav.data.masks import decode_codes, run_length_code
 from sav.errors import SAVError
+from sav.formats.masks import decode_codes, run_length_code
 
 
 def load_instance_masks(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,11 +12,11 @@ from sav.d2 import BitMasks, Boxes, CfgNode, Instances, configurable
 from sav.d2 import transforms as T
 from sav.data.annotations import load_instance_masks
 from sav.data.augmentation import RandomAffine, RandomColor, is_mirrored
-from sav.data.images import read_rgb, resize_long_side
-from sav.data.masks import mask_box
 from sav.errors import SAVError
+from sav.formats.images import read_rgb, resize_long_side
+from sav.formats.masks import mask_box
+from sav.gallery.photos import photo_hash
 from sav.ontology import load_ontology
-from sav.retrieval import photo_hash
 
 _MIN_PIXELS = 4
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog, load_coco_json
-from sav.data.coco_file import read_coco
 from sav.errors import SAVError
+from sav.formats.coco import read_coco
 from sav.ontology import Ontology, load_ontology
 
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from sav.d2 import CfgNode, HookBase, comm
 from sav.errors import SAVError
-from sav.evaluation import Results
+from sav.evaluation.results import Results
 
 
 class StopTraining(BaseException):

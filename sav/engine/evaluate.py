@@ -12,12 +12,13 @@ from typing import Any
 from torch import distributed as dist
 
 from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm, inference_on_dataset
-from sav.data import PartDatasetMapper
+from sav.data.mapper import PartDatasetMapper
 from sav.engine.gallery import build_gallery
-from sav.evaluation import Results, build_part_evaluator, format_results_table, write_results
-from sav.modeling import SAV
+from sav.evaluation.build import build_part_evaluator
+from sav.evaluation.results import Results, format_results_table, write_results
+from sav.gallery.store import Gallery
+from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import save_weights
-from sav.retrieval import Gallery
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, WEIGHTS_FILE
 
 

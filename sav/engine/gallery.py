@@ -9,9 +9,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sav.d2 import CfgNode, HookBase, MetadataCatalog, build_detection_test_loader, comm
-from sav.data import FitCanvas, PartDatasetMapper
-from sav.modeling import SAV
-from sav.retrieval import Gallery, GalleryViews
+from sav.data.augmentation import FitCanvas
+from sav.data.mapper import PartDatasetMapper
+from sav.gallery.exemplars import GalleryViews
+from sav.gallery.store import Gallery
+from sav.modeling.meta_arch import SAV
 
 
 class GalleryHook(HookBase):

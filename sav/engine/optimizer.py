@@ -85,7 +85,7 @@ def _decay_layers(
 ) -> None:
     """Lower layers learn slower (arXiv 2003.10555): the last of the encoder ``decay`` times less.
 
-    What the layers are the encoder says, see ``layers_above`` of :mod:`sav.modeling.encoders`.
+    What the layers are the encoder says, see their ``layers_above``.
     """
     if not 0 < decay < 1:
         raise SAVError(f"SOLVER.LAYER_DECAY: {decay} is not above 0 and at most 1")

@@ -19,7 +19,7 @@ from sav.d2 import (
     launch,
     setup_logger,
 )
-from sav.data import register_part_datasets
+from sav.data.registration import register_part_datasets
 from sav.engine.evaluate import evaluate, ready_to_predict
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError

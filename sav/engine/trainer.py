@@ -21,7 +21,8 @@ from sav.d2 import (
     comm,
     hooks,
 )
-from sav.data import MixtureSampler, PartDatasetMapper
+from sav.data.mapper import PartDatasetMapper
+from sav.data.mixture import MixtureSampler
 from sav.engine.best import BestResult, StopTraining
 from sav.engine.ema import EMAHook
 from sav.engine.evaluate import (
@@ -36,7 +37,7 @@ from sav.engine.optimizer import build_adamw, build_schedule, freeze_others
 from sav.engine.step import StepTrainer
 from sav.engine.writers import build_writers, show_predictions
 from sav.errors import SAVError
-from sav.modeling import SAV
+from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import load_weights
 
 WRITE_PERIOD = 20

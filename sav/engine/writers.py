@@ -24,9 +24,9 @@ from sav.d2 import (
     TensorboardXWriter,
     get_event_storage,
 )
-from sav.data import read_rgb
 from sav.errors import SAVError
 from sav.files import atomic_path
+from sav.formats.images import read_rgb
 
 if sys.platform != "win32":
     import resource

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sav.d2 import DatasetCatalog, DatasetEvaluator, MetadataCatalog, comm
-from sav.data import part_map_from_annotations
+from sav.data.annotations import part_map_from_annotations
 from sav.errors import SAVError
 from sav.evaluation.metrics import confusion_matrix, dataset_metrics, instance_mean_iou
 from sav.ontology import load_ontology

@@ -11,9 +11,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from sav.d2 import DatasetEvaluator, Instances, MetadataCatalog, comm
-from sav.data import load_instance_masks, read_rgb
-from sav.evaluation.drawing import CONFIDENT, draw_parts, drawing_size, keep_confident, resize_image
+from sav.data.annotations import load_instance_masks
+from sav.drawing.parts import CONFIDENT, draw_parts, drawing_size, keep_confident, resize_image
 from sav.files import atomic_path
+from sav.formats.images import read_rgb
 from sav.ontology import load_ontology
 
 _PANEL = 560

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from sav.d2 import Instances
-from sav.modeling.decoder import DecoderOutput
+from sav.modeling.sam.decoder import DecoderOutput
 
 _ACROSS_CLASSES = 1e4
 _MATCHING_SIDE = 32

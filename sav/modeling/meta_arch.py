@@ -10,28 +10,30 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sav.bench.unsupervised import UntaughtClasses
 from sav.d2 import (
     META_ARCH_REGISTRY,
     Backbone,
     CfgNode,
     Instances,
-    build_backbone,
     configurable,
 )
+from sav.gallery.exemplars import GalleryViews, Queries
+from sav.gallery.photos import Photo
+from sav.gallery.store import Gallery
+from sav.modeling.context.module import SecondLook
 from sav.modeling.criterion import PartCriterion, Supervision, Targets
-from sav.modeling.decoder import NEVER, DecoderOutput, PartDecoder
-from sav.modeling.encoders import EMBEDDING, EMBEDDING_DIM
-from sav.modeling.part_map import PartMap
+from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.encoders import build_encoder
+from sav.modeling.graph.dense_classifier import PartMap
+from sav.modeling.graph.encoder import GraphEncoder
 from sav.modeling.postprocess import PartReader
-from sav.modeling.sam import read_sam_checkpoint
-from sav.modeling.second_look import SecondLook
-from sav.modeling.untaught import UntaughtClasses
+from sav.modeling.sam.checkpoint import read_sam_checkpoint
+from sav.modeling.sam.decoder import NEVER, DecoderOutput, PartDecoder
 from sav.ontology import Ontology, load_ontology
-from sav.ontology.encoder import GraphEncoder
 from sav.ontology.priors import Priors
 from sav.ontology.relations import Relation
 from sav.ontology.support import relation_support
-from sav.retrieval import Gallery, GalleryViews, Photo, Queries
 
 MAX_SLOTS = 16
 _LOSSES = ("MASK", "DICE", "PRESENCE", "IOU", "DENSE")
@@ -65,7 +67,7 @@ class SAV(nn.Module):
         ontology: the part vocabulary.
         query_classes: (N,) sorted class of each query.
         held_out: ids of classes that training does not supervise.
-        encoder: image encoder, see :mod:`sav.modeling.encoders`.
+        encoder: image encoder, see :mod:`sav.modeling.encoders.timm_encoder`.
         graph: class prompts P from the knowledge graph.
         decoder: masks, presence and IoU of all queries.
         criterion: its losses are learned from.
@@ -140,7 +142,7 @@ class SAV(nn.Module):
         ontology = load_ontology(sav.ONTOLOGY)
         slots = torch.tensor(ontology.slots).clamp(max=sav.MAX_SLOTS)
         query_classes = torch.arange(len(ontology)).repeat_interleave(slots)
-        encoder = build_backbone(cfg)
+        encoder = build_encoder(cfg)
         decoder = PartDecoder(
             encoder_shape=encoder.output_shape(),
             depth=sav.DECODER.DEPTH,

@@ -14,8 +14,8 @@ from PIL import Image
 
 from sav.errors import SAVError
 from sav.files import atomic_path
-from sav.ontology.layout import bends, place_nodes, row_of
 from sav.ontology.ontology import Ontology, PartClass
+from sav.ontology.placement import bends, place_nodes, row_of
 from sav.ontology.priors import Priors
 from sav.ontology.relations import INVERSE, Relation
 from sav.ontology.support import relation_support

@@ -9,9 +9,9 @@ import pytest
 from sav.bench.folds import assign_folds, fold_options
 from sav.config import load_config
 from sav.d2 import DatasetCatalog
-from sav.data import register_part_datasets
+from sav.data.registration import register_part_datasets
 from sav.errors import SAVError
-from sav.retrieval import Photo
+from sav.gallery.photos import Photo
 
 
 def photos(count):

@@ -13,7 +13,7 @@ from sav.data.augmentation import (
     _rotate_hue,
     is_mirrored,
 )
-from sav.data.images import resize_long_side
+from sav.formats.images import resize_long_side
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 255, (24, 32, 3), dtype=np.uint8)

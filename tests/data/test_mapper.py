@@ -9,11 +9,12 @@ from PIL import Image
 
 from sav.config import add_sav_config
 from sav.d2 import BoxMode, detection_utils, get_cfg
-from sav.data import PartDatasetMapper, read_rgb
-from sav.data.masks import encode_mask
+from sav.data.mapper import PartDatasetMapper
 from sav.errors import SAVError
+from sav.formats.images import read_rgb
+from sav.formats.masks import encode_mask
+from sav.gallery.photos import photo_hash
 from sav.ontology import load_ontology
-from sav.retrieval import photo_hash
 
 ONTOLOGY = load_ontology("vehicleseg10k")
 LEFT, RIGHT = ONTOLOGY.class_id("Left front door"), ONTOLOGY.class_id("Right front door")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sav.config import load_config
-from sav.data import MixtureSampler
+from sav.data.mixture import MixtureSampler
 from sav.errors import SAVError
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from sav.config import add_sav_config
 from sav.d2 import DatasetCatalog, MetadataCatalog, get_cfg
-from sav.data import load_instance_masks, part_map_from_annotations, register_part_datasets
-from sav.data.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
+from sav.data.annotations import load_instance_masks, part_map_from_annotations
+from sav.data.registration import register_part_datasets
 from sav.errors import SAVError
+from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.ontology import load_ontology
-
-from .conftest import SIZE
+from tests.fixtures.vehicleseg_folder import SIZE
 
 
 @pytest.fixture

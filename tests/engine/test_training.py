@@ -12,9 +12,9 @@ from sav.engine.optimizer import build_adamw, build_schedule
 from sav.engine.run import run as run_processes
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
+from sav.gallery.store import Gallery
 from sav.modeling.weights import load_weights
 from sav.ontology import load_ontology
-from sav.retrieval import Gallery
 
 from .toy import CONFIG, arguments, draw, run
 

@@ -9,8 +9,9 @@ from PIL import Image
 
 from sav.config import add_sav_config
 from sav.d2 import Boxes, CfgNode, DatasetCatalog, Instances, MetadataCatalog, get_cfg
-from sav.data import load_instance_masks, part_map_from_annotations, register_part_datasets
-from sav.data.masks import encode_mask, mask_box
+from sav.data.annotations import load_instance_masks, part_map_from_annotations
+from sav.data.registration import register_part_datasets
+from sav.formats.masks import encode_mask, mask_box
 from sav.ontology import load_ontology
 
 NAME = "made_up_parts"

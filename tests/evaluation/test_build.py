@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sav.d2 import MetadataCatalog
-from sav.evaluation import build_part_evaluator
+from sav.evaluation.build import build_part_evaluator
 
 
 def run(dataset, outputs):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from sav.d2 import DatasetCatalog, comm, launch
-from sav.data import register_part_datasets
+from sav.data.registration import register_part_datasets
 from sav.errors import SAVError
-from sav.evaluation import PartEvaluator
+from sav.evaluation.parts import PartEvaluator
 
 FOREGROUND, WHEEL, LEFT_DOOR, RIGHT_DOOR = 0, 2, 6, 10
 

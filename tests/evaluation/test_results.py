@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sav.errors import SAVError
-from sav.evaluation import format_results_table, write_results
+from sav.evaluation.results import format_results_table, write_results
 from sav.files import atomic_path
 from sav.ontology import load_ontology
 

@@ -3,7 +3,7 @@ import torch
 from segment_anything import sam_model_registry
 
 from sav.d2 import BitMasks, Boxes, Instances, build_model
-from sav.modeling import SAV
+from sav.modeling.meta_arch import SAV
 
 from ..tiny import SIZE, tiny_config
 from .toy_sam import TOY, build_toy_sam

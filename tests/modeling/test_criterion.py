@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from sav.d2 import BitMasks, Instances
 from sav.modeling.criterion import PartCriterion, Supervision, Targets
-from sav.modeling.decoder import DecoderOutput
+from sav.modeling.sam.decoder import DecoderOutput
 
 WEIGHTS = {"mask": 1.0, "dice": 1.0, "presence": 1.0, "iou": 1.0, "dense": 1.0}
 QUERY_CLASSES = torch.tensor([0, 1, 1, 1, 2])

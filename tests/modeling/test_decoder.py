@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sav.d2 import ShapeSpec
-from sav.modeling.decoder import PartDecoder
+from sav.modeling.sam.decoder import PartDecoder
 
 CHANNELS = {"skip8": 12, "skip4": 8, "skip2": 4}
 

@@ -5,9 +5,9 @@ import torch
 from sav.d2 import build_backbone, build_model
 from sav.engine.optimizer import build_adamw
 from sav.errors import SAVError
-from sav.inference import SAVPredictor
+from sav.gallery.store import Gallery
 from sav.modeling.weights import save_weights
-from sav.retrieval import Gallery
+from sav.predict.predictor import SAVPredictor
 
 from .toy_sam import DEPTH, set_up
 

@@ -6,13 +6,13 @@ import torch
 import yaml
 
 import sav.ontology
+from sav.bench.unsupervised import class_margins
 from sav.d2 import build_model
 from sav.errors import SAVError
-from sav.modeling.untaught import class_margins
+from sav.gallery.store import Gallery
 from sav.modeling.weights import load_weights, save_weights
 from sav.ontology import load_ontology
 from sav.ontology.text import TEXT_MODEL, save_text_embeddings, text_embeddings
-from sav.retrieval import Gallery
 
 
 def train_on(model, batch):

@@ -7,11 +7,12 @@ from torch.nn import functional as F
 
 from sav.d2 import ShapeSpec, build_backbone, build_model
 from sav.errors import SAVError
-from sav.inference import SAVPredictor
-from sav.modeling.decoder import PartDecoder
 from sav.modeling.encoders import SAMEncoder
-from sav.modeling.sam import load_image_encoder, resize_position_embedding
+from sav.modeling.encoders.tuning import resize_position_embedding
+from sav.modeling.sam.checkpoint import load_image_encoder
+from sav.modeling.sam.decoder import PartDecoder
 from sav.modeling.weights import save_weights
+from sav.predict.predictor import SAVPredictor
 
 from .toy_sam import TOY, build_encoder, set_up
 

@@ -11,7 +11,7 @@ import torch
 
 from sav import SAVPredictor
 from sav.cli import dispatch
-from sav.data.masks import encode_mask
+from sav.formats.masks import encode_mask
 from sav.ontology import load_ontology
 from sav.ontology.priors import Priors
 from sav.ontology.text import text_embeddings

@@ -9,8 +9,8 @@ from PIL import Image
 
 from sav.errors import SAVError
 from sav.ontology import available_ontologies, load_ontology
-from sav.ontology.layout import bends, place_nodes, row_of
 from sav.ontology.mining import GRID, PriorMiner
+from sav.ontology.placement import bends, place_nodes, row_of
 from sav.ontology.plot import canonical_edges, plot_graph
 from sav.ontology.relations import Relation
 from sav.ontology.support import relation_support

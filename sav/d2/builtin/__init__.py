@@ -55,7 +55,7 @@ from sav.d2.builtin.train_loop import HookBase, SimpleTrainer
 from sav.d2.shared import comm
 from sav.d2.shared.launch import launch
 from sav.d2.shared.samplers import InferenceSampler, TrainingSampler
-from sav.d2.shared.visualizer import ColorMode, Visualizer
+from sav.drawing.visualizer import ColorMode, Visualizer
 
 __all__ = [
     "BACKBONE_REGISTRY",

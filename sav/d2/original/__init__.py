@@ -59,7 +59,7 @@ from sav.d2.original.training import (
 )
 from sav.d2.shared.launch import launch as _launch
 from sav.d2.shared.samplers import TrainingSampler
-from sav.d2.shared.visualizer import ColorMode, Visualizer
+from sav.drawing.visualizer import ColorMode, Visualizer
 
 # Detectron2 counts the processes of a machine in a group of its own.
 launch = partial(_launch, on_meeting=comm.create_local_process_group)

@@ -1,0 +1,1 @@
+"""The sub-commands of ``sav``, one file each, see :mod:`sav.cli`."""

@@ -1,0 +1,250 @@
+"""``sav gallery``: build a gallery, look into it, ask it for the neighbours of a photo."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tabulate import tabulate
+
+from sav.config import load_config
+from sav.d2 import CfgNode, MetadataCatalog
+from sav.data.registration import register_part_datasets
+from sav.drawing.parts import CONFIDENT, keep_confident
+from sav.engine.gallery import build_gallery, file_digest
+from sav.errors import SAVError
+from sav.gallery.store import INDEX_FILE, Gallery
+from sav.predict.neighbour_sheet import draw_neighbours
+from sav.predict.predictor import SAVPredictor
+from sav.predict.sources import read_photo
+from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE, add_run_arguments
+
+_NO_CONTEXT = "MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions; :func:`run` executes what was chosen."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    summary = "encode annotated photos into a gallery, with the weights of a finished training"
+    build = actions.add_parser("build", help=summary, description=summary)
+    _add_build(build)
+    summary = "print what a gallery holds: data sets, classes, fingerprint, size"
+    inspect = actions.add_parser("inspect", help=summary, description=summary)
+    inspect.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="a gallery, or the run folder that has one"
+    )
+    summary = "draw a photo and the vehicles of the gallery that the model looks at for it"
+    query = actions.add_parser("query", help=summary, description=summary)
+    _add_query(query)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what :func:`add_arguments` has parsed.
+
+    Raises:
+        SAVError: something the user can mend.
+    """
+    {"build": _build, "inspect": _inspect, "query": _query}[args.action](args)
+
+
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument(
+        "--model", type=Path, metavar="RUN_FOLDER", help="OUTPUT_DIR of a finished training"
+    )
+    model.add_argument(
+        "--config-file", type=Path, metavar="FILE", help="a config that names MODEL.WEIGHTS"
+    )
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument(
+        "--data",
+        nargs="+",
+        metavar="NAME",
+        help="data sets of the config (default: DATASETS.TRAIN)",
+    )
+    data.add_argument(
+        "--json", type=Path, metavar="FILE", help="part annotations, as 'sav prepare' writes them"
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="with --json: folder of its photos, if moved"
+    )
+    parser.add_argument(
+        "--name", help="with --json: of the data set; FOLDER/FILE without its ending"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="the gallery; RUN_FOLDER/gallery, where 'sav "
+        "predict' finds it"
+    )  # fmt: skip
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--add", action="store_true", help="keep what the gallery has; the same data set is renewed"
+    )
+    existing.add_argument("--replace", action="store_true", help="overwrite a gallery")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 ...; a GPU when there is one")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config options")
+
+
+def _build(args: argparse.Namespace) -> None:
+    cfg, weights = _load(args)
+    if not cfg.MODEL.SAV.CONTEXT.ENABLED:
+        raise SAVError(_NO_CONTEXT)
+    output = args.output or (args.model and args.model / GALLERY_FOLDER)
+    if output is None:
+        raise SAVError("--config-file: say with --output where the gallery is to be written")
+    exists = (output / INDEX_FILE).is_file()
+    if exists and not args.add and not args.replace:
+        raise SAVError(f"{output}: a gallery is there; give --add to keep it, or --replace")
+    if args.add and not exists:
+        raise SAVError(f"{output}: there is no gallery to add to; leave out --add")
+    _choose_data(cfg, args)
+    register_part_datasets(cfg)
+    model = SAVPredictor.from_config(cfg, weights, output if args.add else None, args.device).model
+    gallery = model.gallery if args.add else Gallery(model.gallery_fingerprint())
+    _check_names(gallery, cfg)
+    build_gallery(cfg, model, gallery)
+    gallery.save(output)
+    added = sum(gallery.sources[name]["vehicles"] for name in cfg.DATASETS.TRAIN)
+    sys.stdout.write(f"{added} vehicles encoded, {len(gallery)} in {output}\n")
+
+
+def _load(args: argparse.Namespace) -> tuple[CfgNode, Path]:
+    if args.model is None:
+        cfg = load_config(args.config_file, args.opts)
+        if not cfg.MODEL.WEIGHTS:
+            raise SAVError(f"{args.config_file}: give MODEL.WEIGHTS, whose encoder is to be used")
+        return cfg, Path(cfg.MODEL.WEIGHTS)
+    return load_config(args.model / CONFIG_FILE, args.opts), args.model / WEIGHTS_FILE
+
+
+def _choose_data(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Make what the command line names the DATASETS.TRAIN of the config."""
+    cfg.DATASETS.TEST = ()
+    if args.data is not None:
+        cfg.DATASETS.TRAIN = tuple(args.data)
+    if args.json is None:
+        if args.images or args.name:
+            raise SAVError("--images and --name belong to --json FILE")
+        return
+    file = args.json.resolve()
+    name = args.name or f"{file.parent.name}/{file.stem}"
+    if args.images is not None:
+        MetadataCatalog.get(name).set(image_root=str(args.images.resolve()))
+    cfg.DATASETS.PARTS[name] = str(file)
+    cfg.DATASETS.TRAIN = (name,)
+
+
+def _check_names(gallery: Gallery, cfg: CfgNode) -> None:
+    """Refuse to renew one data set with another that happens to have its name."""
+    for name in cfg.DATASETS.TRAIN:
+        known = gallery.sources.get(name, {}).get("file")
+        file = MetadataCatalog.get(name).get("json_file")
+        if known not in (None, file):
+            raise SAVError(
+                f"{file}: the gallery has another data set of the name '{name}', from {known}; "
+                "give --name"
+            )
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    folder = args.folder
+    if not (folder / INDEX_FILE).is_file():
+        folder = folder / GALLERY_FOLDER
+    if not (folder / INDEX_FILE).is_file():
+        raise SAVError(
+            f"{args.folder}: no gallery there; give a gallery or the OUTPUT_DIR of a finished "
+            "training"
+        )
+    sys.stdout.write(describe_gallery(Gallery.load(folder), folder) + "\n")
+
+
+def describe_gallery(gallery: Gallery, folder: Path) -> str:
+    """What is in a gallery, for people.
+
+    Args:
+        gallery: as loaded.
+        folder: where from.
+
+    Returns:
+        lines of text.
+    """
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    groups = Counter(photo.group for photo in gallery.photos if photo.group is not None)
+    lines = [
+        f"{len(gallery)} vehicles",
+        f"size: {size / 2**20:.1f} MiB",
+        f"search: {gallery.search_method}",
+        f"groups: {len(groups)}, with {groups.total()} of the photos",
+    ]
+    lines += [f"{name}: {_plain(value)}" for name, value in sorted(gallery.fingerprint.items())]
+    if gallery.sources:
+        rows = [
+            [name, source["vehicles"], source["file"], _freshness(source)]
+            for name, source in gallery.sources.items()
+        ]
+        lines += ["", tabulate(rows, ["data set", "vehicles", "annotations", "since then"])]
+    classes, entries = gallery.fingerprint.get("classes"), gallery.entries
+    if classes and entries is not None:
+        rows = list(zip(classes, entries.present.sum(dim=0).tolist(), strict=True))
+        lines += ["", tabulate(rows, ["class", "vehicles that show it"])]
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _freshness(source: dict[str, str | None]) -> str:
+    if not source["file"] or not Path(source["file"]).is_file():
+        return "not here"
+    return "unchanged" if file_digest(Path(source["file"])) == source["digest"] else "changed"
+
+
+def _add_query(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photo", type=Path, metavar="PHOTO")
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--neighbours", type=int, metavar="K", help="how many; as many as the model looks at"
+    )
+    parser.add_argument(
+        "--no-copies",
+        action="store_true",
+        help="leave out copies of the photo that are in the gallery, as training does",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("neighbours.png"), metavar="PNG", help="%(default)s"
+    )
+
+
+def _query(args: argparse.Namespace) -> None:
+    if args.neighbours is not None and args.neighbours < 1:
+        raise SAVError(f"--neighbours {args.neighbours}: ask for one at least")
+    image = read_photo(args.photo)
+    folder = args.gallery or args.model / GALLERY_FOLDER
+    predictor = SAVPredictor.from_pretrained(args.model, args.device, gallery=folder)
+    second_look = predictor.model.second_look
+    if second_look is None:
+        raise SAVError(_NO_CONTEXT)
+    count = args.neighbours or second_look.neighbours
+    if not count:
+        raise SAVError("MODEL.SAV.CONTEXT.NEIGHBOURS is 0: say with --neighbours how many to show")
+    found = predictor.nearest(image, count, copies=not args.no_copies)
+    if not found:
+        raise SAVError(f"{folder}: the gallery has no vehicle to show")
+    parts = keep_confident(predictor(image), CONFIDENT)
+    draw_neighbours(
+        args.output,
+        image,
+        parts,
+        found,
+        gallery=predictor.model.gallery,
+        ontology=predictor.ontology,
+        vocabularies=predictor.model.ontology.vocabularies,
+    )
+    rows = [
+        [f"{similarity:.3f}", "yes" if mirrored else "", photo.key, photo.file or "-"]
+        for photo, similarity, mirrored in found
+    ]
+    table = tabulate(rows, ["similarity", "mirrored", "key", "photo"], disable_numparse=True)
+    sys.stdout.write(f"{table}\ndrawn: {args.output}\n")

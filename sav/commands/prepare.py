@@ -1,0 +1,187 @@
+"""The converters' command lines, shared by ``sav prepare`` and the scripts in datasets/."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sav.errors import SAVError
+from sav.formats.coco_parts import CocoSource, convert_coco
+from sav.formats.painting import FOREGROUND_MODES
+from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
+from sav.ontology import load_ontology
+
+
+@dataclass(frozen=True)
+class Converter:
+    """One data set's converter.
+
+    Attributes:
+        summary: one line of help.
+        add_arguments: declares its options.
+        run: converts as the parsed options say.
+    """
+
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser one sub-command a data set; :func:`run` executes what was chosen."""
+    commands = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
+    for name, converter in CONVERTERS.items():
+        command = commands.add_parser(name, help=converter.summary, description=converter.summary)
+        converter.add_arguments(command)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the converter that ``args.dataset`` names.
+
+    Raises:
+        SAVError: the input is not usable.
+    """
+    CONVERTERS[args.dataset].run(args)
+
+
+def main(dataset: str) -> None:
+    """Entry point of a script that prepares one data set."""
+    converter = CONVERTERS[dataset]
+    parser = argparse.ArgumentParser(description=converter.summary)
+    converter.add_arguments(parser)
+    converter.run(parser.parse_args())
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=_count, default=0, help="processes; 0 for one a core")
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first record that cannot be used"
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def _add_vehicleseg10k(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--root", type=Path, required=True, help="folder with images/ and annotations/"
+    )
+    parser.add_argument("--out", type=Path, help="output folder (default: ROOT/coco)")
+    parser.add_argument("--splits", nargs="+", default=["train", "valid"], metavar="SPLIT")
+    parser.add_argument(
+        "--foreground",
+        choices=FOREGROUND_MODES,
+        default="rest",
+        help="a Foreground polygon covers the whole vehicle; keep what the other parts leave of "
+        "it (rest, the default), or all of it (whole)",
+    )
+    parser.add_argument(
+        "--ontology", default="vehicleseg10k", help="name or YAML file (default: %(default)s)"
+    )
+    _add_common(parser)
+
+
+def _run_vehicleseg10k(args: argparse.Namespace) -> None:
+    source = VehicleSegSource(args.root, load_ontology(args.ontology), args.foreground)
+    convert_vehicleseg10k(
+        source,
+        args.out or args.root / "coco",
+        splits=args.splits,
+        workers=args.workers,
+        strict=args.strict,
+    )
+
+
+def _add_split(parser: argparse.ArgumentParser, valid: int) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+    parser.add_argument(
+        "--valid", type=_count, default=valid, help="images held out (default: %(default)s)"
+    )
+    _add_common(parser)
+
+
+def _add_dsmlr(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--root", type=Path, required=True, help="folder with instances_train.json and JPEGImages/"
+    )
+    _add_split(parser, valid=60)
+
+
+def _run_dsmlr(args: argparse.Namespace) -> None:
+    ontology = load_ontology("dsmlr")
+    # Upstream stores all wheels of a photo as one annotation of several polygons. Specks of a few
+    # pixels are slips of the annotator's hand.
+    source = CocoSource(
+        args.root / "instances_train.json",
+        args.root / "JPEGImages",
+        ontology,
+        split_classes=frozenset({"wheel"}),
+        min_pixels=16,
+    )
+    _convert_split(source, args)
+
+
+def _add_coco(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, required=True, help="COCO instances file")
+    parser.add_argument("--images", type=Path, required=True, help="folder of its images")
+    parser.add_argument("--ontology", required=True, help="name or YAML file")
+    parser.add_argument(
+        "--split-classes",
+        nargs="*",
+        default=[],
+        metavar="CLASS",
+        help="classes of which each polygon is an instance of its own",
+    )
+    parser.add_argument(
+        "--group-by-folder",
+        action="store_true",
+        help="the photos in one sub-folder show one vehicle, such as the frames of a video, and do "
+        'not learn from one another; an image field "group" says the same (docs/gallery.md)',
+    )
+    _add_split(parser, valid=0)
+
+
+def _run_coco(args: argparse.Namespace) -> None:
+    source = CocoSource(
+        args.json,
+        args.images,
+        load_ontology(args.ontology),
+        frozenset(args.split_classes),
+        group_by_folder=args.group_by_folder,
+    )
+    _convert_split(source, args)
+
+
+def _convert_split(source: CocoSource, args: argparse.Namespace) -> None:
+    if not source.image_root.is_dir():
+        raise SAVError(f"{source.image_root}: there is no such image folder")
+    convert_coco(
+        source,
+        args.out,
+        valid=args.valid,
+        seed=args.seed,
+        workers=args.workers,
+        strict=args.strict,
+    )
+
+
+CONVERTERS = {
+    "vehicleseg10k": Converter(
+        "VehicleSeg10K (LabelMe polygons or index masks) to COCO part annotations",
+        _add_vehicleseg10k,
+        _run_vehicleseg10k,
+    ),
+    "dsmlr": Converter(
+        "DSMLR Car Parts to COCO part annotations, with a validation split",
+        _add_dsmlr,
+        _run_dsmlr,
+    ),
+    "coco": Converter("any COCO instances file to COCO part annotations", _add_coco, _run_coco),
+}

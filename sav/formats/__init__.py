@@ -1,0 +1,1 @@
+"""Readers and writers of images, masks and annotation formats, each alone."""

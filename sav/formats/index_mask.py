@@ -1,0 +1,112 @@
+"""Index masks (pixel = class id + 1, 0 = background) -> part instances."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sav.errors import SAVError
+from sav.formats.images import open_image
+from sav.formats.records import PartInstance
+from sav.ontology import Ontology
+
+# A piece of a vehicle that an occluder cuts off is no vehicle of its own.
+_SMALLEST_VEHICLE = 0.1
+
+
+def read_index_mask(path: Path, width: int, height: int, num_classes: int) -> np.ndarray:
+    """Read and check an index mask.
+
+    Returns:
+        (height, width) uint8.
+
+    Raises:
+        SAVError: it is broken, has another size, is no single-channel image or holds a value that
+            is no class; the message leaves out its path.
+    """
+    with open_image(path) as image:
+        # Palette images give their indices; colours are for the eye only.
+        labels = np.asarray(image)
+    if labels.ndim != 2:
+        raise SAVError("the mask has several channels; an index mask has one")
+    if labels.shape != (height, width):
+        raise SAVError(
+            f"the mask is {labels.shape[1]}x{labels.shape[0]}, but the image is {width}x{height}"
+        )
+    if labels.max() > num_classes:
+        raise SAVError(f"the mask holds {labels.max()}, but the classes end at {num_classes}")
+    return labels.astype(np.uint8)
+
+
+def instances_of(
+    labels: np.ndarray,
+    ontology: Ontology,
+    foreground: str,
+    min_pixels: int,
+    notes: Counter[str],
+) -> Iterator[PartInstance]:
+    """Part an index mask into instances.
+
+    Touching labelled pixels are taken for one vehicle. A body (see ``Ontology.body_ids``) is one
+    instance a vehicle, since windows and doors may cut what is left of it in pieces. Of the other
+    classes, each connected component is an instance where the ontology allows several, and all
+    pixels of the class are one where it does not. Components touch across corners too.
+
+    Args:
+        labels: (H, W) uint8, class id + 1, 0 background.
+        ontology: the classes.
+        foreground: "whole" makes a body all pixels of its vehicle; see
+            :func:`sav.formats.painting.paint`.
+        min_pixels: smaller components are dropped and counted.
+        notes: receives that count.
+    """
+    vehicles = _vehicle_map(labels)
+    for part in ontology.classes:
+        mask = labels == part.id + 1
+        if not mask.any():
+            continue
+        if part.id in ontology.body_ids:
+            ids = np.unique(vehicles[mask])
+            full = labels > 0 if foreground == "whole" else mask
+            pieces = [full & (vehicles == i) for i in ids]
+        elif part.max_instances > 1:
+            number, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+            pieces = [components == i for i in range(1, number)]
+        else:
+            pieces = [mask]
+        for piece in pieces:
+            if np.count_nonzero(piece) < min_pixels:
+                notes[f"components under {min_pixels} pixels dropped"] += 1
+                continue
+            vehicle = int(np.bincount(vehicles[piece]).argmax())
+            yield PartInstance(part.id, piece, vehicle)
+
+
+def _vehicle_map(labels: np.ndarray) -> np.ndarray:
+    """Number the vehicles of an index mask.
+
+    Returns:
+        (H, W) int64: vehicle from 0, the largest first; meaningless on the background.
+    """
+    found = (labels > 0).astype(np.uint8)
+    number, components, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    order = np.argsort(-areas, kind="stable") + 1
+    large = [i for i in order if areas[i - 1] >= _SMALLEST_VEHICLE * areas.max()]
+    rank = np.zeros(number, dtype=np.int64)
+    rank[large] = np.arange(len(large))
+    if len(large) > 1 and len(large) < len(order):
+        # What is too small to be a vehicle belongs to the nearest one.
+        distance = np.stack(
+            [
+                cv2.distanceTransform((components != i).astype(np.uint8), cv2.DIST_L2, 5)
+                for i in large
+            ]
+        )
+        for i in order[len(large) :]:
+            rank[i] = distance[:, components == i].min(axis=1).argmin()
+    return rank[components]

@@ -1,0 +1,69 @@
+"""From overlapping shapes to what is visible of each part, and whose part it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import count
+
+import numpy as np
+
+from sav.formats.labelme import PartShape
+from sav.formats.records import PartInstance
+
+FOREGROUND_MODES = ("rest", "whole")
+MIN_VISIBLE_PIXELS = 4
+
+
+def paint(
+    shapes: Sequence[PartShape], body_ids: Collection[int], foreground: str
+) -> Iterator[PartInstance]:
+    """Resolve overlaps: bodies first, then the other parts, the smaller over the larger.
+
+    Args:
+        shapes: as drawn, all of one (H, W).
+        body_ids: classes whose shape covers a whole vehicle.
+        foreground: "rest" keeps of a body what the other parts leave, so that no two parts
+            overlap; "whole" keeps its full shape.
+
+    Returns:
+        the instances in the order of the shapes, without those of which the others leave fewer
+        than ``MIN_VISIBLE_PIXELS``.
+    """
+    if not shapes:
+        return
+    order = sorted(
+        range(len(shapes)),
+        key=lambda i: (shapes[i].class_id not in body_ids, -np.count_nonzero(shapes[i].mask)),
+    )
+    canvas = np.full(shapes[0].mask.shape, -1, dtype=np.int32)
+    for i in order:
+        canvas[shapes[i].mask.astype(bool)] = i
+    vehicles = vehicle_ids(shapes, body_ids)
+    for i, shape in enumerate(shapes):
+        keep = foreground == "whole" and shape.class_id in body_ids
+        mask = shape.mask if keep else canvas == i
+        if np.count_nonzero(mask) >= MIN_VISIBLE_PIXELS:
+            yield PartInstance(shape.class_id, mask, vehicles[i])
+
+
+def vehicle_ids(shapes: Sequence[PartShape], body_ids: Collection[int]) -> list[int]:
+    """Tell the vehicles of an image apart.
+
+    The annotator's group_id counts where it is given. Otherwise each body is a vehicle of its own,
+    and a part belongs to the body that covers most of it; without any body all is vehicle 0.
+
+    Returns:
+        one id a shape.
+    """
+    given = {shape.group_id for shape in shapes}
+    free = (number for number in count() if number not in given)
+    ids = [shape.group_id for shape in shapes]
+    bodies = [i for i, shape in enumerate(shapes) if shape.class_id in body_ids]
+    for i in bodies:
+        if ids[i] is None:
+            ids[i] = next(free)
+    for i, shape in enumerate(shapes):
+        if ids[i] is None and bodies:
+            cover = [np.count_nonzero(shapes[j].mask & shape.mask) for j in bodies]
+            ids[i] = ids[bodies[int(np.argmax(cover))]]
+    return [number or 0 for number in ids]

@@ -1,0 +1,63 @@
+"""What an annotated photo lends: what parts look like, where they are, and what the model saw."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from sav.gallery.exemplars import GalleryEntries
+from sav.modeling.context.frame import crop
+
+LAYOUT_SIDE = 18
+_DESCRIPTOR_SIDE = 9
+
+
+def describe(predicted: torch.Tensor) -> torch.Tensor:
+    """Describe photos for retrieval, by what the model takes for parts and never from labels.
+
+    Vehicles are alike when they are seen from the same side and are built alike, whatever their
+    colour. Where the model is wrong about a kind of vehicle, it is wrong about others of that kind
+    in the same way, and still finds them.
+
+    Args:
+        predicted: (B, C, m, m) probability of each part in each cell of the vehicle's box.
+
+    Returns:
+        (B, 81 C) float32, unit length. Roots of the shares (Hellinger), so that small parts count.
+    """
+    coarse = F.adaptive_avg_pool2d(predicted.float(), _DESCRIPTOR_SIDE)
+    return F.normalize(coarse.clamp(min=0).sqrt().flatten(1), dim=1)
+
+
+def pool_batch(
+    embedding: torch.Tensor,
+    annotated: torch.Tensor,
+    predicted: torch.Tensor,
+    boxes: torch.Tensor,
+) -> GalleryEntries:
+    """Gallery entries of B annotated photos.
+
+    Args:
+        embedding: (B, E, h, w).
+        annotated: (B, C, S, S) float, 1 where a part is.
+        predicted: (B, C, n, n) probability of each part by the model, without neighbours.
+        boxes: (B, 4) of the predicted parts, see :func:`sav.modeling.context.frame.vehicle_boxes`.
+    """
+    annotated = F.adaptive_avg_pool2d(annotated, predicted.shape[-2:])
+    cells = F.adaptive_avg_pool2d(annotated, embedding.shape[-2:]).flatten(2)
+    around = (1 - cells.sum(1, keepdim=True)).clamp(min=0)
+    weights = torch.cat([cells, around], dim=1)
+    weights = weights / weights.sum(2, keepdim=True).clamp(min=1e-6)
+    layouts = crop(annotated, boxes, LAYOUT_SIDE)
+    seen = crop(predicted, boxes, LAYOUT_SIDE)
+    return GalleryEntries(
+        descriptors=describe(seen),
+        prototypes=weights @ embedding.flatten(2).transpose(1, 2).float(),
+        layouts=_to_bytes(layouts),
+        predicted=_to_bytes(seen),
+        present=cells.sum(2) > 0,
+    )
+
+
+def _to_bytes(shares: torch.Tensor) -> torch.Tensor:
+    return (shares * 255).round().to(torch.uint8)

@@ -1,0 +1,1 @@
+"""Component 1, the Segment Anything Model: its checkpoints and its mask decoder."""

@@ -1,0 +1,195 @@
+"""The part decoder: Segment Anything's mask decoder, asked for every part at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from segment_anything.modeling import MaskDecoder, TwoWayTransformer
+from segment_anything.modeling.mask_decoder import MLP
+from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
+from torch import nn
+from torch.nn import functional as F
+
+from sav.d2 import ShapeSpec
+from sav.errors import SAVError
+from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+
+NEVER = -1e4  # a logit; fits into half precision
+
+_FEATURE_DIM = EMBEDDING_DIM // 8
+_PRESENCE_BIAS = -2.0
+_SAM_TRANSFORMER = (2, 8, 2048)  # layers, heads, MLP width of all official checkpoints
+_SAM_MASK_TOKENS = 4
+
+
+@dataclass
+class DecoderOutput:
+    """What the decoder says of B images and N queries.
+
+    Attributes:
+        masks: (B, N, h, w) logits, at a quarter of the embedding's stride, or at an eighth where
+            the encoder has maps as fine as that.
+        presence: (B, N) logits that the query's part is in the photo.
+        iou: (B, N) the mask's expected IoU, a logit.
+        features: (B, 32, h, w), what the masks are products of.
+    """
+
+    masks: torch.Tensor
+    presence: torch.Tensor
+    iou: torch.Tensor
+    features: torch.Tensor
+
+    def select(self, rows: torch.Tensor) -> DecoderOutput:
+        """What it says of some of the images, an index (R,)."""
+        return DecoderOutput(
+            self.masks[rows], self.presence[rows], self.iou[rows], self.features[rows]
+        )
+
+
+class PartDecoder(nn.Module):
+    """SAM's two-way transformer, upscaling and hypernetwork, with N part queries in one pass.
+
+    In SAM the hypernetwork reads the mask token and one head reads the IoU token. Here the same
+    modules read each query. SAM is the special case of its own tokens: :meth:`read` what
+    :meth:`attend` makes of the IoU token, the mask tokens and the embedded clicks, and the IoU is
+    at the first token, the mask at the mask token.
+
+    Encoders with finer maps ("skip8", "skip4", "skip2") add them while upscaling, in one more step
+    where there are three, and a linear shortcut joins the hypernetwork: both help to learn from
+    scratch, and on small canvases the finer masks find small parts.
+
+    Args:
+        encoder_shape: what the encoder returns.
+        depth: layers of the two-way transformer.
+        heads: attention heads.
+        mlp_dim: hidden width of the transformer's MLPs.
+    """
+
+    def __init__(
+        self, *, encoder_shape: dict[str, ShapeSpec], depth: int, heads: int, mlp_dim: int
+    ) -> None:
+        super().__init__()
+        transformer = TwoWayTransformer(
+            depth=depth, embedding_dim=EMBEDDING_DIM, num_heads=heads, mlp_dim=mlp_dim
+        )
+        # Without multimask output this is SAM's single-mask decoder: one hypernetwork, one IoU.
+        self.sam = MaskDecoder(
+            transformer_dim=EMBEDDING_DIM, transformer=transformer, num_multimask_outputs=0
+        )
+        self.position = PositionEmbeddingRandom(EMBEDDING_DIM // 2)
+        self.presence = MLP(EMBEDDING_DIM, EMBEDDING_DIM, 1, 3)
+        nn.init.constant_(self.presence.layers[-1].bias, _PRESENCE_BIAS)
+        self.mask_bias = nn.Parameter(torch.zeros(()))
+        self.shortcut = nn.Linear(EMBEDDING_DIM, _FEATURE_DIM)
+        self.stride = encoder_shape[EMBEDDING].stride
+        for reduction, width in ((2, EMBEDDING_DIM // 4), (4, _FEATURE_DIM), (8, _FEATURE_DIM)):
+            skip = encoder_shape.get(f"skip{self.stride // reduction}")
+            if skip:
+                layer = nn.Conv2d(skip.channels, width, 1)
+                self.add_module(f"skip{self.stride // reduction}", layer)
+        self.finest = None
+        if f"skip{self.stride // 8}" in encoder_shape:
+            self.finest = nn.ConvTranspose2d(_FEATURE_DIM, _FEATURE_DIM, 2, stride=2)
+        if len(encoder_shape) > 1:
+            # One group is a layer norm of the whole map, in one fused kernel: a per-pixel norm at
+            # this resolution would cost a quarter of a training step on a CPU.
+            self.feature_norm = nn.GroupNorm(1, _FEATURE_DIM)
+            nn.init.constant_(self.mask_bias, _PRESENCE_BIAS)
+        else:
+            # Nothing may stand between SAM's weights and SAM's masks at the start.
+            self.feature_norm = nn.Identity()
+            nn.init.zeros_(self.shortcut.weight)
+            nn.init.zeros_(self.shortcut.bias)
+
+    def load_sam(self, official: dict[str, torch.Tensor], mask_token: int = 0) -> None:
+        """Take over the decoder of an official SAM checkpoint.
+
+        SAM has four mask tokens, each with a hypernetwork and an IoU of its own. All queries here
+        go on from one of them.
+
+        Args:
+            official: the checkpoint's tensors, by official name.
+            mask_token: 0 is SAM's single mask, 1 to 3 are its three masks of an ambiguous click.
+
+        Raises:
+            SAVError: the transformer is not of SAM's shape, or there is no such mask token.
+        """
+        own = self.sam.transformer
+        if (own.depth, own.num_heads, own.mlp_dim) != _SAM_TRANSFORMER:
+            raise SAVError(
+                "MODEL.SAV.DECODER: SAM's weights need DEPTH {}, HEADS {} and MLP_DIM {}".format(
+                    *_SAM_TRANSFORMER
+                )
+            )
+        if mask_token not in range(_SAM_MASK_TOKENS):
+            raise SAVError(f"MODEL.SAM.MASK_TOKEN: {mask_token} is not one of 0 to 3")
+        prefix = "mask_decoder."
+        state = {k.removeprefix(prefix): v for k, v in official.items() if k.startswith(prefix)}
+        hypernetworks = "output_hypernetworks_mlps."
+        kept = {k: v for k, v in state.items() if not k.startswith(hypernetworks)}
+        for key in self.sam.state_dict():
+            if key.startswith(hypernetworks):
+                kept[key] = state[key.replace(".0.", f".{mask_token}.", 1)]
+        last = f"iou_prediction_head.layers.{len(self.sam.iou_prediction_head.layers) - 1}"
+        for key in ("mask_tokens.weight", f"{last}.weight", f"{last}.bias"):
+            kept[key] = state[key][mask_token : mask_token + 1]
+        self.sam.load_state_dict(kept, strict=True)
+        matrix = official["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
+        self.position.load_state_dict({"positional_encoding_gaussian_matrix": matrix}, strict=True)
+
+    def forward(self, encoded: dict[str, torch.Tensor], queries: torch.Tensor) -> DecoderOutput:
+        """Decode all queries.
+
+        Args:
+            encoded: the encoder's output, with "embedding" (B, 256, h, w).
+            queries: (B, N, 256) part prompts.
+        """
+        prompts = queries + self.sam.mask_tokens.weight
+        tokens = torch.cat([self.sam.iou_token.weight.expand(len(queries), 1, -1), prompts], dim=1)
+        tokens, features = self.attend(encoded, tokens)
+        return self.read(tokens[:, 1:], features)
+
+    def attend(
+        self, encoded: dict[str, torch.Tensor], tokens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Let tokens and image look at each other, and upscale the image.
+
+        Args:
+            encoded: the encoder's output, with "embedding" (B, 256, h, w).
+            tokens: (B, T, 256), in any order.
+
+        Returns:
+            Tokens (B, T, 256) and features (B, 32, H, W), H / h and W / w as in DecoderOutput.
+        """
+        embedding = encoded[EMBEDDING]
+        batch, _, height, width = embedding.shape
+        position = self.position((height, width)).to(embedding.dtype).expand(batch, -1, -1, -1)
+        tokens, keys = self.sam.transformer(embedding, position, tokens)
+        return tokens, self._upscale(keys.transpose(1, 2).reshape(embedding.shape), encoded)
+
+    def read(self, tokens: torch.Tensor, features: torch.Tensor) -> DecoderOutput:
+        """What attended tokens (B, N, 256) say of features (B, 32, H, W)."""
+        weights = self.sam.output_hypernetworks_mlps[0](tokens) + self.shortcut(tokens)
+        masks = torch.einsum("bnd,bdhw->bnhw", weights, features) + self.mask_bias
+        return DecoderOutput(
+            masks=masks,
+            presence=self.presence(tokens).squeeze(-1),
+            iou=self.sam.iou_prediction_head(tokens).squeeze(-1),
+            features=features,
+        )
+
+    def _upscale(self, embedding: torch.Tensor, encoded: dict[str, torch.Tensor]) -> torch.Tensor:
+        first, norm, activation, second, last_activation = self.sam.output_upscaling
+        features = activation(norm(self._add_skip(first(embedding), encoded, 2)))
+        features = last_activation(self._add_skip(second(features), encoded, 4))
+        if self.finest is not None:
+            features = F.relu(self._add_skip(self.finest(features), encoded, 8))
+        return self.feature_norm(features)
+
+    def _add_skip(
+        self, features: torch.Tensor, encoded: dict[str, torch.Tensor], reduction: int
+    ) -> torch.Tensor:
+        """Add the encoder's map at ``reduction`` times the embedding's resolution, if any."""
+        name = f"skip{self.stride // reduction}"
+        return features + getattr(self, name)(encoded[name]) if name in encoded else features

@@ -1,0 +1,232 @@
+"""Photo in, named part instances out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from sav.config import load_config
+from sav.d2 import CfgNode, Instances, build_model
+from sav.errors import SAVError
+from sav.formats.images import resize_long_side
+from sav.gallery.photos import Photo, photo_hash
+from sav.gallery.store import INDEX_FILE, Gallery
+from sav.modeling.meta_arch import SAV
+from sav.modeling.weights import load_weights
+from sav.ontology import Ontology
+from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, SHIPPED, WEIGHTS_FILE
+
+
+class Neighbour(NamedTuple):
+    """A vehicle of the gallery that the model looks at.
+
+    Attributes:
+        photo: where it comes from.
+        similarity: in [-1, 1].
+        mirrored: whether it is looked at in the mirror, its left parts as right ones.
+    """
+
+    photo: Photo
+    similarity: float
+    mirrored: bool
+
+
+class SAVPredictor:
+    """Finds vehicle parts in photos; no clicks, no boxes.
+
+    Example::
+
+        predictor = SAVPredictor.from_pretrained()
+        parts = predictor(image)
+        for mask, cls in zip(parts.pred_masks, parts.pred_classes):
+            print(predictor.class_names[cls], mask.sum())
+
+    Attributes:
+        cfg: the frozen config of the run.
+        model: the model, in evaluation mode.
+        ontology: the part vocabulary; class ids of predictions index its classes.
+    """
+
+    def __init__(self, cfg: CfgNode, model: SAV) -> None:
+        """Wrap a model that is ready for use.
+
+        Args:
+            cfg: the config that the model was built from.
+            model: with its weights and its gallery.
+
+        Raises:
+            SAVError: the model does not know the vocabulary.
+        """
+        self.cfg = cfg
+        self.model = model.eval()
+        known = {ontology.name: ontology for ontology in model.ontology.vocabularies}
+        name = cfg.MODEL.SAV.TEST.VOCABULARY or next(iter(known))
+        if name not in known:
+            raise SAVError(f"vocabulary '{name}': the model knows {', '.join(known)}")
+        self.ontology: Ontology = known[name]
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        run_folder: str | Path = SHIPPED,
+        device: str | torch.device | None = None,
+        vocabulary: str | None = None,
+        gallery: str | Path | None = None,
+    ) -> SAVPredictor:
+        """Load a run: its config, its final weights and its gallery.
+
+        Args:
+            run_folder: OUTPUT_DIR of a finished training; the model that comes with SAV.
+            device: where to run; None takes a GPU when there is one.
+            vocabulary: which of the model's to answer in; None for MODEL.SAV.TEST.VOCABULARY, or
+                else its only or first one.
+            gallery: another one than that of the run, built with the same weights.
+
+        Raises:
+            SAVError: a file is missing, broken, or does not fit the config.
+        """
+        folder = Path(run_folder)
+        if not folder.is_dir():
+            raise SAVError(f"{folder}: no such run folder; give the OUTPUT_DIR of a training")
+        cfg = load_config(folder / CONFIG_FILE)
+        if vocabulary:
+            cfg.MODEL.SAV.TEST.VOCABULARY = vocabulary
+        if gallery is not None and not cfg.MODEL.SAV.CONTEXT.ENABLED:
+            raise SAVError(f"{folder}: this model looks into no gallery")
+        if gallery is not None and not (Path(gallery) / INDEX_FILE).is_file():
+            raise SAVError(f"{gallery}: no gallery there; make one with 'sav gallery build'")
+        chosen = folder / GALLERY_FOLDER if gallery is None else gallery
+        return cls.from_config(cfg, folder / WEIGHTS_FILE, chosen, device)
+
+    @classmethod
+    def from_config(
+        cls,
+        cfg: CfgNode,
+        weights: str | Path,
+        gallery: str | Path | None = None,
+        device: str | torch.device | None = None,
+    ) -> SAVPredictor:
+        """Build the model of a config and load its weights strictly.
+
+        Args:
+            cfg: a config with SAV's keys.
+            weights: a safetensors file of the whole model, or a checkpoint of a run.
+            gallery: a gallery folder; without one that exists the model has no neighbours to see.
+            device: where to run; None takes a GPU when there is one.
+
+        Raises:
+            SAVError: a file is missing, broken, or does not fit the config.
+        """
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.DEVICE = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        # The weights replace what the encoder started its training from; no need to have that.
+        cfg.MODEL.SAM.CHECKPOINT = ""
+        cfg.MODEL.TIMM.PRETRAINED = False
+        cfg.freeze()
+        model = build_model(cfg)
+        load_weights(model, Path(weights))
+        if gallery is not None and model.second_look is not None and Path(gallery).is_dir():
+            model.gallery = Gallery.load(Path(gallery))
+            model.gallery.check_fingerprint(model.gallery_fingerprint(), str(gallery))
+        return cls(cfg, model)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by class id."""
+        return self.ontology.class_names
+
+    def __call__(self, image: np.ndarray) -> Instances:
+        """Find the parts in one photo.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            Instances on the CPU at the photo's size: pred_masks (N, H, W) bool, pred_boxes in XYXY
+            pixels, scores (N,) in [0, 1], pred_classes (N,) int64, vehicle_ids (N,) int64.
+
+        Raises:
+            SAVError: the array is not such an image.
+        """
+        return self.predict_batch([image])[0]
+
+    def predict_batch(self, images: Sequence[np.ndarray]) -> list[Instances]:
+        """Find the parts in several photos, of any sizes, in one pass.
+
+        Args:
+            images: each (H, W, 3) uint8 RGB.
+
+        Returns:
+            For each photo what a call with it alone returns.
+
+        Raises:
+            SAVError: an array is not such an image.
+        """
+        return [output["instances"] for output in self.predict_outputs(images)]
+
+    @torch.no_grad()
+    def predict_outputs(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """Like :meth:`predict_batch`, with the label map of each photo.
+
+        Args:
+            images: each (H, W, 3) uint8 RGB.
+
+        Returns:
+            For each photo {"instances": Instances, "part_map": (H, W) integer tensor of class id +
+            1, 0 background}, on the CPU.
+
+        Raises:
+            SAVError: an array is not such an image.
+        """
+        if not images:
+            return []
+        outputs = self.model([self._to_input(image) for image in images])
+        return [{key: value.to("cpu") for key, value in output.items()} for output in outputs]
+
+    def nearest(self, image: np.ndarray, count: int, *, copies: bool = True) -> list[Neighbour]:
+        """Which vehicles of the gallery are looked at when the parts in a photo are predicted.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            count: of vehicles.
+            copies: False leaves out copies of this photo, as training does.
+
+        Returns:
+            The most similar first; fewer where there are no more.
+
+        Raises:
+            SAVError: the array is not such an image.
+        """
+        queries = self.model.queries([self._to_input(image)])
+        photo = None if copies else Photo("", hash=photo_hash(image))
+        gallery = self.model.gallery
+        columns = (found[0].tolist() for found in gallery.search_both(queries, count, [photo]))
+        found = zip(*columns, strict=True)
+        return [Neighbour(gallery.photos[row], *how) for row, *how in found if row >= 0]
+
+    def _to_input(self, image: np.ndarray) -> dict[str, Any]:
+        check_image(image)
+        height, width = image.shape[:2]
+        resized = resize_long_side(np.ascontiguousarray(image), self.model.image_size)
+        tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        name = self.ontology.name
+        return {"image": tensor, "height": height, "width": width, "vocabulary": name}
+
+
+def check_image(image: object) -> None:
+    """Refuse what is no (H, W, 3) uint8 array.
+
+    Raises:
+        SAVError: says what was given and what is expected.
+    """
+    if not isinstance(image, np.ndarray):
+        raise SAVError(f"image is a {type(image).__name__}; give a numpy array (H, W, 3) uint8 RGB")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise SAVError(f"image has shape {image.shape}; give an array (H, W, 3) in RGB order")
+    if image.dtype != np.uint8:
+        raise SAVError(f"image has dtype {image.dtype}; give uint8, 0 to 255")

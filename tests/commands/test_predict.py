@@ -1,0 +1,212 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from sav.cli import dispatch
+from sav.commands.predict import run_demo
+from sav.d2 import Instances
+from sav.errors import SAVError
+from sav.predict.sources import UnreadableInputError, find_inputs, read_photo
+from sav.predict.video import SteadyParts, Video, video_writer
+
+DEMO = Path(__file__).parents[2] / "projects" / "SAV" / "demo.py"
+
+
+def predict(run_folder, output, *words):
+    """Run ``sav predict`` with every part kept: an untrained model scores low."""
+    options = ["--model", str(run_folder), "--output", str(output), "--device", "cpu"]
+    dispatch(["predict", *map(str, words), *options, "--score-threshold", "0"])
+
+
+@pytest.fixture
+def video(tmp_path, photo):
+    path = tmp_path / "clip.mp4"
+    with video_writer(path, 10) as append:
+        for seed in range(3):
+            append(photo(48, 64, seed))
+    return path
+
+
+def test_folder_becomes_files_of_all_formats(run_folder, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    predict(run_folder, out, photos, "--format", "json", "labelme", "mask", "overlay")
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == [
+        "labelme/one.json",
+        "labelme/two.json",
+        "one.json",
+        "one_mask.png",
+        "one_overlay.png",
+        "two.json",
+        "two_mask.png",
+        "two_overlay.png",
+    ]
+    assert json.loads((out / "one.json").read_text())["parts"]
+    assert "2 of 2 files predicted" in capsys.readouterr().out
+
+
+def test_another_gallery_is_looked_into(run_folder, photos, tmp_path):
+    words = (photos / "one.png", "--format", "json", "--gallery")
+    predict(run_folder, tmp_path / "out", *words, run_folder / "gallery")
+    assert (tmp_path / "out" / "one.json").is_file()
+    with pytest.raises(SAVError, match="no gallery there"):
+        predict(run_folder, tmp_path / "other", *words, tmp_path)
+    assert not (tmp_path / "other").exists()
+
+
+def test_threshold_leaves_out_what_scores_less(run_folder, photos, tmp_path):
+    predict(run_folder, tmp_path / "out", photos / "one.png", "--format", "json")
+    parts = json.loads((tmp_path / "out" / "one.json").read_text())["parts"]
+    middle = parts[len(parts) // 2]["score"]
+    words = ["--model", str(run_folder), "--output", str(tmp_path / "less"), "--format", "json"]
+    dispatch(["predict", str(photos / "one.png"), *words, "--score-threshold", str(middle)])
+    fewer = json.loads((tmp_path / "less" / "one.json").read_text())["parts"]
+    assert 0 < len(fewer) < len(parts)
+
+
+def test_broken_photo_is_reported_and_the_rest_goes_on(run_folder, photos, tmp_path, capsys):
+    (photos / "broken.jpg").write_bytes((photos / "two.jpg").read_bytes()[:200])
+    (photos / "text.png").write_text("no image")
+    with pytest.raises(SAVError, match=r"2 of 4 files could not be read: .*broken\.jpg"):
+        predict(run_folder, tmp_path / "out", photos, "--format", "json")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["one.json", "two.json"]
+    assert capsys.readouterr().err.count("skipped: ") == 2
+
+
+def test_nothing_is_written_when_the_model_is_bad(photos, tmp_path):
+    with pytest.raises(SAVError, match="no such run folder"):
+        predict(tmp_path / "nowhere", tmp_path / "out", photos)
+    assert not (tmp_path / "out").exists()
+
+
+def test_photos_are_never_overwritten(run_folder, photos):
+    with pytest.raises(SAVError, match="choose another --output"):
+        predict(run_folder, photos, photos)
+    assert sorted(p.name for p in photos.iterdir()) == ["one.png", "two.jpg"]
+
+
+def test_video_becomes_a_video_and_json_by_frame(run_folder, video, tmp_path):
+    predict(run_folder, tmp_path / "out", video)
+    drawn = Video.open(tmp_path / "out" / "clip_overlay.mp4")
+    assert (drawn.num_frames, drawn.fps) == (3, 10)
+    frames = list(drawn.frames())
+    assert frames[0].shape == (576, 768, 3)
+    read = json.loads((tmp_path / "out" / "clip.json").read_text())
+    assert [f["frame"] for f in read["frames"]] == [0, 1, 2]
+    assert all(f["parts"] for f in read["frames"])
+
+
+def test_broken_video_is_reported(run_folder, photos, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    with pytest.raises(SAVError, match="1 of 2 files could not be read"):
+        predict(run_folder, tmp_path / "out", broken, photos / "one.png", "--format", "overlay")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["one_overlay.png"]
+
+
+def test_video_frames_keep_their_colours(tmp_path):
+    red = np.zeros((32, 48, 3), np.uint8)
+    red[..., 0] = 220
+    with video_writer(tmp_path / "red.mp4", 5) as append:
+        append(red)
+    (frame,) = Video.open(tmp_path / "red.mp4").frames()
+    assert np.abs(frame.reshape(-1, 3).mean(axis=0) - [220, 0, 0]).max() < 25
+
+
+def test_parts_do_not_blink_when_scores_waver():
+    def drawn(*scores):
+        parts = Instances((4, 4))
+        parts.pred_classes = torch.tensor([2, 2, 5][: len(scores)])
+        parts.scores = torch.tensor(scores)
+        return steady(parts).scores.tolist()
+
+    steady = SteadyParts(0.3)
+    assert drawn(0.25, 0.125, 0.25) == []
+    assert drawn(0.25, 0.5, 0.25) == [0.5]
+    # One wheel was there, so one may stay with less; a second one has to earn its place.
+    assert drawn(0.25, 0.26, 0.25) == pytest.approx([0.26])
+    assert drawn(0.5, 0.26) == pytest.approx([0.5])
+    assert drawn(0.5, 0.5) == [0.5, 0.5]
+    assert drawn(0.25, 0.25) == [0.25, 0.25]
+    assert drawn(0.125, 0.125) == []
+    assert drawn(0.25, 0.25) == []
+
+
+def test_inputs_are_found_once_and_in_order(photos):
+    (photos / "notes.txt").write_text("")
+    found = find_inputs([str(photos / "two.jpg"), str(photos), str(photos / "*.png")])
+    assert [p.name for p in found] == ["two.jpg", "one.png"]
+
+
+def test_inputs_that_lead_nowhere_are_errors(tmp_path):
+    with pytest.raises(SAVError, match="no photo and no video"):
+        find_inputs([str(tmp_path)])
+    with pytest.raises(SAVError, match="no such file"):
+        find_inputs([str(tmp_path / "x.jpg")])
+    with pytest.raises(SAVError, match="pattern without a match"):
+        find_inputs([str(tmp_path / "*.jpg")])
+
+
+def test_photos_of_any_mode_are_read_upright_in_rgb(tmp_path):
+    image = Image.new("L", (30, 20), 100)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_photo(tmp_path / "turned.jpg").shape == (30, 20, 3)
+
+
+def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UnreadableInputError, match="too large"):
+        read_photo(tmp_path / "bomb.png")
+
+
+def test_demo_draws_with_the_weights_beside_the_config(run_folder, photos, tmp_path):
+    words = ["--config-file", run_folder / "config.yaml", "--input", photos, "--output"]
+    environment = {**os.environ, "PYTHONPATH": str(DEMO.parents[2])}
+    command = [sys.executable, DEMO, *map(str, words), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["one_overlay.png", "two_overlay.png"]
+
+
+def test_demo_takes_other_weights_without_the_gallery(run_folder, photos, tmp_path):
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    state = load_file(run / "model_final.safetensors")
+    other = {name: value + 0.01 for name, value in state.items()}
+    torch.save({"model": other}, run / "model_0000009.pth")
+    out = tmp_path / "out"
+    words = ["--config-file", run / "config.yaml", "--input", photos / "one.png", "--output", out]
+    opts = ["--opts", "MODEL.WEIGHTS", run / "model_0000009.pth", "MODEL.DEVICE", "cpu"]
+    run_demo(list(map(str, words + opts)))
+    assert [p.name for p in out.iterdir()] == ["one_overlay.png"]
+
+
+def test_demo_without_weights_writes_nothing(run_folder, photos, tmp_path):
+    out = tmp_path / "out"
+    words = ["--config-file", run_folder / "config.yaml", "--input", photos, "--output", out]
+    opts = ["--opts", "MODEL.WEIGHTS", tmp_path / "none.safetensors"]
+    with pytest.raises(SAVError, match=r"none\.safetensors: no such weights file"):
+        run_demo(list(map(str, words + opts)))
+    with pytest.raises(SAVError, match="NO_SUCH_KEY"):
+        run_demo(list(map(str, [*words, "--opts", "NO_SUCH_KEY", "1"])))
+    assert not out.exists()
+
+
+def test_gallery_inspect_counts_vehicles_and_parts(run_folder, capsys):
+    dispatch(["gallery", "inspect", str(run_folder)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2 vehicles"
+    assert "ontology: vehicleseg10k" in lines
+    counts = {line[:20].strip(): line.split()[-1] for line in lines if line.strip()}
+    assert (counts["Foreground"], counts["Wheel"], counts["Plate"]) == ("2", "2", "0")

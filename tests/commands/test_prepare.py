@@ -1,0 +1,71 @@
+"""The converters' command lines."""
+
+import argparse
+import json
+
+import pytest
+
+from sav.commands import prepare
+from sav.errors import SAVError
+from tests.fixtures.vehicleseg_folder import box
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    prepare.add_arguments(parser)
+    prepare.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def images_of(path):
+    return [image["file_name"] for image in json.loads(path.read_text())["images"]]
+
+
+def test_vehicleseg10k_writes_into_its_root(folder, capsys):
+    folder.add("1")
+    folder.add("2", split="valid")
+    folder.image("3", split="valid")
+    run("vehicleseg10k", "--root", folder.root, "--foreground", "whole", "--workers", 1)
+    assert images_of(folder.root / "coco" / "instances_valid.json") == ["2.jpg"]
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split() == ["train", "valid"]
+    assert table[1].split() == ["images", "1", "1"]
+    assert "skipped in valid: images/valid/3.jpg: the image has no annotation" in table
+
+
+def test_own_ontology_and_own_coco_file(folder, tmp_path):
+    """A new vocabulary is a new YAML file; a new data set is a COCO file."""
+    part = "{id: %d, name: %s, description: part of a bicycle, color: [%d, 0, 0]}"
+    lines = [part % (i, name, i) for i, name in enumerate(("frame", "wheel"))]
+    ontology = tmp_path / "bicycle.yaml"
+    ontology.write_text("name: bicycle\nclasses:\n" + "".join(f"  - {line}\n" for line in lines))
+    for i in range(4):
+        folder.image(i)
+    flat = [value for point in box(1, 1, 9, 9) + box(20, 1, 29, 9) for value in point]
+    contents = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 64, "height": 48} for i in range(4)],
+        "categories": [{"id": 7, "name": "wheel"}],
+        "annotations": [
+            {"id": 1, "image_id": 0, "category_id": 7, "segmentation": [flat[:8], flat[8:]]}
+        ],
+    }
+    (tmp_path / "mine.json").write_text(json.dumps(contents))
+    out = tmp_path / "out"
+    images = folder.root / "images" / "train"
+    command = ["coco", "--json", tmp_path / "mine.json", "--images", images, "--out", out]
+    run(*command, "--ontology", ontology, "--split-classes", "wheel", "--valid", 2, "--workers", 1)
+    written = [out / f"instances_{split}.json" for split in ("train", "valid")]
+    assert sorted(images_of(written[0]) + images_of(written[1])) == [f"{i}.jpg" for i in range(4)]
+    annotations = [a for path in written for a in json.loads(path.read_text())["annotations"]]
+    assert [a["category_id"] for a in annotations] == [2, 2]
+    assert [a["bbox"] for a in annotations] == [[1, 1, 8, 8], [20, 1, 9, 8]]
+    with pytest.raises(SAVError, match="no class 'tyre'"):
+        run(*command, "--ontology", ontology, "--split-classes", "tyre")
+
+
+def test_missing_folders_are_one_error(tmp_path):
+    with pytest.raises(SAVError, match="there is no such image folder"):
+        run("dsmlr", "--root", tmp_path, "--out", tmp_path / "out")
+    (tmp_path / "JPEGImages").mkdir()
+    with pytest.raises(SAVError, match="there is no such annotation file"):
+        run("dsmlr", "--root", tmp_path, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,181 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import sav
+from sav.config import load_config
+from sav.d2 import Instances
+from sav.errors import SAVError
+from sav.gallery.photos import Photo
+from sav.gallery.store import Gallery
+from sav.predict.predictor import SAVPredictor
+
+
+@pytest.fixture
+def copied_run(run_folder, tmp_path):
+    return shutil.copytree(run_folder, tmp_path / "run")
+
+
+def same(first, second):
+    assert torch.equal(first.pred_classes, second.pred_classes)
+    assert torch.allclose(first.scores, second.scores, atol=1e-4)
+    assert (first.pred_masks != second.pred_masks).float().mean() < 1e-3
+
+
+def test_result_is_at_the_photos_resolution(predictor, photo):
+    parts = predictor(photo(100, 70))
+    assert isinstance(parts, Instances)
+    assert parts.image_size == (100, 70)
+    assert parts.pred_masks.shape == (len(parts), 100, 70)
+    assert parts.pred_masks.dtype == torch.bool
+    assert len(parts) > 0
+    assert parts.pred_boxes.tensor.shape == (len(parts), 4)
+    assert ((parts.scores >= 0) & (parts.scores <= 1)).all()
+    assert parts.vehicle_ids.dtype == torch.int64
+    assert int(parts.pred_classes.max()) < len(predictor.class_names)
+
+
+def test_boxes_enclose_the_masks_in_xyxy_pixels(predictor, photo):
+    parts = predictor(photo())
+    for mask, box in zip(parts.pred_masks, parts.pred_boxes.tensor.tolist(), strict=True):
+        rows, columns = mask.nonzero(as_tuple=True)
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert box == [float(v) for v in expected]
+
+
+def test_batch_equals_single_photos_of_any_size(predictor, photo):
+    images = [photo(48, 80, 1), photo(90, 60, 2)]
+    for batched, image in zip(predictor.predict_batch(images), images, strict=True):
+        same(batched, predictor(image))
+    assert predictor.predict_batch([]) == []
+
+
+def test_call_leaves_the_photo_alone_and_repeats(predictor, photo):
+    image = photo()
+    before = image.copy()
+    same(predictor(image), predictor(image))
+    assert np.array_equal(image, before)
+
+
+def test_views_with_negative_strides_are_fine(predictor, photo):
+    image = photo()
+    same(predictor(image[:, ::-1]), predictor(image[:, ::-1].copy()))
+
+
+def test_label_map_covers_the_photo(predictor, photo):
+    (output,) = predictor.predict_outputs([photo(50, 90)])
+    assert output["part_map"].shape == (50, 90)
+    assert int(output["part_map"].max()) <= len(predictor.class_names)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("photo.jpg", "image is a str"),
+        (np.zeros((4, 4), np.uint8), "has shape"),
+        (np.zeros((4, 4, 4), np.uint8), "has shape"),
+        (np.zeros((0, 4, 3), np.uint8), "has shape"),
+        (np.zeros((4, 4, 3), np.float32), "has dtype float32"),
+    ],
+)
+def test_what_is_no_photo_is_refused(predictor, image, message):
+    with pytest.raises(SAVError, match=message):
+        predictor(image)
+
+
+def test_gallery_of_the_run_is_used(run_folder, predictor, copied_run, photo):
+    assert len(predictor.model.gallery) == 2
+    shutil.rmtree(copied_run / "gallery")
+    without = SAVPredictor.from_pretrained(copied_run, "cpu")
+    assert len(without.model.gallery) == 0
+    assert len(without(photo())) > 0
+
+
+def test_another_gallery_can_be_looked_into(run_folder, copied_run, predictor, photo, tmp_path):
+    small = Gallery(predictor.model.gallery.fingerprint)
+    small.update([Photo("b/1")], predictor.model.gallery.entries.select(torch.tensor([0])))
+    small.save(tmp_path / "small")
+    other = SAVPredictor.from_pretrained(run_folder, "cpu", gallery=tmp_path / "small")
+    assert other.model.gallery.keys == ["b/1"]
+    assert [found.photo.key for found in other.nearest(photo(), 1)] == ["b/1"]
+    with pytest.raises(SAVError, match="nowhere: no gallery there"):
+        SAVPredictor.from_pretrained(run_folder, "cpu", gallery=tmp_path / "nowhere")
+    cfg = load_config(run_folder / "config.yaml", ["MODEL.SAV.CONTEXT.ENABLED", "False"])
+    (copied_run / "config.yaml").write_text(cfg.dump())
+    with pytest.raises(SAVError, match="looks into no gallery"):
+        SAVPredictor.from_pretrained(copied_run, "cpu", gallery=tmp_path / "small")
+
+
+def test_the_nearest_vehicles_are_those_that_the_model_looks_at(predictor, photo, monkeypatch):
+    image = photo(seed=5)
+    queries = predictor.model.queries([predictor._to_input(image)])
+    known = predictor.model.gallery.entries
+    known.descriptors = torch.cat([queries.mirrored, -queries.descriptors])
+    gallery = Gallery(predictor.model.gallery.fingerprint)
+    gallery.update([Photo("mirror/1"), Photo("other/1")], known)
+    monkeypatch.setattr(predictor.model, "gallery", gallery)
+    found = predictor.nearest(image, 3)
+    assert found[0] == (Photo("mirror/1"), pytest.approx(1.0, abs=1e-5), True)
+    asked = []
+    monkeypatch.setattr(gallery, "_lend", lambda *a: asked.append(a) or Gallery._lend(gallery, *a))
+    predictor(image)
+    rows, similarity, _ = asked[0]
+    assert [gallery.keys[row] for row in rows[0, :3].tolist()] == [n.photo.key for n in found]
+    assert similarity[0, :3].tolist() == pytest.approx([n.similarity for n in found], abs=1e-6)
+
+
+def test_gallery_of_other_weights_is_refused(copied_run):
+    path = copied_run / "model_final.safetensors"
+    state = {key: value + 1 for key, value in load_file(path).items()}
+    path.unlink()
+    save_file(state, path)
+    with pytest.raises(SAVError, match="gallery was built with weights"):
+        SAVPredictor.from_pretrained(copied_run, "cpu")
+
+
+def test_checkpoint_of_a_run_gives_the_same(run_folder, predictor, copied_run, photo):
+    state = load_file(run_folder / "model_final.safetensors")
+    torch.save({"model": state, "iteration": 7}, copied_run / "model_0000007.pth")
+    other = SAVPredictor.from_config(
+        predictor.cfg, copied_run / "model_0000007.pth", run_folder / "gallery", "cpu"
+    )
+    same(other(photo()), predictor(photo()))
+
+
+def test_bad_run_folders_are_one_clear_error(copied_run, tmp_path):
+    with pytest.raises(SAVError, match="no such run folder"):
+        SAVPredictor.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(SAVError, match="no such config file"):
+        SAVPredictor.from_pretrained(tmp_path)
+    weights = copied_run / "model_final.safetensors"
+    weights.write_bytes(b"not tensors")
+    with pytest.raises(SAVError, match="not a weights file"):
+        SAVPredictor.from_pretrained(copied_run)
+    weights.unlink()
+    with pytest.raises(SAVError, match="no such weights file"):
+        SAVPredictor.from_pretrained(copied_run)
+    (copied_run / "config.yaml").write_text("MODEL:\n  NO_SUCH_KEY: 1\n")
+    with pytest.raises(SAVError, match="NO_SUCH_KEY"):
+        SAVPredictor.from_pretrained(copied_run)
+    (copied_run / "config.yaml").write_text("MODEL: [1\n")
+    with pytest.raises(SAVError, match=r"config\.yaml"):
+        SAVPredictor.from_pretrained(copied_run)
+
+
+def test_weights_that_do_not_fit_are_named(copied_run):
+    path = copied_run / "model_final.safetensors"
+    state = load_file(path)
+    path.unlink()
+    del state["slot_embedding.weight"]
+    save_file(state, path)
+    with pytest.raises(SAVError, match=r"missing .*slot_embedding\.weight"):
+        SAVPredictor.from_pretrained(copied_run, "cpu")
+
+
+def test_predictor_is_found_in_the_package():
+    assert sav.SAVPredictor is SAVPredictor
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = sav.nonsense

@@ -1,0 +1,133 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from sav.d2 import Boxes, Instances
+from sav.errors import SAVError
+from sav.ontology import load_ontology
+from sav.predict.writers import FORMATS, Prediction, mask_to_polygons, plan_outputs
+
+ONTOLOGY = load_ontology("vehicleseg10k")
+HEIGHT, WIDTH = 40, 60
+
+
+def draw(polygons, height, width):
+    """As converters draw them."""
+    flat = [np.asarray(polygon).ravel().tolist() for polygon in polygons]
+    codes = coco_mask.frPyObjects(flat, height, width)
+    return coco_mask.decode(coco_mask.merge(codes)).astype(bool)
+
+
+@pytest.fixture
+def prediction(tmp_path, photo):
+    masks = torch.zeros(2, HEIGHT, WIDTH, dtype=torch.bool)
+    masks[0, 25:35, 5:15] = True
+    masks[1, 5:30, 2:55] = True
+    parts = Instances((HEIGHT, WIDTH))
+    parts.pred_masks = masks
+    parts.pred_boxes = Boxes(torch.tensor([[5.0, 25, 15, 35], [2, 5, 55, 30]]))
+    parts.scores = torch.tensor([0.6, 0.9])
+    parts.pred_classes = torch.tensor([2, 0])
+    parts.vehicle_ids = torch.tensor([1, 0])
+    part_map = masks[1].numpy().astype(np.uint8)
+    part_map[masks[0].numpy()] = 3
+    image = photo(HEIGHT, WIDTH)
+    return Prediction(tmp_path / "photos" / "a.jpg", image, parts, part_map, ONTOLOGY)
+
+
+def write(name, tmp_path, prediction):
+    path = tmp_path / "out" / FORMATS[name].name.format(stem="a")
+    FORMATS[name].write(path, prediction)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    return path
+
+
+def test_json_holds_everything_best_first(tmp_path, prediction):
+    read = json.loads(write("json", tmp_path, prediction).read_text())
+    assert (read["width"], read["height"], read["ontology"]) == (WIDTH, HEIGHT, "vehicleseg10k")
+    assert read["file"] == str(prediction.path)
+    body, wheel = read["parts"]
+    assert (body["name"], body["class_id"], body["score"]) == ("Foreground", 0, 0.9)
+    assert (wheel["name"], wheel["vehicle_id"], wheel["box"]) == ("Wheel", 1, [5, 25, 15, 35])
+    decoded = coco_mask.decode(wheel["mask"]).astype(bool)
+    assert np.array_equal(decoded, prediction.parts.pred_masks[0].numpy())
+
+
+def test_labelme_draft_draws_the_masks_again(tmp_path, prediction):
+    path = write("labelme", tmp_path, prediction)
+    read = json.loads(path.read_text())
+    assert (path.parent / read["imagePath"]).resolve() == prediction.path.resolve()
+    assert (read["imageWidth"], read["imageHeight"]) == (WIDTH, HEIGHT)
+    # The larger part comes first: converters paint in file order.
+    assert [s["label"] for s in read["shapes"]] == ["Foreground", "Wheel"]
+    assert [s["group_id"] for s in read["shapes"]] == [0, 1]
+    drawn = draw([read["shapes"][1]["points"]], HEIGHT, WIDTH)
+    assert np.array_equal(drawn, prediction.parts.pred_masks[0].numpy())
+
+
+def test_mask_png_holds_indices_and_colours(tmp_path, prediction):
+    with Image.open(write("mask", tmp_path, prediction)) as image:
+        assert np.array_equal(np.asarray(image), prediction.part_map)
+        assert image.convert("RGB").getpixel((6, 26)) == tuple(ONTOLOGY.colors[2])
+
+
+def test_overlay_is_enlarged_and_coloured(tmp_path, prediction):
+    with Image.open(write("overlay", tmp_path, prediction)) as image:
+        assert image.size == (768, 512)
+        assert len(image.getcolors(1 << 24)) > 100
+
+
+def test_photo_without_parts_is_written_too(tmp_path, prediction):
+    none = prediction.parts[prediction.parts.scores > 1]
+    empty = Prediction(
+        prediction.path, prediction.image, none, np.zeros((HEIGHT, WIDTH), np.uint8), ONTOLOGY
+    )
+    for name in FORMATS:
+        path = tmp_path / name / "a"
+        FORMATS[name].write(path.with_suffix(Path(FORMATS[name].name).suffix), empty)
+    assert json.loads((tmp_path / "json" / "a.json").read_text())["parts"] == []
+
+
+def test_polygons_follow_any_mask_closely():
+    rows, columns = np.mgrid[:200, :200]
+    disc = (rows - 100) ** 2 + (columns - 80) ** 2 < 60**2
+    speck = np.zeros_like(disc)
+    speck[3, 190] = True
+    polygons = mask_to_polygons(disc | speck)
+    assert len(polygons) == 2
+    drawn = draw(polygons, 200, 200)
+    assert drawn[3, 190]
+    assert (drawn & disc).sum() / (drawn | disc).sum() > 0.98
+
+
+def test_outputs_of_one_name_are_refused(tmp_path):
+    inputs = [tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.png"]
+    with pytest.raises(SAVError, match="would both become"):
+        plan_outputs(inputs, tmp_path / "out", ["mask"])
+
+
+def test_folder_of_the_photos_is_refused_as_output(tmp_path):
+    with pytest.raises(SAVError, match="choose another --output"):
+        plan_outputs([tmp_path / "x.jpg"], tmp_path / "sub" / "..", ["json"])
+
+
+def test_corrected_labelme_files_are_not_overwritten(tmp_path):
+    corrected = tmp_path / "out" / "labelme" / "x.json"
+    corrected.parent.mkdir(parents=True)
+    corrected.write_text("{}")
+    inputs = [tmp_path / "x.jpg"]
+    with pytest.raises(SAVError, match="annotator's corrections"):
+        plan_outputs(inputs, tmp_path / "out", ["json", "labelme"])
+    assert plan_outputs(inputs, tmp_path / "out", ["json"])
+
+
+def test_videos_have_no_masks(tmp_path):
+    plan = plan_outputs([tmp_path / "v.MP4"], tmp_path / "out", ["overlay", "json"])
+    assert sorted(p.name for p in plan[tmp_path / "v.MP4"].values()) == ["v.json", "v_overlay.mp4"]
+    with pytest.raises(SAVError, match="json or overlay only"):
+        plan_outputs([tmp_path / "v.mp4"], tmp_path / "out", ["mask"])
