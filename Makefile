@@ -3,12 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICKSTART := output/quickstart
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help quickstart test lint bench clean
+.PHONY: help quickstart test test-all lint bench clean
 
 help:
 	@echo "make quickstart  install, make synthetic vehicles, train, evaluate, draw (12 minutes, and the downloads)"
-	@echo "make test        install, lint, run the tests"
+	@echo "make test        install, lint, run the tests but the slow ones (5 to 17 minutes on 2 cores)"
+	@echo "make test-all    install, lint, run all tests, the building of the package among them"
 	@echo "make lint        check style"
 	@echo "make bench       measure speed; writes output/bench/speed.json"
 	@echo "make clean       remove .venv and output/quickstart"
@@ -30,7 +32,10 @@ quickstart: $(INSTALLED)
 	@echo "      train on your own vehicles: README.md, 'Train on your own data'"
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

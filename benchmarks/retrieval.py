@@ -20,7 +20,7 @@ import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
-from sav.gallery.search import DescriptorIndex, exact_search, index_recipe
+from sav.gallery.search import KeyIndex, exact_search, index_recipe
 
 VEHICLES_PER_CLUSTER = 200
 INTRINSIC_DIM = 48
@@ -50,7 +50,7 @@ def measure(size: int, dim: int, recipes: list[str], queries: int, k: int) -> li
     truth = None
     for recipe in ["exact", *recipes]:
         start = time.perf_counter()
-        index = None if recipe == "exact" else DescriptorIndex.build(vectors, recipe)
+        index = None if recipe == "exact" else KeyIndex.build(vectors, recipe)
         built = time.perf_counter() - start
         answers, times = [], []
         for query in tqdm(asked, desc=f"{size} {recipe}", leave=False, disable=None):

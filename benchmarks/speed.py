@@ -26,7 +26,6 @@ from sav.config import load_config
 from sav.d2 import CfgNode, DatasetCatalog, EventStorage, engine_description
 from sav.data.mapper import PartDatasetMapper
 from sav.data.registration import register_part_datasets
-from sav.engine.gallery import add_shared_views
 from sav.engine.trainer import Trainer
 from sav.modeling.meta_arch import SAV
 from sav.predict.predictor import SAVPredictor
@@ -70,8 +69,6 @@ def training_step(cfg: CfgNode, model: SAV, batch: list[dict[str, Any]]) -> Call
     def step() -> None:
         with EventStorage():
             trainer.run_step()
-        add_shared_views(model.gallery, model.views)
-        model.views = []
 
     return step
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from sav.commands.prepare import main
-from sav.errors import run_command
+from sav.process import run_command
 
 if __name__ == "__main__":
     run_command(partial(main, "vehicleseg10k"))

@@ -28,6 +28,8 @@ def add_sav_config(cfg: CfgNode) -> None:
     _add_model(cfg)
     _add_solver(cfg)
     _add_logging(cfg)
+    # What an experiment of `sav bench` changes, see sav/bench/train.py.
+    cfg.EXPERIMENT = CfgNode(new_allowed=True)
 
 
 def _add_data(cfg: CfgNode) -> None:
@@ -42,7 +44,6 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.INPUT.SAV = CfgNode()
     cfg.INPUT.SAV.SIZE = 1024  # canvas side S in pixels, a multiple of 16
     cfg.INPUT.SAV.FLIP_PROB = 0.5
-    cfg.INPUT.SAV.FLIP_SWAPS_SIDES = True  # False only to measure what it costs
     cfg.INPUT.SAV.SCALE = (0.72, 1.5)
     cfg.INPUT.SAV.ASPECT = (0.85, 1.18)
     cfg.INPUT.SAV.ROTATION = 7.0  # degrees, either way
@@ -77,9 +78,6 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.ONTOLOGY = "vehicleseg10k"
 
     cfg.MODEL.SAV.MAX_SLOTS = 16  # instances of one class, where the ontology allows more
-    # Names of classes that training hides, to measure how their prompts find them all the same.
-    cfg.MODEL.SAV.HELD_OUT = ()
-
     cfg.MODEL.SAV.GRAPH = CfgNode()
     cfg.MODEL.SAV.GRAPH.ENABLED = True
     cfg.MODEL.SAV.GRAPH.LAYERS = 2
@@ -89,14 +87,13 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.CONTEXT = CfgNode()
     cfg.MODEL.SAV.CONTEXT.ENABLED = True
     cfg.MODEL.SAV.CONTEXT.NEIGHBOURS = 8
-    # Share of training photos that look for neighbours and enter the gallery: what is learned from
-    # them is little and learned fast, so not all need to.
+    # Share of training photos that retrieve exemplars and become some: the context module is small
+    # and learns fast, so not all need to.
     cfg.MODEL.SAV.CONTEXT.SHARE = 0.25
     # Training photos look into galleries that are up to so many times thinner, a power of two, so
-    # that the model knows how little a few vehicles say. 1: into the whole one.
+    # that the model learns what small galleries are worth. 1: into the whole one.
     cfg.MODEL.SAV.CONTEXT.THINNING = 64
-    cfg.MODEL.SAV.CONTEXT.PASSES = 1  # a second one looks for neighbours by the corrected parts
-    cfg.MODEL.SAV.CONTEXT.RANDOM = False  # True only to measure what similar neighbours give
+    cfg.MODEL.SAV.CONTEXT.CAPACITY = 20000  # exemplars that training keeps at most
 
     cfg.MODEL.SAV.DECODER = CfgNode()
     cfg.MODEL.SAV.DECODER.DEPTH = 2
@@ -111,8 +108,8 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.LOSS.DENSE = (
         1.0  # auxiliary cross-entropy on the encoder's and decoder's features
     )
-    # The second look learns apart from the rest: its weight only keeps its gradient from using up
-    # what SOLVER.CLIP_GRADIENTS leaves to the others.
+    # The context module learns apart from the rest: the weight only keeps its gradient from using
+    # up what SOLVER.CLIP_GRADIENTS leaves to the others.
     cfg.MODEL.SAV.LOSS.CONTEXT = 0.1
     cfg.MODEL.SAV.LOSS.POINTS = 12544  # sampled for each matched mask
 
@@ -122,12 +119,10 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
     cfg.MODEL.SAV.TEST.VOCABULARY = ""  # to predict in, of several; empty: the first
     cfg.MODEL.SAV.TEST.BACKGROUND = 0.4  # a pixel belongs to a part when its probability is higher
-    cfg.MODEL.SAV.TEST.CONSISTENCY = False  # lower scores that contradict TEST.PRIORS
-    cfg.MODEL.SAV.TEST.PRIORS = ""  # file of `sav graph mine`
 
 
 def _add_solver(cfg: CfgNode) -> None:
-    # Starts of the names of the parameters that learn, such as "second_look."; empty: all.
+    # Starts of the names of the parameters that learn, such as "context."; empty: all.
     cfg.SOLVER.TRAINED = ()
     # Pairs of (start of a parameter's name, value), such as ("encoder.body", 0.1).
     cfg.SOLVER.LR_MULTIPLIERS = ()
@@ -154,16 +149,18 @@ def _add_logging(cfg: CfgNode) -> None:
     cfg.WANDB.NAME = ""  # of the run; empty: the folder's name
 
 
-def load_config(path: str | Path, opts: Sequence[str] = ()) -> CfgNode:
+def load_config(path: str | Path, opts: Sequence[str] = (), *, experiment: bool = False) -> CfgNode:
     """Read a config file on top of all defaults.
 
     Args:
         path: a YAML file.
         opts: KEY VALUE pairs that override it; below DATASETS.PARTS and MODEL.TIMM.OPTIONS they can
             also be new.
+        experiment: whether EXPERIMENT may change the model.
 
     Raises:
-        SAVError: no such file, not YAML, an unknown key, or a value of another type.
+        SAVError: no such file, not YAML, an unknown key, a value of another type, or a run of an
+            experiment that is not expected.
     """
     if not Path(path).is_file():
         raise SAVError(f"{path}: no such config file")
@@ -173,8 +170,18 @@ def load_config(path: str | Path, opts: Sequence[str] = ()) -> CfgNode:
         cfg.merge_from_file(str(path))
         _make_room(cfg, opts[::2])
         cfg.merge_from_list(list(opts))
-    except (KeyError, ValueError, AssertionError, TypeError, yaml.YAMLError) as error:
+    except KeyError as error:
+        raise SAVError(
+            f"{path}: {error.args[0]}; check its spelling, or train anew if the file is of another "
+            "version of SAV"
+        ) from error
+    except (ValueError, AssertionError, TypeError, yaml.YAMLError) as error:
         raise SAVError(f"{path}: {error.args[0] if error.args else error}") from error
+    if cfg.EXPERIMENT and not experiment:
+        raise SAVError(
+            f"{path}: a training of an experiment (EXPERIMENT), which 'python -m sav.bench.train' "
+            "alone can read; see docs/benchmarks.md"
+        )
     return cfg
 
 

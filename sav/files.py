@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary file name to write to, and rename it when the block ends well.
 
     The temporary file lies in the same folder and keeps the suffix, by which image and video
-    writers choose their format. It is removed when the block raises.
+    writers choose their format; its name begins with a dot. It is removed when the block raises.
 
     Args:
         path: the file to write; its folder is made.
@@ -38,5 +39,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_atomic(path: str | Path, content: str | bytes) -> None:
+    """Write a whole file, text as UTF-8.
+
+    Raises:
+        SAVError: see :func:`atomic_path`.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 def _cannot_write(target: Path, error: OSError) -> SAVError:
     return SAVError(f"{target}: cannot be written: {error.strerror or error}")
+
+
+def file_digest(path: Path) -> str:
+    """Sixteen hexadecimal digits that change when the file's contents do."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

@@ -1,8 +1,7 @@
-"""The files of a run folder, and how commands are told which one to use."""
+"""The files of a run folder."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 CONFIG_FILE = "config.yaml"
@@ -12,18 +11,3 @@ RESULTS_FILE = "results.json"
 
 SHIPPED = Path(__file__).parent / "pretrained"
 """The run folder that comes with the package: made on synthetic vehicles, see docs/training.md."""
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command that predicts: --model, --gallery and --device."""
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=SHIPPED,
-        metavar="RUN_FOLDER",
-        help="OUTPUT_DIR of a finished training; the model that comes with SAV",
-    )
-    parser.add_argument(
-        "--gallery", type=Path, metavar="DIR", help="another gallery than that of the run"
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ...; a GPU when there is one")

@@ -3,7 +3,11 @@ import torch
 
 from sav.d2 import DatasetCatalog, MetadataCatalog
 
-pytest_plugins = ["tests.fixtures.run_folder", "tests.fixtures.vehicleseg_folder"]
+pytest_plugins = [
+    "tests.fixtures.model",
+    "tests.fixtures.run_folder",
+    "tests.fixtures.vehicleseg_folder",
+]
 
 
 @pytest.fixture(autouse=True)

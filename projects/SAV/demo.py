@@ -7,7 +7,7 @@ Example::
 """
 
 from sav.commands.predict import run_demo
-from sav.errors import run_command
+from sav.process import run_command
 
 if __name__ == "__main__":
     run_command(run_demo)

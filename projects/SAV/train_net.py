@@ -18,7 +18,7 @@ Examples::
 """
 
 from sav.engine.run import argument_parser, run
-from sav.errors import run_command
+from sav.process import run_command
 
 if __name__ == "__main__":
     run_command(lambda: run(argument_parser().parse_args()))

@@ -25,8 +25,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no-context": ("MODEL.SAV.CONTEXT.ENABLED", "False"),
     "neither": ("MODEL.SAV.GRAPH.ENABLED", "False", "MODEL.SAV.CONTEXT.ENABLED", "False"),
     "text-only": ("MODEL.SAV.GRAPH.LAYERS", "0"),
-    "random-neighbours": ("MODEL.SAV.CONTEXT.RANDOM", "True"),
-    "no-flip-swap": ("INPUT.SAV.FLIP_SWAPS_SIDES", "False"),
+    "random-neighbours": ("EXPERIMENT.RANDOM_NEIGHBOURS", "True"),
+    "no-flip-swap": ("EXPERIMENT.NAIVE_FLIP", "True"),
     "no-presence-loss": ("MODEL.SAV.LOSS.PRESENCE", "0.0"),
     "one-slot": ("MODEL.SAV.MAX_SLOTS", "1"),
 }

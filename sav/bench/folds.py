@@ -86,7 +86,7 @@ def _contents(
 def assign_folds(photos: Sequence[Photo], count: int) -> np.ndarray:
     """Deal photos out to folds of about one size.
 
-    Photos that must not be neighbours (:meth:`PhotoTable.forbidden`: one group, or copies) go to
+    Photos that must not be neighbours (:meth:`PhotoTable.excluded`: one group, or copies) go to
     the same fold.
 
     Args:
@@ -101,7 +101,7 @@ def assign_folds(photos: Sequence[Photo], count: int) -> np.ndarray:
     """
     table = PhotoTable()
     rows = np.array(table.insert(photos), dtype=np.int64)
-    links = [rows[table.forbidden([photo], rows[None])[0]] for photo in photos]
+    links = [rows[table.excluded([photo], rows[None])[0]] for photo in photos]
     ends = np.repeat(rows, [len(link) for link in links]), np.concatenate(links)
     graph = coo_array((np.ones(len(ends[0])), ends), shape=(len(rows), len(rows)))
     total, cluster = connected_components(graph, directed=False)

@@ -1,4 +1,4 @@
-"""``sav bench held-out``: parts that no training photo teaches, known by the graph alone."""
+"""``sav bench held-out``: parts that no training photo supervises, known by the graph alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sav.evaluation.results import Results
 from sav.ontology import load_ontology
 
 HELD_OUT = "held-out"
-TAUGHT = "taught"
+SUPERVISED = "supervised"
 
 METRICS = {"IoU": "parts", "AP": "segm"}
 """Of one class -> the task whose results have it."""
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     classes = {name: load_ontology(cfg.MODEL.SAV.ONTOLOGY).class_id(name) for name in args.classes}
     # The annotations of neighbours would show what is held out.
     shared += ["MODEL.SAV.CONTEXT.ENABLED", "False"]
-    trainings = {HELD_OUT: ["MODEL.SAV.HELD_OUT", str(tuple(classes))], TAUGHT: []}
+    trainings = {HELD_OUT: ["EXPERIMENT.HELD_OUT", str(tuple(classes))], SUPERVISED: []}
     jobs = {
         (row, run): [*shared, *options, *seed]
         for run, seed in seed_options(args.seeds).items()

@@ -99,15 +99,16 @@ def train_all(
 
 def _command(config_file: Path, options: Sequence[str], folder: Path) -> list[str]:
     words = ["--resume", "--config-file", str(config_file), *options, "OUTPUT_DIR", str(folder)]
-    return [sys.executable, "-m", "sav.cli", "train", *words]
+    return [sys.executable, "-m", "sav.bench.train", *words]
 
 
 def _check_settings(config_file: Path, options: Sequence[str], folder: Path) -> None:
     """Refuse a folder whose training had other settings."""
-    wanted = load_config(config_file, options)
+    wanted = load_config(config_file, options, experiment=True)
     if not all((folder / name).is_file() for name in (CONFIG_FILE, "last_checkpoint")):
         return
-    known = load_config(folder / CONFIG_FILE, ["OUTPUT_DIR", wanted.OUTPUT_DIR])
+    options = ["OUTPUT_DIR", wanted.OUTPUT_DIR]
+    known = load_config(folder / CONFIG_FILE, options, experiment=True)
     lines = zip_longest(wanted.dump().splitlines(), known.dump().splitlines(), fillvalue="nothing")
     for here, there in lines:
         if here != there:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sav.bench.random_gallery import RandomGallery
 from sav.bench.runs import (
     add_config_argument,
     add_seeds_argument,
@@ -36,7 +37,7 @@ from sav.formats.coco import read_coco
 from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.gallery.store import Gallery
 from sav.modeling.meta_arch import SAV
-from sav.modeling.weights import load_weights
+from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.ontology import load_ontology
 from sav.run_folder import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE
 from sav.synthetic import generate_dataset
@@ -136,7 +137,7 @@ def _write_few(coco: Path) -> None:
 
 def evaluate_galleries(folder: Path) -> dict[str, Results]:
     """Results of a finished training on both kinds of photos, with every gallery."""
-    found, model = {}, None
+    found, model, gallery = {}, None, None
     for name, vehicles in tqdm(GALLERIES.items(), desc=f"galleries of {folder.name}"):
         output = folder / "galleries" / name.replace(" ", "-")
         if not (output / RESULTS_FILE).is_file():
@@ -146,20 +147,20 @@ def evaluate_galleries(folder: Path) -> dict[str, Results]:
             if model is None:
                 model = Trainer.build_model(cfg).eval()
                 load_weights(model, folder / WEIGHTS_FILE)
-                model.gallery = Gallery(model.gallery_fingerprint())
-            _exchange(model, cfg, vehicles)
-            model.second_look.random_neighbours = name == RANDOM
+                gallery = Gallery(gallery_fingerprint(model))
+            _exchange(model, gallery, cfg, vehicles)
+            model.context.gallery = RandomGallery.of(gallery) if name == RANDOM else gallery
             evaluate(cfg, model)
         found[name] = json.loads((output / RESULTS_FILE).read_text("utf-8"))
     return found
 
 
-def _exchange(model: SAV, cfg: CfgNode, vehicles: tuple[str, ...]) -> None:
+def _exchange(model: SAV, gallery: Gallery, cfg: CfgNode, vehicles: tuple[str, ...]) -> None:
     """Leave in the gallery the vehicles of these data sets; those that are there stay."""
-    there = set(model.gallery.sources)
+    there = set(gallery.sources)
     for name in there.difference(vehicles):
-        model.gallery.remove_source(name)
+        gallery.remove_source(name)
     missing = cfg.clone()
     missing.defrost()
     missing.DATASETS.TRAIN = tuple(name for name in vehicles if name not in there)
-    build_gallery(missing, model, model.gallery)
+    build_gallery(missing, model, gallery)

@@ -10,9 +10,9 @@ from sav.bench.runs import count
 
 _EXPERIMENTS = {
     "ablation": (ablation, "train without one component after the other"),
-    "unseen": (unseen, "test on types of vehicles that only the gallery has seen"),
+    "unseen": (unseen, "test on types of vehicles that only the gallery has"),
     "vocabularies": (vocabularies, "train on two vocabularies together, and on one alone"),
-    "held-out": (held_out, "test on parts that no training photo teaches"),
+    "held-out": (held_out, "test on parts that no training photo supervises"),
 }
 
 

@@ -1,25 +1,28 @@
-"""``sav gallery``: build a gallery, look into it, ask it for the neighbours of a photo."""
+"""``sav gallery``: build a gallery, inspect it, query it for the neighbours of a photo."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 
 from tabulate import tabulate
 
+from sav.commands.options import add_run_arguments
 from sav.config import load_config
 from sav.d2 import CfgNode, MetadataCatalog
 from sav.data.registration import register_part_datasets
 from sav.drawing.parts import CONFIDENT, keep_confident
-from sav.engine.gallery import build_gallery, file_digest
+from sav.engine.gallery import build_gallery
 from sav.errors import SAVError
-from sav.gallery.store import INDEX_FILE, Gallery
+from sav.gallery.files import GALLERY_FILE, load_gallery, save_gallery
+from sav.gallery.store import Gallery
+from sav.modeling.weights import gallery_fingerprint
+from sav.predict.gallery_summary import describe_gallery
 from sav.predict.neighbour_sheet import draw_neighbours
 from sav.predict.predictor import SAVPredictor
 from sav.predict.sources import read_photo
-from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE, add_run_arguments
+from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE
 
 _NO_CONTEXT = "MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery"
 
@@ -35,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inspect.add_argument(
         "folder", type=Path, metavar="FOLDER", help="a gallery, or the run folder that has one"
     )
-    summary = "draw a photo and the vehicles of the gallery that the model looks at for it"
+    summary = "draw a photo and the exemplars of the gallery that the model uses for it"
     query = actions.add_parser("query", help=summary, description=summary)
     _add_query(query)
 
@@ -93,7 +96,7 @@ def _build(args: argparse.Namespace) -> None:
     output = args.output or (args.model and args.model / GALLERY_FOLDER)
     if output is None:
         raise SAVError("--config-file: say with --output where the gallery is to be written")
-    exists = (output / INDEX_FILE).is_file()
+    exists = (output / GALLERY_FILE).is_file()
     if exists and not args.add and not args.replace:
         raise SAVError(f"{output}: a gallery is there; give --add to keep it, or --replace")
     if args.add and not exists:
@@ -101,10 +104,10 @@ def _build(args: argparse.Namespace) -> None:
     _choose_data(cfg, args)
     register_part_datasets(cfg)
     model = SAVPredictor.from_config(cfg, weights, output if args.add else None, args.device).model
-    gallery = model.gallery if args.add else Gallery(model.gallery_fingerprint())
+    gallery = model.context.gallery if args.add else Gallery(gallery_fingerprint(model))
     _check_names(gallery, cfg)
     build_gallery(cfg, model, gallery)
-    gallery.save(output)
+    save_gallery(gallery, output)
     added = sum(gallery.sources[name]["vehicles"] for name in cfg.DATASETS.TRAIN)
     sys.stdout.write(f"{added} vehicles encoded, {len(gallery)} in {output}\n")
 
@@ -149,63 +152,21 @@ def _check_names(gallery: Gallery, cfg: CfgNode) -> None:
 
 def _inspect(args: argparse.Namespace) -> None:
     folder = args.folder
-    if not (folder / INDEX_FILE).is_file():
+    if not (folder / GALLERY_FILE).is_file():
         folder = folder / GALLERY_FOLDER
-    if not (folder / INDEX_FILE).is_file():
+    if not (folder / GALLERY_FILE).is_file():
         raise SAVError(
             f"{args.folder}: no gallery there; give a gallery or the OUTPUT_DIR of a finished "
             "training"
         )
-    sys.stdout.write(describe_gallery(Gallery.load(folder), folder) + "\n")
-
-
-def describe_gallery(gallery: Gallery, folder: Path) -> str:
-    """What is in a gallery, for people.
-
-    Args:
-        gallery: as loaded.
-        folder: where from.
-
-    Returns:
-        lines of text.
-    """
-    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-    groups = Counter(photo.group for photo in gallery.photos if photo.group is not None)
-    lines = [
-        f"{len(gallery)} vehicles",
-        f"size: {size / 2**20:.1f} MiB",
-        f"search: {gallery.search_method}",
-        f"groups: {len(groups)}, with {groups.total()} of the photos",
-    ]
-    lines += [f"{name}: {_plain(value)}" for name, value in sorted(gallery.fingerprint.items())]
-    if gallery.sources:
-        rows = [
-            [name, source["vehicles"], source["file"], _freshness(source)]
-            for name, source in gallery.sources.items()
-        ]
-        lines += ["", tabulate(rows, ["data set", "vehicles", "annotations", "since then"])]
-    classes, entries = gallery.fingerprint.get("classes"), gallery.entries
-    if classes and entries is not None:
-        rows = list(zip(classes, entries.present.sum(dim=0).tolist(), strict=True))
-        lines += ["", tabulate(rows, ["class", "vehicles that show it"])]
-    return "\n".join(lines)
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _freshness(source: dict[str, str | None]) -> str:
-    if not source["file"] or not Path(source["file"]).is_file():
-        return "not here"
-    return "unchanged" if file_digest(Path(source["file"])) == source["digest"] else "changed"
+    sys.stdout.write(describe_gallery(load_gallery(folder), folder) + "\n")
 
 
 def _add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, metavar="PHOTO")
     add_run_arguments(parser)
     parser.add_argument(
-        "--neighbours", type=int, metavar="K", help="how many; as many as the model looks at"
+        "--neighbours", type=int, metavar="K", help="how many; as many as the model uses"
     )
     parser.add_argument(
         "--no-copies",
@@ -223,10 +184,10 @@ def _query(args: argparse.Namespace) -> None:
     image = read_photo(args.photo)
     folder = args.gallery or args.model / GALLERY_FOLDER
     predictor = SAVPredictor.from_pretrained(args.model, args.device, gallery=folder)
-    second_look = predictor.model.second_look
-    if second_look is None:
+    context = predictor.model.context
+    if context is None:
         raise SAVError(_NO_CONTEXT)
-    count = args.neighbours or second_look.neighbours
+    count = args.neighbours or context.neighbours
     if not count:
         raise SAVError("MODEL.SAV.CONTEXT.NEIGHBOURS is 0: say with --neighbours how many to show")
     found = predictor.nearest(image, count, copies=not args.no_copies)
@@ -238,12 +199,12 @@ def _query(args: argparse.Namespace) -> None:
         image,
         parts,
         found,
-        gallery=predictor.model.gallery,
+        gallery=context.gallery,
         ontology=predictor.ontology,
         vocabularies=predictor.model.ontology.vocabularies,
     )
     rows = [
-        [f"{similarity:.3f}", "yes" if mirrored else "", photo.key, photo.file or "-"]
+        [f"{similarity:.3f}", "yes" if mirrored else "", photo.id, photo.file or "-"]
         for photo, similarity, mirrored in found
     ]
     table = tabulate(rows, ["similarity", "mirrored", "key", "photo"], disable_numparse=True)

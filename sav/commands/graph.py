@@ -1,10 +1,9 @@
-"""``sav graph``: look into, check, draw and mine knowledge graphs."""
+"""``sav graph``: show, check, draw and mine knowledge graphs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 
 from sav.ontology import Ontology, available_ontologies, load_ontology
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--priors",
         type=Path,
         metavar="JSON",
-        help="file of 'sav graph mine': edges as wide as the annotations bear them out",
+        help="file of 'sav graph mine': widths show how well annotations support a relation",
     )
     plot.add_argument(
         "--output",
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="picture to write: .png, .svg or .pdf",
     )
-    mine = action("mine", "count up what part annotations say about pairs of parts")
+    mine = action("mine", "count in part annotations how pairs of parts lie together")
     mine.add_argument(
         "--json",
         type=Path,
@@ -106,9 +105,8 @@ def _counts(ontology: Ontology) -> str:
 def _describe(ontology: Ontology) -> str:
     from tabulate import tabulate  # noqa: PLC0415
 
-    degree = Counter(relation.subject for relation in ontology.relations)
     rows = [
-        [p.id, p.name, p.side, p.mirror or "-", p.max_instances, degree[p.name]]
+        [p.id, p.name, p.side, p.mirror or "-", p.max_instances, ontology.graph.out_degree(p.name)]
         for p in ontology.classes
     ]
     classes = tabulate(rows, ["id", "class", "side", "mirror", "slots", "relations"])

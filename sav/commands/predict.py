@@ -1,34 +1,50 @@
-"""Prediction on files from a command line: shared by ``sav predict`` and ``demo.py``."""
+"""``sav predict``, and ``demo.py``, which does the same from a config file."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
+from sav.commands.options import add_run_arguments
 from sav.config import load_config
-from sav.drawing.parts import CONFIDENT, draw_parts, keep_confident
-from sav.errors import SAVError
+from sav.drawing.parts import CONFIDENT
+from sav.predict.files import predict_files
 from sav.predict.predictor import SAVPredictor
-from sav.predict.sources import UnreadableInputError, find_inputs, is_video, read_photo
-from sav.predict.video import SteadyParts, Video, video_writer
-from sav.predict.writers import FORMATS, Prediction, describe_parts, plan_outputs, write_plain
+from sav.predict.sources import find_inputs
+from sav.predict.writers import FORMATS, plan_outputs
 from sav.run_folder import GALLERY_FOLDER, WEIGHTS_FILE
 
 
-def add_output_arguments(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
-    """Add the options that say what is written and where.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``sav predict``."""
+    parser.add_argument(
+        "inputs", nargs="+", metavar="PHOTO", help="photos, folders, patterns or videos"
+    )
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--vocabulary", metavar="NAME", help="of a model that knows several; its first one"
+    )
+    _add_output_arguments(parser, ["json", "overlay"])
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run ``sav predict``.
 
     Args:
-        parser: changed in place.
-        formats: the default of --format.
+        args: what :func:`add_arguments` has parsed.
+
+    Raises:
+        SAVError: something the user can mend; nothing is written before the inputs, the outputs and
+            the model have been found good.
     """
+    plan = plan_outputs(find_inputs(args.inputs), args.output, args.format)
+    predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary, args.gallery)
+    predict_files(predictor, plan, args.score_threshold)
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+    """Add the options that say what is written and where; `formats` is the default of --format."""
     parser.add_argument(
         "--output", type=Path, default=Path("output/predictions"), metavar="DIR", help="%(default)s"
     )
@@ -58,22 +74,6 @@ def _score(text: str) -> float:
     return value
 
 
-def run_predict(args: argparse.Namespace) -> None:
-    """Run ``sav predict``.
-
-    Args:
-        args: inputs, vocabulary, and what :func:`add_output_arguments` and
-            :func:`~sav.run_folder.add_run_arguments` add.
-
-    Raises:
-        SAVError: something the user can mend; nothing is written before the inputs, the outputs and
-            the model have been found good.
-    """
-    plan = plan_outputs(find_inputs(args.inputs), args.output, args.format)
-    predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary, args.gallery)
-    predict_files(predictor, plan, args.score_threshold)
-
-
 def run_demo(argv: Sequence[str] | None = None) -> None:
     """Run ``projects/SAV/demo.py``: prediction as Detectron2's users expect it.
 
@@ -81,7 +81,7 @@ def run_demo(argv: Sequence[str] | None = None) -> None:
         argv: the command line; None takes that of the process.
 
     Raises:
-        SAVError: see :func:`run_predict`.
+        SAVError: see :func:`run`.
     """
     parser = argparse.ArgumentParser(description="Draw the parts of vehicles in photos or videos.")
     parser.add_argument(
@@ -94,7 +94,7 @@ def run_demo(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--input", nargs="+", required=True, help="photos, folders, patterns or videos"
     )
-    add_output_arguments(parser, ["overlay"])
+    _add_output_arguments(parser, ["overlay"])
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config options"
     )
@@ -118,85 +118,3 @@ def _demo_predictor(config_file: Path, opts: list[str]) -> SAVPredictor:
     device = cfg.MODEL.DEVICE if "MODEL.DEVICE" in opts[::2] else None
     gallery = weights.parent / GALLERY_FOLDER if weights.name == WEIGHTS_FILE else None
     return SAVPredictor.from_config(cfg, weights, gallery, device)
-
-
-def predict_files(
-    predictor: SAVPredictor, plan: dict[Path, dict[str, Path]], score_threshold: float
-) -> None:
-    """Predict photos and videos and write what was planned.
-
-    A file that cannot be read is reported on the error stream and the rest goes on.
-
-    Args:
-        predictor: finds the parts.
-        plan: {input: {format: file}}, see :func:`~sav.predict.writers.plan_outputs`.
-        score_threshold: instances below it are not written.
-
-    Raises:
-        SAVError: at the end, when files could not be read; at once, when one cannot be written.
-    """
-    broken: list[str] = []
-    num_parts = 0
-    with tqdm(plan.items(), desc="predict", unit="file", disable=None) as progress:
-        for source, targets in progress:
-            predict = _predict_video if is_video(source) else _predict_photo
-            try:
-                num_parts += predict(predictor, source, targets, score_threshold)
-            except UnreadableInputError as error:
-                broken.append(str(source))
-                tqdm.write(f"skipped: {error}", file=sys.stderr)
-    done = len(plan) - len(broken)
-    sys.stdout.write(f"{done} of {len(plan)} files predicted, {num_parts} parts found\n")
-    if broken:
-        names = ", ".join(broken[:3]) + (", ..." if len(broken) > 3 else "")
-        raise SAVError(f"{len(broken)} of {len(plan)} files could not be read: {names}")
-
-
-def _predict_photo(
-    predictor: SAVPredictor, source: Path, targets: dict[str, Path], score_threshold: float
-) -> int:
-    image = read_photo(source)
-    output = predictor.predict_outputs([image])[0]
-    parts = keep_confident(output["instances"], score_threshold)
-    part_map = output["part_map"].numpy().astype(np.uint8)
-    prediction = Prediction(source, image, parts, part_map, predictor.ontology)
-    for name, target in targets.items():
-        FORMATS[name].write(target, prediction)
-    return len(parts)
-
-
-def _predict_video(
-    predictor: SAVPredictor, source: Path, targets: dict[str, Path], score_threshold: float
-) -> int:
-    """Predict each frame by itself; vehicle ids are those of the frame."""
-    video = Video.open(source)
-    steady = SteadyParts(score_threshold)
-    frames: list[dict[str, Any]] = []
-    num_parts = 0
-    with ExitStack() as stack:
-        append = None
-        if "overlay" in targets:
-            append = stack.enter_context(video_writer(targets["overlay"], video.fps))
-        progress = tqdm(
-            video.frames(),
-            desc=source.name,
-            total=video.num_frames or None,
-            unit="frame",
-            disable=None,
-            leave=False,
-        )
-        for index, image in enumerate(progress):
-            found = predictor(image)
-            parts = keep_confident(found, score_threshold)
-            num_parts += len(parts)
-            if append is not None:
-                # Names only: scores that change with every frame would make them flicker.
-                drawn = draw_parts(image, steady(found), predictor.ontology, show_scores=False)
-                append(drawn)
-            if "json" in targets:
-                described = describe_parts(parts, predictor.ontology)
-                frames.append({"frame": index, "parts": described})
-    if "json" in targets:
-        contents = {"file": str(source), "fps": video.fps, "ontology": predictor.ontology.name}
-        write_plain(targets["json"], {**contents, "frames": frames})
-    return num_parts

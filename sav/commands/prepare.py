@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from sav.errors import SAVError
@@ -14,27 +12,11 @@ from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.ontology import load_ontology
 
 
-@dataclass(frozen=True)
-class Converter:
-    """One data set's converter.
-
-    Attributes:
-        summary: one line of help.
-        add_arguments: declares its options.
-        run: converts as the parsed options say.
-    """
-
-    summary: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser one sub-command a data set; :func:`run` executes what was chosen."""
     commands = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
-    for name, converter in CONVERTERS.items():
-        command = commands.add_parser(name, help=converter.summary, description=converter.summary)
-        converter.add_arguments(command)
+    for name, (summary, add_options, _) in _CONVERTERS.items():
+        add_options(commands.add_parser(name, help=summary, description=summary))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -43,15 +25,16 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SAVError: the input is not usable.
     """
-    CONVERTERS[args.dataset].run(args)
+    _, _, convert = _CONVERTERS[args.dataset]
+    convert(args)
 
 
 def main(dataset: str) -> None:
     """Entry point of a script that prepares one data set."""
-    converter = CONVERTERS[dataset]
-    parser = argparse.ArgumentParser(description=converter.summary)
-    converter.add_arguments(parser)
-    converter.run(parser.parse_args())
+    summary, add_options, convert = _CONVERTERS[dataset]
+    parser = argparse.ArgumentParser(description=summary)
+    add_options(parser)
+    convert(parser.parse_args())
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +120,7 @@ def _add_coco(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="CLASS",
-        help="classes of which each polygon is an instance of its own",
+        help="classes of which each polygon becomes one instance",
     )
     parser.add_argument(
         "--group-by-folder",
@@ -172,16 +155,17 @@ def _convert_split(source: CocoSource, args: argparse.Namespace) -> None:
     )
 
 
-CONVERTERS = {
-    "vehicleseg10k": Converter(
+_CONVERTERS = {
+    "vehicleseg10k": (
         "VehicleSeg10K (LabelMe polygons or index masks) to COCO part annotations",
         _add_vehicleseg10k,
         _run_vehicleseg10k,
     ),
-    "dsmlr": Converter(
+    "dsmlr": (
         "DSMLR Car Parts to COCO part annotations, with a validation split",
         _add_dsmlr,
         _run_dsmlr,
     ),
-    "coco": Converter("any COCO instances file to COCO part annotations", _add_coco, _run_coco),
+    "coco": ("any COCO instances file to COCO part annotations", _add_coco, _run_coco),
 }
+"""What it converts, what declares its options, and what converts as they say."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from sav.errors import SAVError
 from sav.formats.masks import decode_codes, run_length_code
+from sav.formats.painting import topmost
 
 
 def load_instance_masks(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,8 +48,6 @@ def part_map_from_annotations(record: dict[str, Any]) -> np.ndarray:
         (H, W) uint8 at the original size: class id + 1, 0 for background.
     """
     masks, classes, _ = load_instance_masks(record)
-    canvas = np.zeros((record["height"], record["width"]), dtype=np.uint8)
-    areas = masks.sum(axis=(1, 2), dtype=np.int64)
-    for i in np.argsort(-areas, kind="stable"):
-        canvas[masks[i].astype(bool)] = classes[i] + 1
-    return canvas
+    # The last value is that of the background, -1.
+    values = np.append(classes + 1, 0).astype(np.uint8)
+    return values[topmost(masks, masks.shape[1:])]

@@ -114,9 +114,9 @@ class ColorTransform(T.Transform):
 class RandomAffine(T.Augmentation):
     """Scale, aspect ratio, rotation, shift and flip in one map onto a square canvas.
 
-    Scale 1 is the scale at which the network sees a photo when it is used: long side = canvas.
-    There a photo is laid into the top left corner, so the position is drawn between that place and
-    the middle of the canvas, and then shifted.
+    Scale 1 is that of prediction: long side = canvas. There a photo is laid into the top left
+    corner, so the position is drawn between that place and the middle of the canvas, and then
+    shifted.
 
     Args:
         size: side of the canvas in pixels.

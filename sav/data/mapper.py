@@ -72,13 +72,12 @@ class PartDatasetMapper:
             border=tuple(cfg.MODEL.PIXEL_MEAN),
         )
         color = RandomColor(strength=options.COLOR, grey_prob=options.GREY_PROB)
-        swaps = options.FLIP_SWAPS_SIDES
         return {
             "is_train": is_train,
             "size": options.SIZE,
             "augmentations": [affine, color] if is_train else [],
             "class_ids": {v.name: ontology.ids_of(v) for v in ontology.vocabularies},
-            "mirror_ids": ontology.mirror_ids if swaps else list(range(len(ontology))),
+            "mirror_ids": ontology.mirror_ids,
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:

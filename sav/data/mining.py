@@ -1,4 +1,4 @@
-"""Priors from part annotation files: one vehicle after another."""
+"""Priors of the vehicles in part annotation files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sav.errors import SAVError
 from sav.formats.coco import read_coco
 from sav.formats.masks import decode_codes, run_length_code
-from sav.ontology import Ontology, load_ontology
+from sav.ontology import load_ontology
 from sav.ontology.mining import PriorMiner, to_grid
 from sav.ontology.priors import Priors
 
@@ -35,17 +35,17 @@ def mine_priors(files: Sequence[Path], ontology: str | None = None) -> Priors:
     known = ontology or (contents[files[0]].get("info") or {}).get("ontology")
     if known is None:
         raise SAVError(f"{files[0]}: it names no ontology; give it with --ontology")
-    vocabulary = load_ontology(known)
-    miner = PriorMiner(vocabulary)
+    miner = PriorMiner(load_ontology(known))
     for path, content in contents.items():
-        _mine_file(path, content, vocabulary, miner)
+        _mine_file(path, content, miner)
     return miner.finish([path.name for path in files])
 
 
-def _mine_file(path: Path, contents: dict[str, Any], ontology: Ontology, miner: PriorMiner) -> None:
+def _mine_file(path: Path, contents: dict[str, Any], miner: PriorMiner) -> None:
     categories = sorted(contents["categories"], key=lambda category: category["id"])
-    if [category["name"] for category in categories] != ontology.class_names:
-        raise SAVError(f"{path}: its categories are not the classes of {ontology.name}, in order")
+    if [category["name"] for category in categories] != miner.ontology.class_names:
+        name = miner.ontology.name
+        raise SAVError(f"{path}: its categories are not the classes of {name}, in order")
     class_ids = {category["id"]: i for i, category in enumerate(categories)}
     sizes = {image["id"]: (image["height"], image["width"]) for image in contents["images"]}
     vehicles = defaultdict(list)

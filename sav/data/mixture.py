@@ -1,4 +1,4 @@
-"""How often training sees each of several data sets."""
+"""The share of each of several data sets in training."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ class MixtureSampler(Sampler[int]):
 
     Each data set has a share of the stream, which changes evenly from the beginning of training to
     its end. Every stretch of the stream keeps to the shares as nearly as whole photos can, so all
-    batches are mixed alike. A data set's photos come in one random permutation after another. The
-    processes take the items of one stream in turn, as with Detectron2's ``TrainingSampler``.
+    batches have about the same mixture. A data set's photos come in one random permutation after
+    another. The processes take the items of one stream in turn, as with Detectron2's
+    ``TrainingSampler``.
 
     Args:
         sizes: photos of each data set.
         shares: of each data set, at the beginning and at the end; those of all are 1 together.
-        length: photos that training sees; afterwards the shares stay as they are.
+        length: photos of the whole training; afterwards the shares stay as they are.
         seed: of the stream, the same in all processes.
     """
 
@@ -68,7 +69,7 @@ class MixtureSampler(Sampler[int]):
             sizes,
             shares,
             length=cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH,
-            # A negative seed asks for a random run.
+            # A negative seed means a random run.
             seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
         )
 

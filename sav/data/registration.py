@@ -18,7 +18,7 @@ def register_part_datasets(cfg: CfgNode) -> None:
     Annotation files lie under ``DATASETS.ROOT``. Those of ``DATASETS.TRAIN`` and ``DATASETS.TEST``
     are checked at once, the others when they are first used.
 
-    Each record has Detectron2's standard keys, "vehicle_id" in its annotations, "gallery_key",
+    Each record has Detectron2's standard keys, "vehicle_id" in its annotations, "photo_id",
     which is unique over all data sets, "vocabulary", the name of the ontology that its class ids
     are of, and where its image has a "group" also "vehicle_group".
 
@@ -67,7 +67,7 @@ def _describe(name: str, path: Path, model_ontology: str) -> tuple[Ontology, dic
     """
     contents = _read(path, name, model_ontology)
     info = contents.get("info") or {}
-    # An ontology of the user's own is known by its path, which only the config has.
+    # A user's ontology file is known by its path, which only the config has.
     sources = {load_ontology(source).name: source for source in model_ontology.split("+")}
     stated = info.get("ontology", next(iter(sources)))
     source = sources.get(stated, stated)
@@ -121,7 +121,7 @@ def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
             "lists are missing"
         )
     for record in records:
-        record["gallery_key"] = f"{name}/{record['image_id']}"
+        record["photo_id"] = f"{name}/{record['image_id']}"
         record["vocabulary"] = ontology.name
         if record["image_id"] in groups:
             record["vehicle_group"] = str(groups[record["image_id"]])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
-from sav.d2 import Instances, Visualizer
+from sav.d2 import Instances
+from sav.drawing.overlay import overlay_masks
 from sav.ontology import Ontology
 
 CONFIDENT = 0.3
@@ -45,13 +44,8 @@ def draw_parts(
     if show_scores and parts.has("scores"):
         scores = parts.scores.tolist()
         labels = [f"{name} {score:.0%}" for name, score in zip(labels, scores, strict=True)]
-    drawing = Visualizer(resize_image(image, size)).overlay_instances(
-        masks=parts.pred_masks,
-        labels=labels,
-        assigned_colors=[_unit_color(ontology.colors[c]) for c in classes],
-        alpha=0.45,
-    )
-    return drawing.get_image()
+    colors = [ontology.colors[c] for c in classes]
+    return overlay_masks(resize_image(image, size), parts.pred_masks.cpu().numpy(), labels, colors)
 
 
 def drawing_size(
@@ -76,8 +70,3 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def keep_confident(parts: Instances, score_threshold: float) -> Instances:
     """The instances whose score is at least `score_threshold`."""
     return parts[parts.scores >= score_threshold]
-
-
-def _unit_color(color: Sequence[int]) -> tuple[float, float, float]:
-    red, green, blue = (value / 255 for value in color)
-    return red, green, blue

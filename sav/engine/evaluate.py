@@ -16,31 +16,35 @@ from sav.data.mapper import PartDatasetMapper
 from sav.engine.gallery import build_gallery
 from sav.evaluation.build import build_part_evaluator
 from sav.evaluation.results import Results, format_results_table, write_results
-from sav.gallery.store import Gallery
+from sav.gallery.files import load_gallery, save_gallery
 from sav.modeling.meta_arch import SAV
-from sav.modeling.weights import save_weights
+from sav.modeling.weights import gallery_fingerprint, save_weights
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, WEIGHTS_FILE
 
 
 @contextmanager
 def ready_to_predict(cfg: CfgNode, model: SAV) -> Iterator[None]:
-    """Within this context the model's gallery, if it looks into one, is of its present weights.
+    """Within this context the model's gallery, if it has one, is of its present weights.
 
     Raises:
         SAVError: the gallery of MODEL.SAV.TEST.GALLERY is missing, broken, or of other weights.
     """
     # Running means, or each process would evaluate a slightly different model.
     share_buffers(model)
-    trained_with, folder = model.gallery, cfg.MODEL.SAV.TEST.GALLERY
-    if model.second_look is not None and folder:
-        model.gallery = Gallery.load(Path(folder))
-        model.gallery.check_fingerprint(model.gallery_fingerprint(), folder)
-    elif model.second_look is not None:
-        model.gallery = build_gallery(cfg, model)
+    context, folder = model.context, cfg.MODEL.SAV.TEST.GALLERY
+    if context is None:
+        yield
+        return
+    trained_with = context.gallery
+    if folder:
+        context.gallery = load_gallery(Path(folder))
+        context.gallery.check_fingerprint(gallery_fingerprint(model), folder)
+    else:
+        context.gallery = build_gallery(cfg, model)
     try:
         yield
     finally:
-        model.gallery = trained_with
+        context.gallery = trained_with
 
 
 def share_buffers(model: SAV) -> None:
@@ -81,10 +85,10 @@ def _test_set(cfg: CfgNode, name: str) -> tuple[Any, Any]:
 
 
 def save_predictor(model: SAV, folder: Path) -> None:
-    """Write the weights of a model that is ready to predict, and the gallery it looks into."""
+    """Write the weights of a model that is ready to predict, and its gallery."""
     save_weights(model, folder / WEIGHTS_FILE)
-    if model.second_look is not None:
-        model.gallery.save(folder / GALLERY_FOLDER)
+    if model.context is not None:
+        save_gallery(model.context.gallery, folder / GALLERY_FOLDER)
 
 
 def save_best(cfg: CfgNode, model: SAV, results: Results) -> None:

@@ -1,45 +1,19 @@
-"""The gallery of a model: kept up to date while it trains, built anew when it is done."""
+"""Building the gallery of a model from annotated photos."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 
 from tqdm import tqdm
 
-from sav.d2 import CfgNode, HookBase, MetadataCatalog, build_detection_test_loader, comm
+from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm
 from sav.data.augmentation import FitCanvas
 from sav.data.mapper import PartDatasetMapper
-from sav.gallery.exemplars import GalleryViews
+from sav.files import file_digest
 from sav.gallery.store import Gallery
 from sav.modeling.meta_arch import SAV
-
-
-class GalleryHook(HookBase):
-    """After each step moves what its photos lend to the gallery, the same in all processes.
-
-    Args:
-        model: whose gallery it is.
-    """
-
-    def __init__(self, model: SAV) -> None:
-        self._model = model
-
-    def after_step(self) -> None:
-        """Share out the views of this step and insert them."""
-        add_shared_views(self._model.gallery, self._model.views)
-        self._model.views = []
-
-
-def add_shared_views(gallery: Gallery, views: list[GalleryViews]) -> None:
-    """Insert the views of all processes; every process must call it.
-
-    Args:
-        gallery: the same in all processes, before and after.
-        views: what this process saw.
-    """
-    gallery.add_views(comm.all_gather([view.to_storage() for view in views]))
+from sav.modeling.weights import gallery_fingerprint
 
 
 def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> Gallery:
@@ -55,7 +29,7 @@ def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> G
         the gallery, ready for search.
     """
     if gallery is None:
-        gallery = Gallery(model.gallery_fingerprint())
+        gallery = type(model.context.gallery)(gallery_fingerprint(model))
     mapper = PartDatasetMapper(
         cfg, is_train=True, augmentations=[FitCanvas(cfg.INPUT.SAV.SIZE, cfg.MODEL.PIXEL_MEAN)]
     )
@@ -67,12 +41,14 @@ def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> G
             cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
         )
         progress = tqdm(loader, desc=f"Gallery of {name}", unit="batch", leave=False, disable=None)
-        views = [model.gallery_views(batch).to_storage() for batch in progress]
+        batches = [model.exemplars(batch).to_storage() for batch in progress]
         before = len(gallery)
-        for share in comm.all_gather(views):
-            gallery.add_views([share])
+        for share in comm.all_gather(batches):
+            for batch in share:
+                if batch.exemplars is not None:
+                    gallery.update(batch.photos, batch.exemplars)
         gallery.sources[name] = {**_source(name), "vehicles": len(gallery) - before}
-    gallery.settle()
+    gallery.build_index()
     model.train(was_training)
     logging.getLogger(__name__).info("Gallery built: %d vehicles", len(gallery))
     return gallery
@@ -82,9 +58,3 @@ def _source(name: str) -> dict[str, str | None]:
     """The annotation file of a data set and its digest; None for what comes from no file."""
     file = MetadataCatalog.get(name).get("json_file")
     return {"file": file, "digest": file and file_digest(Path(file))}
-
-
-def file_digest(path: Path) -> str:
-    """Sixteen hexadecimal digits that change when the file's contents do."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

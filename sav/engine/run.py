@@ -26,9 +26,14 @@ from sav.errors import SAVError
 from sav.modeling.weights import load_weights
 
 
-def setup(args: argparse.Namespace) -> CfgNode:
-    """Read the config, register its data sets, open the run folder and its log."""
-    cfg = load_config(args.config_file, args.opts)
+def setup(args: argparse.Namespace, *, experiment: bool = False) -> CfgNode:
+    """Read the config, register its data sets, open the run folder and its log.
+
+    Args:
+        args: of the command line.
+        experiment: see :func:`~sav.config.load_config`.
+    """
+    cfg = load_config(args.config_file, args.opts, experiment=experiment)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise SAVError(
             f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but no GPU can be used here; add MODEL.DEVICE cpu"
@@ -41,25 +46,25 @@ def setup(args: argparse.Namespace) -> CfgNode:
     return cfg
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace, trainer_type: type[Trainer] = Trainer) -> None:
     """Train, or with --eval-only evaluate, as the arguments say. Runs in each process."""
-    cfg = setup(args)
+    cfg = setup(args, experiment=trainer_type is not Trainer)
     if args.eval_only:
         if not cfg.MODEL.WEIGHTS:
             raise SAVError("--eval-only: set MODEL.WEIGHTS to the weights to evaluate")
-        model = Trainer.build_model(cfg)
+        model = trainer_type.build_model(cfg)
         load_weights(model, Path(cfg.MODEL.WEIGHTS))
         with ready_to_predict(cfg, model):
             evaluate(cfg, model)
         return
-    trainer = Trainer(cfg)
+    trainer = trainer_type(cfg)
     # A job that torchrun has started again goes on where it was, whatever its first command said.
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     trainer.resume_or_load(resume=args.resume or restarted)
     trainer.train()
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, trainer_type: type[Trainer] = Trainer) -> None:
     """Start the processes that the arguments ask for."""
     launch(
         main,
@@ -67,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
         num_machines=args.num_machines,
         machine_rank=args.machine_rank,
         dist_url=args.dist_url,
-        args=(args,),
+        args=(args, trainer_type),
     )
 
 

@@ -99,16 +99,27 @@ class StepTrainer(SimpleTrainer):
         """Add up the gradients of the parts; returns the mean losses, on the CPU."""
         size = len(batch) // self._parts
         parts: dict[str, list[torch.Tensor]] = defaultdict(list)
-        for begin in range(0, len(batch), size):
-            last = begin + size == len(batch)
-            with self._unshared_gradients(last=last):
-                losses = self._losses(self.model, batch[begin : begin + size])
-                self._scaler.scale(sum(losses.values()) / self._parts).backward()
-            for name, loss in losses.items():
-                parts[name].append(loss.detach().float())
+        with self._one_step():
+            for begin in range(0, len(batch), size):
+                last = begin + size == len(batch)
+                with self._unshared_gradients(last=last):
+                    losses = self._losses(self.model, batch[begin : begin + size])
+                    self._scaler.scale(sum(losses.values()) / self._parts).backward()
+                for name, loss in losses.items():
+                    parts[name].append(loss.detach().float())
         # One transfer for all of them.
         means = torch.stack([torch.stack(values) for values in parts.values()]).mean(1).cpu()
         return dict(zip(parts, means, strict=True))
+
+    def _one_step(self) -> contextlib.AbstractContextManager[Any]:
+        """No part of a step retrieves exemplars of another part."""
+        context = getattr(self._bare_model, "context", None)
+        return contextlib.nullcontext() if context is None else context.one_step()
+
+    @property
+    def _bare_model(self) -> nn.Module:
+        """The model, out of any distributed wrapper."""
+        return getattr(self.model, "module", self.model)
 
     def _unshared_gradients(self, *, last: bool) -> contextlib.AbstractContextManager[Any]:
         """Gradients travel between the processes once a step, with its last part."""
@@ -125,11 +136,10 @@ class StepTrainer(SimpleTrainer):
         bad = [name for name, value in losses.items() if not math.isfinite(value)]
         if not bad:
             return
-        model = getattr(self.model, "module", self.model)
         names = []
         with torch.no_grad():
             for item in batch:
-                alone = self._losses(model, [item])
+                alone = self._losses(self._bare_model, [item])
                 if not all(math.isfinite(loss) for loss in alone.values()):
                     names.append(item["file_name"])
         if len(names) in (0, len(batch)):

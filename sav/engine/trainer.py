@@ -32,7 +32,6 @@ from sav.engine.evaluate import (
     save_predictor,
     share_buffers,
 )
-from sav.engine.gallery import GalleryHook
 from sav.engine.optimizer import build_adamw, build_schedule, freeze_others
 from sav.engine.step import StepTrainer
 from sav.engine.writers import build_writers, show_predictions
@@ -75,7 +74,8 @@ class Trainer(DefaultTrainer):
         # Random constants, such as SAM's position code: older releases of torch's wrapper share
         # the parameters alone.
         share_buffers(self.sav)
-        self.checkpointer.add_checkpointable("gallery", self.sav.gallery)
+        if self.sav.context is not None:
+            self.checkpointer.add_checkpointable("gallery", self.sav.context.gallery)
 
     @property
     def sav(self) -> SAV:
@@ -117,7 +117,6 @@ class Trainer(DefaultTrainer):
             hooks.IterationTimer(),
             hooks.LRScheduler(),
             self.ema,
-            GalleryHook(self.sav) if self.sav.second_look is not None else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate),
             self.best,
             checkpoints if comm.is_main_process() else None,
@@ -168,6 +167,11 @@ class Trainer(DefaultTrainer):
         return build_schedule(cfg, optimizer)
 
     @classmethod
+    def build_mapper(cls, cfg: CfgNode) -> PartDatasetMapper:
+        """What augments training photos."""
+        return PartDatasetMapper(cfg, is_train=True)
+
+    @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[Any]:
         """Training photos, augmented, mixed as DATASETS.TRAIN_SHARES says."""
         # Detectron2 refuses to mix data sets with different classes; each record says which it has.
@@ -184,5 +188,5 @@ class Trainer(DefaultTrainer):
         sampler = None
         if cfg.DATASETS.TRAIN_SHARES:
             sampler = MixtureSampler.from_config(cfg, [len(data_set) for data_set in data_sets])
-        mapper = PartDatasetMapper(cfg, is_train=True)
+        mapper = cls.build_mapper(cfg)
         return build_detection_train_loader(cfg, mapper=mapper, dataset=records, sampler=sampler)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sav.d2 import CfgNode, COCOEvaluator, DatasetCatalog, DatasetEvaluators
 from sav.evaluation.parts import PartEvaluator
-from sav.evaluation.sheet import PredictionSheet
+from sav.evaluation.prediction_sheet import PredictionSheet
 
 
 def build_part_evaluator(

@@ -1,22 +1,18 @@
-"""Part annotation files: writing them whole or not at all, and the report beside them."""
+"""Reading COCO instances files."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sav.errors import SAVError
-from sav.files import atomic_path
-from sav.formats.records import Problem, RecordResult
-from sav.ontology import Ontology
 
-_LISTED_PROBLEMS = 10
+_REQUIRED = {
+    "images": {"id", "file_name", "width", "height"},
+    "annotations": {"id", "image_id", "category_id", "segmentation"},
+    "categories": {"id", "name"},
+}
 
 
 def read_coco(path: Path) -> dict[str, Any]:
@@ -31,139 +27,12 @@ def read_coco(path: Path) -> dict[str, Any]:
         raise SAVError(f"{path}: there is no such annotation file") from error
     except (ValueError, RecursionError) as error:
         raise SAVError(f"{path}: not valid JSON: {error}") from error
-    for key in ("images", "annotations", "categories"):
+    for key in _REQUIRED:
         if not isinstance(contents, dict) or not isinstance(contents.get(key), list):
             raise SAVError(f"{path}: not a COCO instances file: it has no list '{key}'")
-    required = {
-        "images": {"id", "file_name", "width", "height"},
-        "annotations": {"id", "image_id", "category_id", "segmentation"},
-        "categories": {"id", "name"},
-    }
-    for key, fields in required.items():
+    for key, fields in _REQUIRED.items():
         for i, entry in enumerate(contents[key]):
             missing = sorted(fields - entry.keys()) if isinstance(entry, dict) else sorted(fields)
             if missing:
                 raise SAVError(f"{path}: {key}[{i}]: it has no '{missing[0]}'")
     return contents
-
-
-def split_contents(
-    results: Iterable[RecordResult], ontology: Ontology, image_root: Path, out: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Collect the records of one split.
-
-    Args:
-        results: in the order in which images get their ids, from 1.
-        ontology: names the categories, whose ids are class id + 1.
-        image_root: folder of the images.
-        out: folder where the annotation file will lie.
-
-    Returns:
-        the COCO data set, and the report on it.
-    """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    notes: Counter[str] = Counter()
-    problems: list[Problem] = []
-    for result in results:
-        notes.update(result.notes)
-        problems.extend(result.problems)
-        if result.image is None:
-            continue
-        images.append({"id": len(images) + 1, **result.image})
-        for annotation in result.annotations:
-            ids = {"id": len(annotations) + 1, "image_id": len(images)}
-            annotations.append({**ids, **annotation})
-    contents = {
-        "info": {"ontology": ontology.name, "image_root": _portable(image_root, out)},
-        "categories": [{"id": part.id + 1, "name": part.name} for part in ontology.classes],
-        "images": images,
-        "annotations": annotations,
-    }
-    per_class = Counter(annotation["category_id"] - 1 for annotation in annotations)
-    report = {
-        "ontology": ontology.name,
-        "images": len(images),
-        "instances": len(annotations),
-        "instances_per_class": {part.name: per_class[part.id] for part in ontology.classes},
-        "notes": {note: count for note, count in sorted(notes.items()) if count},
-        "skipped": [asdict(problem) for problem in problems],
-    }
-    return contents, report
-
-
-def _portable(image_root: Path, out: Path) -> str:
-    """Relative inside one data set folder, so that it can be moved; absolute across trees."""
-    image_root, out = image_root.resolve(), out.resolve()
-    if image_root.is_relative_to(out.parent):
-        return Path(os.path.relpath(image_root, out)).as_posix()
-    return image_root.as_posix()
-
-
-def write_splits(
-    out: Path, splits: dict[str, tuple[dict[str, Any], dict[str, Any]]], table: bool = True
-) -> None:
-    """Write instances_<split>.json and report_<split>.json for each split.
-
-    A file that already has these very bytes is left alone.
-
-    Args:
-        out: folder, made when missing.
-        splits: what :func:`split_contents` gave, by split name.
-        table: print a summary of the reports.
-
-    Raises:
-        SAVError: a split holds no image, or a file cannot be written. No file is written when any
-            split is empty.
-    """
-    for split, (contents, report) in splits.items():
-        if not contents["images"]:
-            skipped = [Problem(**entry) for entry in report["skipped"]]
-            first = f"; the first problem is {skipped[0]}" if skipped else ""
-            raise SAVError(f"{out}: no usable image for split '{split}'{first}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for split, (contents, report) in splits.items():
-            _write_if_changed(out / f"instances_{split}.json", json.dumps(contents) + "\n")
-            _write_if_changed(out / f"report_{split}.json", json.dumps(report, indent=1) + "\n")
-    except OSError as error:
-        raise SAVError(f"{out}: cannot write there: {error}") from error
-    if table:
-        sys.stdout.write(format_reports(out, {split: pair[1] for split, pair in splits.items()}))
-
-
-def _write_if_changed(path: Path, text: str) -> None:
-    data = text.encode()
-    if path.is_file() and path.read_bytes() == data:
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
-
-
-def format_reports(out: Path, reports: dict[str, dict[str, Any]]) -> str:
-    """Draw the reports of several splits as one table, one column a split.
-
-    Returns:
-        lines of text with a final newline.
-    """
-    names = list(reports)
-    rows = [("", *names)]
-    for key in ("images", "instances"):
-        rows.append((key, *(str(reports[name][key]) for name in names)))
-    classes = reports[names[0]]["instances_per_class"]
-    for part in classes:
-        rows.append((f"  {part}", *(str(reports[n]["instances_per_class"][part]) for n in names)))
-    for note in sorted({note for report in reports.values() for note in report["notes"]}):
-        rows.append((note, *(str(reports[n]["notes"].get(note, 0)) for n in names)))
-    rows.append(("skipped records", *(str(len(reports[n]["skipped"])) for n in names)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in rows
-    ]
-    for name in names:
-        skipped = reports[name]["skipped"]
-        lines += [f"skipped in {name}: {Problem(**p)}" for p in skipped[:_LISTED_PROBLEMS]]
-        if len(skipped) > _LISTED_PROBLEMS:
-            lines.append(f"... all {len(skipped)} are listed in {out / f'report_{name}.json'}")
-    return "\n".join([*lines, f"written to {out}"]) + "\n"

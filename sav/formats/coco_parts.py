@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sav.errors import SAVError
-from sav.formats.coco import read_coco, split_contents, write_splits
+from sav.formats.coco import read_coco
 from sav.formats.images import read_image_size
 from sav.formats.masks import decode_codes, run_length_code
+from sav.formats.part_files import write_splits
+from sav.formats.polygons import clip_polygon
 from sav.formats.records import PartInstance, Problem, RecordResult, convert_all
+from sav.formats.validation_split import choose_valid
 from sav.ontology import Ontology
 
 BACKGROUND_CATEGORY = "_background_"
@@ -84,45 +87,12 @@ def convert_coco(
     convert = partial(_convert_image, source, class_ids)
     if strict and orphans:
         raise SAVError(str(orphans[0]))
-    written = {}
-    for split, members in splits.items():
-        results = list(convert_all(convert, members, workers=workers, strict=strict, title=split))
-        if split == "train":
-            results.append(RecordResult(problems=orphans))
-        written[split] = split_contents(results, source.ontology, source.image_root, out)
-    write_splits(out, written)
-
-
-def choose_valid(group_of: Mapping[str, str | None], valid: int, seed: int = 0) -> set[str]:
-    """Pick the validation images, of each vehicle all or none.
-
-    The choice depends on the names, their groups and the seed alone.
-
-    Args:
-        group_of: the vehicle that each image shows together with others; None: with no other.
-        valid: at least so many images.
-        seed: of the shuffle that precedes the choice.
-
-    Returns:
-        the chosen names.
-
-    Raises:
-        SAVError: there are fewer images or vehicles than are asked for.
-    """
-    images_of: dict[tuple[bool, str], list[str]] = defaultdict(list)
-    for name, group in sorted(group_of.items()):
-        images_of[group is None, name if group is None else group].append(name)
-    vehicles = list(images_of.values())
-    random.Random(seed).shuffle(vehicles)
-    chosen: set[str] = set()
-    for vehicle in vehicles:
-        if len(chosen) >= valid:
-            return chosen
-        chosen.update(vehicle)
-    raise SAVError(
-        f"--valid {valid}: there are {len(group_of)} images of {len(vehicles)} vehicles; "
-        "leave some for training"
-    )
+    results = {
+        split: convert_all(convert, members, workers=workers, strict=strict, title=split)
+        for split, members in splits.items()
+    }
+    results["train"] = chain(results["train"], [RecordResult(problems=orphans)])
+    write_splits(out, source.ontology, dict.fromkeys(splits, source.image_root), results)
 
 
 def _match_categories(
@@ -247,7 +217,4 @@ def _clean_polygon(
         raise SAVError("a polygon has fewer than 3 points")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
         raise SAVError("a polygon has a coordinate that is not a number")
-    limits = (width, height)
-    clipped = [min(max(value, 0), limits[i % 2]) for i, value in enumerate(polygon)]
-    notes["polygons clipped to the image"] += clipped != polygon
-    return clipped
+    return clip_polygon(polygon, width, height, notes)

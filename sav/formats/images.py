@@ -1,4 +1,4 @@
-"""Reading photos: their size, their pixels, and the size at which a network sees them.
+"""Reading photos: their size, their pixels, and the size that a network takes.
 
 EXIF rotation is always applied: LabelMe draws on the rotated photo, Detectron2 reads it rotated.
 """

@@ -14,7 +14,7 @@ from sav.formats.images import open_image
 from sav.formats.records import PartInstance
 from sav.ontology import Ontology
 
-# A piece of a vehicle that an occluder cuts off is no vehicle of its own.
+# A piece that an occluder cuts off is not another vehicle.
 _SMALLEST_VEHICLE = 0.1
 
 

@@ -1,10 +1,11 @@
-"""LabelMe JSON polygons -> part shapes."""
+"""LabelMe's JSON records: polygons -> part shapes, and polygons -> records."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from sav.errors import SAVError
 from sav.formats.masks import decode_codes, run_length_code
+from sav.formats.polygons import clip_polygon
 from sav.ontology import Ontology
 
 MISSPELLINGS = {"Foroud": "Foreground", "Foregroud": "Foreground"}
@@ -129,10 +131,8 @@ class ShapeReader:
             raise SAVError(f"shapes of type '{kind}' have no area")
         if len(points) < 3:
             raise SAVError(f"a polygon of {len(points)} points has no area")
-        clipped = [(min(max(x, 0), self.width), min(max(y, 0), self.height)) for x, y in points]
-        if clipped != points:
-            self.notes["polygons clipped to the image"] += 1
-        return [value for point in clipped for value in point]
+        flat = [value for point in points for value in point]
+        return clip_polygon(flat, self.width, self.height, self.notes)
 
 
 def _points(points: Any) -> list[tuple[float, float]]:
@@ -153,3 +153,37 @@ def _group_id(shape: dict[str, Any]) -> int | None:
     if group_id is not None and (isinstance(group_id, bool) or not isinstance(group_id, int)):
         raise SAVError(f"group_id {group_id!r} is not a whole number")
     return group_id
+
+
+def labelme_record(
+    polygons: Iterable[tuple[str, np.ndarray, int, str]], image_path: str, height: int, width: int
+) -> dict[str, Any]:
+    """A record that LabelMe opens.
+
+    Args:
+        polygons: label, (N, 2) float x, y in pixels, group_id and description of each, in the order
+            in which they are painted over each other.
+        image_path: of the image, relative to the record's folder.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+    """
+    shapes = [
+        {
+            "label": label,
+            "points": points.tolist(),
+            "group_id": group_id,
+            "description": description,
+            "shape_type": "polygon",
+            "flags": {},
+        }
+        for label, points, group_id, description in polygons
+    ]
+    return {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": image_path,
+        "imageData": None,
+        "imageHeight": height,
+        "imageWidth": width,
+    }

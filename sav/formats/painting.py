@@ -31,13 +31,8 @@ def paint(
     """
     if not shapes:
         return
-    order = sorted(
-        range(len(shapes)),
-        key=lambda i: (shapes[i].class_id not in body_ids, -np.count_nonzero(shapes[i].mask)),
-    )
-    canvas = np.full(shapes[0].mask.shape, -1, dtype=np.int32)
-    for i in order:
-        canvas[shapes[i].mask.astype(bool)] = i
+    masks = [shape.mask for shape in shapes]
+    canvas = topmost(masks, masks[0].shape, [shape.class_id in body_ids for shape in shapes])
     vehicles = vehicle_ids(shapes, body_ids)
     for i, shape in enumerate(shapes):
         keep = foreground == "whole" and shape.class_id in body_ids
@@ -46,11 +41,32 @@ def paint(
             yield PartInstance(shape.class_id, mask, vehicles[i])
 
 
+def topmost(
+    masks: Sequence[np.ndarray], size: tuple[int, int], at_bottom: Sequence[bool] | None = None
+) -> np.ndarray:
+    """Paint masks over each other, the smaller over the larger.
+
+    Args:
+        masks: N of (H, W), bool or uint8.
+        size: H, W in pixels.
+        at_bottom: N; those masks lie below all others.
+
+    Returns:
+        (H, W) int32: the mask that is on top, -1 where there is none.
+    """
+    bottom = at_bottom or [False] * len(masks)
+    order = sorted(range(len(masks)), key=lambda i: (not bottom[i], -np.count_nonzero(masks[i])))
+    canvas = np.full(size, -1, dtype=np.int32)
+    for i in order:
+        canvas[masks[i].astype(bool)] = i
+    return canvas
+
+
 def vehicle_ids(shapes: Sequence[PartShape], body_ids: Collection[int]) -> list[int]:
     """Tell the vehicles of an image apart.
 
-    The annotator's group_id counts where it is given. Otherwise each body is a vehicle of its own,
-    and a part belongs to the body that covers most of it; without any body all is vehicle 0.
+    The annotator's group_id counts where it is given. Otherwise each body is one vehicle, and a
+    part belongs to the body that covers most of it; without any body all is vehicle 0.
 
     Returns:
         one id a shape.

@@ -1,22 +1,18 @@
-"""What a converter makes of one image, and how many images are converted at once."""
+"""What a converter makes of one image, and the conversion of many."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
 from sav.errors import SAVError
 from sav.formats.masks import encode_mask, mask_box
+from sav.parallel import map_in_processes
 
 _Task = TypeVar("_Task")
 
@@ -104,34 +100,13 @@ def convert_all(
     Raises:
         SAVError: the first problem, when strict.
     """
-    workers = min(workers or os.cpu_count() or 1, max(1, len(tasks) // 16))
-    bar = tqdm(total=len(tasks), desc=title, unit="img", disable=None)
-    if workers == 1:
-        yield from _watch(map(convert, tasks), bar, strict)
-        return
-    # Spawned processes share no locks with this one, which may hold threads of cv2 or torch.
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-    )
-    try:
-        yield from _watch(pool.map(convert, tasks, chunksize=16), bar, strict)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    if strict:
+        convert = partial(_convert_strictly, convert)
+    return map_in_processes(convert, tasks, workers=workers, chunk=16, title=title)
 
 
-def _start_worker() -> None:
-    cv2.setNumThreads(0)  # The processes are the parallelism.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # An interrupt is reported once, by the parent.
-
-
-def _watch(
-    results: Iterator[RecordResult], bar: tqdm[RecordResult], strict: bool
-) -> Iterator[RecordResult]:
-    with bar:
-        for result in results:
-            bar.update()
-            if strict and result.problems:
-                raise SAVError(str(result.problems[0]))
-            yield result
+def _convert_strictly(convert: Callable[[_Task], RecordResult], task: _Task) -> RecordResult:
+    result = convert(task)
+    if result.problems:
+        raise SAVError(str(result.problems[0]))
+    return result

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from sav.errors import SAVError
-from sav.formats.coco import split_contents, write_splits
 from sav.formats.images import read_image_size
 from sav.formats.index_mask import instances_of, read_index_mask
 from sav.formats.labelme import ShapeReader
 from sav.formats.painting import MIN_VISIBLE_PIXELS, paint
+from sav.formats.part_files import write_splits
 from sav.formats.records import Problem, RecordResult, convert_all
 from sav.ontology import Ontology
 
@@ -70,12 +70,12 @@ def convert_vehicleseg10k(
     """
     tasks = {split: _find_tasks(source.root, split) for split in splits}
     convert = partial(_convert_record, source)
-    written = {}
-    for split, members in tasks.items():
-        results = convert_all(convert, members, workers=workers, strict=strict, title=split)
-        image_root = source.root / "images" / split
-        written[split] = split_contents(results, source.ontology, image_root, out)
-    write_splits(out, written)
+    results = {
+        split: convert_all(convert, members, workers=workers, strict=strict, title=split)
+        for split, members in tasks.items()
+    }
+    image_roots = {split: source.root / "images" / split for split in tasks}
+    write_splits(out, source.ontology, image_roots, results)
 
 
 def _find_tasks(root: Path, split: str) -> list[_Task]:
@@ -99,7 +99,9 @@ def _files_by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, list[str]
         raise SAVError(f"{folder}: there is no such folder; expected {folder.parent.name}/<split>/")
     found = defaultdict(list)
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in suffixes and not path.stem.endswith("_color"):
+        # Hidden files are the rest of an interrupted write, or an archiver's.
+        hidden = path.name.startswith(".")
+        if path.suffix.lower() in suffixes and not hidden and not path.stem.endswith("_color"):
             found[path.stem].append(path.name)
     if not found:
         raise SAVError(f"{folder}: it holds no file of type {', '.join(suffixes)}")

@@ -1,4 +1,4 @@
-"""What photos lend to others: the rows of a gallery and what a search finds in them."""
+"""Exemplars: what is stored of annotated vehicles, and those that a search has found."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sav.gallery.photos import Photo
 
 
 @dataclass
-class GalleryEntries:
-    """What G vehicles lend.
+class Exemplars:
+    """G annotated vehicles.
 
     Attributes:
-        descriptors: (G, D) float32, unit length.
+        keys: (G, D) float32 retrieval keys, unit length.
         prototypes: (G, C + 1, E) mean feature of each part, and of what surrounds the vehicle.
         layouts: (G, C, m, m) uint8, the annotated share of each part in each cell of the vehicle's
             box, 255 for all of it.
-        predicted: (G, C, m, m) uint8, likewise what the model, without neighbours, takes for it.
+        predicted_layouts: (G, C, m, m) uint8, likewise what the model predicts without exemplars.
         present: (G, C) bool, whether the vehicle shows the part; the others are zero where not.
     """
 
-    descriptors: torch.Tensor
+    keys: torch.Tensor
     prototypes: torch.Tensor
     layouts: torch.Tensor
-    predicted: torch.Tensor
+    predicted_layouts: torch.Tensor
     present: torch.Tensor
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -34,104 +34,131 @@ class GalleryEntries:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def cat(cls, parts: list[GalleryEntries]) -> GalleryEntries:
+    def cat(cls, pieces: list[Exemplars]) -> Exemplars:
         """All rows of several, in order."""
         names = [field.name for field in fields(cls)]
-        return cls(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
+        return cls(**{name: torch.cat([getattr(p, name) for p in pieces]) for name in names})
 
-    def select(self, rows: torch.Tensor) -> GalleryEntries:
+    def select(self, rows: torch.Tensor) -> Exemplars:
         """The rows of an index (N,) or a mask (G,)."""
-        return GalleryEntries(**{name: value[rows] for name, value in self.tensors().items()})
+        return Exemplars(**{name: value[rows] for name, value in self.tensors().items()})
 
-    def to_storage(self) -> GalleryEntries:
+    def to_storage(self) -> Exemplars:
         """On the CPU, prototypes in half precision: they are by far the largest part."""
         kept = {name: value.detach().cpu() for name, value in self.tensors().items()}
-        return GalleryEntries(**{**kept, "prototypes": kept["prototypes"].half()})
+        return Exemplars(**{**kept, "prototypes": kept["prototypes"].half()})
 
 
 @dataclass
-class GalleryViews:
-    """What a batch of photos lends.
+class ExemplarBatch:
+    """Exemplars made from a batch of photos.
 
     Attributes:
-        photos: None for a photo that lends nothing, as it shows no part or is not asked to.
-        entries: one row for each photo that is not None; None when there is no such row.
+        photos: the photo of each row.
+        places: the place of each row's photo in the batch.
+        exemplars: the rows; None when there is none.
     """
 
-    photos: list[Photo | None]
-    entries: GalleryEntries | None
+    photos: list[Photo]
+    places: list[int]
+    exemplars: Exemplars | None
 
-    def to_storage(self) -> GalleryViews:
-        """See :meth:`GalleryEntries.to_storage`."""
-        return GalleryViews(self.photos, self.entries and self.entries.to_storage())
+    def to_storage(self) -> ExemplarBatch:
+        """See :meth:`Exemplars.to_storage`."""
+        exemplars = self.exemplars and self.exemplars.to_storage()
+        return ExemplarBatch(self.photos, self.places, exemplars)
+
+    @classmethod
+    def merge(cls, shares: list[ExemplarBatch]) -> ExemplarBatch:
+        """A batch that was dealt out to processes in turn.
+
+        Args:
+            shares: of each process.
+
+        Returns:
+            the rows in the order of the whole batch, whatever the number of processes.
+        """
+        filled = [share for share in shares if share.exemplars is not None]
+        if not filled:
+            return cls([], [], None)
+        photos = [photo for share in filled for photo in share.photos]
+        places = [place for share in filled for place in share.places]
+        order = sorted(range(len(places)), key=places.__getitem__)
+        exemplars = Exemplars.cat([share.exemplars for share in filled])
+        return cls(
+            [photos[row] for row in order],
+            [places[row] for row in order],
+            exemplars.select(torch.tensor(order)),
+        )
 
 
 @dataclass
-class Queries:
-    """With what B photos look for neighbours.
+class RetrievalKeys:
+    """The keys by which exemplars are looked up for B photos.
 
     Attributes:
-        descriptors: (B, D) float32, unit length.
+        keys: (B, D) float32, unit length.
         mirrored: (B, D) likewise, of the photos' mirror images.
         mirror_ids: (C,) the class that each class is in the mirror.
     """
 
-    descriptors: torch.Tensor
+    keys: torch.Tensor
     mirrored: torch.Tensor
     mirror_ids: torch.Tensor
 
     @property
     def device(self) -> torch.device:
-        """Where they are, and where what is found is wanted."""
-        return self.descriptors.device
+        """Where they are, and where the exemplars found are wanted."""
+        return self.keys.device
 
 
 @dataclass
 class Neighbours:
-    """Entries of k neighbours of B images.
+    """The k exemplars found for each of B photos.
 
     Attributes:
-        prototypes: (B, k, C + 1, E) float32, see GalleryEntries.
+        prototypes: (B, k, C + 1, E) float32, see Exemplars.
         layouts: (B, k, C, m, m) float32 in [0, 1], likewise.
-        predicted: (B, k, C, m, m) float32 in [0, 1], likewise.
+        predicted_layouts: (B, k, C, m, m) float32 in [0, 1], likewise.
         present: (B, k, C) bool.
-        similarity: (B, k) to the image, in [-1, 1].
-        exists: (B, k) bool, False for neighbours that are not there.
+        similarity: (B, k) to the photo, in [-1, 1].
+        exists: (B, k) bool, False where fewer were found.
     """
 
     prototypes: torch.Tensor
     layouts: torch.Tensor
-    predicted: torch.Tensor
+    predicted_layouts: torch.Tensor
     present: torch.Tensor
     similarity: torch.Tensor
     exists: torch.Tensor
 
-    def mirrored(self, which: torch.Tensor, mirror_ids: torch.Tensor) -> Neighbours:
+    def mirror(self, which: torch.Tensor, mirror_ids: torch.Tensor) -> Neighbours:
         """With the mirror images of some, (B, k) bool, in their places.
 
         Features have no mirror image: those of the other side's part stand for it.
         """
         which = which.to(self.exists.device)
         parts = F.pad(mirror_ids, (0, 1), value=len(mirror_ids))  # surroundings stay what they are
-        flipped = which[..., None, None, None]
+        grid = which[..., None, None, None]
+        predicted = self.predicted_layouts
         return Neighbours(
             torch.where(which[..., None, None], self.prototypes[:, :, parts], self.prototypes),
-            torch.where(flipped, self.layouts[:, :, mirror_ids].flip(-1), self.layouts),
-            torch.where(flipped, self.predicted[:, :, mirror_ids].flip(-1), self.predicted),
+            torch.where(grid, self.layouts[:, :, mirror_ids].flip(-1), self.layouts),
+            torch.where(grid, predicted[:, :, mirror_ids].flip(-1), predicted),
             torch.where(which[..., None], self.present[:, :, mirror_ids], self.present),
             self.similarity,
             self.exists,
         )
 
     @classmethod
-    def nobody(
+    def none(
         cls, batch: int, classes: int, dim: int, side: int, device: torch.device
     ) -> Neighbours:
-        """One neighbour for each of B images, that is not there."""
+        """One neighbour for each of B photos, that does not exist."""
         return cls(
             prototypes=torch.zeros(batch, 1, classes + 1, dim, device=device),
             layouts=torch.zeros(batch, 1, classes, side, side, device=device),
-            predicted=torch.zeros(batch, 1, classes, side, side, device=device),
+            predicted_layouts=torch.zeros(batch, 1, classes, side, side, device=device),
             present=torch.zeros(batch, 1, classes, dtype=torch.bool, device=device),
             similarity=torch.zeros(batch, 1, device=device),
             exists=torch.zeros(batch, 1, dtype=torch.bool, device=device),

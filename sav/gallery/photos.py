@@ -1,4 +1,4 @@
-"""Which photos must not be neighbours: the photo itself, its vehicle's others, and its copies."""
+"""Photos of a gallery, and which of them must not be neighbours of another photo."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _MIN_ENERGY = 1.0  # grey levels; photos have more than 10
 
 @dataclass(frozen=True)
 class Photo:
-    """Where a gallery entry comes from.
+    """Where an exemplar comes from.
 
     Attributes:
-        key: unique over all data sets.
+        id: unique over all data sets.
         group: the same for all photos of one vehicle, such as the frames of a video; None where
             nothing is known.
         hash: see :func:`photo_hash`.
         file: path of the image.
     """
 
-    key: str
+    id: str
     group: str | None = None
     hash: int | None = None
     file: str | None = None
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Photo | None:
-        """From a record of a data set or what a mapper made of it; None for one without a key."""
-        key = record.get("gallery_key")
-        if key is None:
+        """From a record of a data set or what a mapper made of it; None for one without an id."""
+        photo_id = record.get("photo_id")
+        if photo_id is None:
             return None
         fields = (record.get(name) for name in ("vehicle_group", "photo_hash", "file_name"))
-        return cls(key, *fields)
+        return cls(photo_id, *fields)
 
 
 def photo_hash(image: np.ndarray) -> int | None:
@@ -60,7 +60,7 @@ def photo_hash(image: np.ndarray) -> int | None:
         image: (H, W, 3) uint8 RGB.
 
     Returns:
-        64 bits, or None for a photo of one colour, which has nothing to be known by.
+        64 bits, or None for a photo of one colour, in which there is nothing to compare.
     """
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -71,7 +71,7 @@ def photo_hash(image: np.ndarray) -> int | None:
 
 
 class PhotoTable:
-    """Photos by row, and which rows are out of bounds for another photo."""
+    """Photos by row, and which rows are excluded as neighbours of another photo."""
 
     def __init__(self) -> None:
         self._photos: list[Photo] = []
@@ -89,20 +89,20 @@ class PhotoTable:
         return self._photos[row]
 
     @property
-    def keys(self) -> list[str]:
-        """Keys in row order."""
+    def ids(self) -> list[str]:
+        """Ids in row order."""
         return list(self._rows)
 
     def insert(self, photos: Sequence[Photo]) -> list[int]:
-        """Add photos, or replace those whose key is known.
+        """Add photos, or replace those whose id is known.
 
         Args:
-            photos: of different keys.
+            photos: of different ids.
 
         Returns:
             their rows.
         """
-        rows = [self._rows.setdefault(photo.key, len(self._rows)) for photo in photos]
+        rows = [self._rows.setdefault(photo.id, len(self._rows)) for photo in photos]
         self._reserve(len(self._rows))
         for row, photo in zip(rows, photos, strict=True):
             self._photos[row : row + 1] = [photo]
@@ -111,7 +111,7 @@ class PhotoTable:
             self._hashed[row] = photo.hash is not None
         return rows
 
-    def forbidden(self, photos: Sequence[Photo | None], rows: np.ndarray) -> np.ndarray:
+    def excluded(self, photos: Sequence[Photo | None], rows: np.ndarray) -> np.ndarray:
         """Which rows may not be neighbours of which photos.
 
         These are the photo itself, the others of its group, and its copies, mirrored ones too,
@@ -125,7 +125,7 @@ class PhotoTable:
             (B, N) bool.
         """
         known = [photo or Photo("") for photo in photos]
-        own = np.array([[self._rows.get(photo.key, -1)] for photo in known])
+        own = np.array([[self._rows.get(photo.id, -1)] for photo in known])
         # No row has the number -2.
         group = np.array([[self._group_ids.get(photo.group, -2)] for photo in known])
         hashes = np.array([[photo.hash or 0] for photo in known], dtype=np.uint64)
@@ -136,9 +136,9 @@ class PhotoTable:
         return (rows == own) | (self._groups[rows] == group) | copies
 
     def columns(self) -> dict[str, list[Any]]:
-        """Keys, groups, hashes and files as plain lists, for files."""
+        """Ids, groups, hashes and files as plain lists, for files."""
         return {
-            "keys": self.keys,
+            "photo_ids": self.ids,
             "groups": [photo.group for photo in self._photos],
             "hashes": [photo.hash for photo in self._photos],
             "files": [photo.file for photo in self._photos],
@@ -166,5 +166,5 @@ def photos_from_columns(columns: dict[str, list[Any]]) -> list[Photo]:
         KeyError: a column is missing.
         ValueError: the columns are not equally long.
     """
-    names = ("keys", "groups", "hashes", "files")
+    names = ("photo_ids", "groups", "hashes", "files")
     return [Photo(*row) for row in zip(*(columns[name] for name in names), strict=True)]

@@ -1,4 +1,4 @@
-"""Search for the nearest descriptors: exact, or with an index that is made for the size.
+"""Search for the nearest retrieval keys: exact, or with an index that is made for the size.
 
 The choice follows FAISS's "Guidelines to choose an index" and the figures of
 ``benchmarks/retrieval.py``, see docs/gallery.md.
@@ -63,7 +63,7 @@ def exact_search(
     return faiss.knn(queries, vectors, count, metric=faiss.METRIC_INNER_PRODUCT)
 
 
-class DescriptorIndex:
+class KeyIndex:
     """An index over unit vectors that do not change any more, on a GPU when FAISS can use one.
 
     Attributes:
@@ -89,7 +89,7 @@ class DescriptorIndex:
         )
 
     @classmethod
-    def build(cls, vectors: np.ndarray, recipe: str | None = None) -> DescriptorIndex | None:
+    def build(cls, vectors: np.ndarray, recipe: str | None = None) -> KeyIndex | None:
         """Make the index that suits the number of vectors; None where none is needed.
 
         Args:
@@ -131,7 +131,7 @@ class DescriptorIndex:
             faiss.write_index(self._index, str(temporary))
 
     @classmethod
-    def read(cls, path: Path, recipe: str) -> DescriptorIndex:
+    def read(cls, path: Path, recipe: str) -> KeyIndex:
         """Read what :meth:`save` wrote.
 
         Raises:

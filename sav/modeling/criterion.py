@@ -1,94 +1,19 @@
-"""Training losses: match queries to instances within each class, then supervise every query."""
+"""Training losses: every query is supervised, matched ones by the mask of their instance."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
-from sav.d2 import Instances
+from sav.d2 import CfgNode
+from sav.modeling.matcher import Matches, match, shrink
 from sav.modeling.sam.decoder import DecoderOutput
+from sav.modeling.targets import IGNORED, Supervision, Targets
 
-_ACROSS_CLASSES = 1e4
-_MATCHING_SIDE = 32
+_LOSSES = ("MASK", "DICE", "PRESENCE", "IOU", "DENSE")
 _OVERSAMPLING = 3
 _UNCERTAIN_SHARE = 0.75
-_IGNORED = -1  # a label
-_TINY = torch.finfo(torch.float32).tiny
-
-
-@dataclass
-class Targets:
-    """Ground truth of one image.
-
-    Attributes:
-        classes: (M,) int64.
-        masks: (M, S, S) float, 0 or 1.
-        label_map: (S, S) int64, class + 1, 0 for background, -1 for what is ignored; smaller parts
-            lie on larger ones.
-    """
-
-    classes: torch.Tensor
-    masks: torch.Tensor
-    label_map: torch.Tensor
-
-    @classmethod
-    def from_instances(cls, instances: Instances, taught: torch.Tensor) -> Targets:
-        """Read gt_classes and gt_masks.
-
-        Args:
-            instances: of one image.
-            taught: (C,) bool, on the device to use. Instances of other classes are left out, and
-                their pixels are ignored.
-        """
-        classes = instances.gt_classes.to(taught.device)
-        masks = instances.gt_masks.tensor.to(taught.device)
-        label_map = torch.zeros(masks.shape[-2:], dtype=torch.int64, device=taught.device)
-        labels = torch.where(taught[classes], classes + 1, _IGNORED)
-        for index in masks.flatten(1).sum(1).argsort(descending=True).tolist():
-            label_map[masks[index]] = labels[index]
-        kept = taught[classes]
-        return cls(classes[kept], masks[kept].float(), label_map)
-
-    def parts(self, num_classes: int) -> torch.Tensor:
-        """(num_classes, S, S) float, 1 where an instance of the class is."""
-        parts = self.masks.new_zeros(num_classes, *self.label_map.shape)
-        index = self.classes[:, None, None].expand_as(self.masks)
-        return parts.scatter_reduce_(0, index, self.masks, "amax")
-
-
-@dataclass
-class Supervision:
-    """What a model is to learn from B photos.
-
-    Attributes:
-        targets: one a photo.
-        generators: one a photo, on the model's device; everything random about it is drawn there.
-        asked: (B, N) bool, queries whose class the photo's annotations can speak of. The others
-            learn nothing from it.
-    """
-
-    targets: list[Targets]
-    generators: list[torch.Generator]
-    asked: torch.Tensor
-
-    def select(self, rows: list[int]) -> Supervision:
-        """That of some photos."""
-        targets, generators = ([x[row] for row in rows] for x in (self.targets, self.generators))
-        return Supervision(targets, generators, self.asked[rows])
-
-
-@dataclass
-class Matches:
-    """Matched pairs of a batch, P of them, as index vectors (P,)."""
-
-    image: torch.Tensor
-    query: torch.Tensor
-    instance: torch.Tensor
 
 
 class PartCriterion(nn.Module):
@@ -112,6 +37,13 @@ class PartCriterion(nn.Module):
         self.weights = weights
         self.points = points
 
+    @classmethod
+    def from_config(cls, cfg: CfgNode, query_classes: torch.Tensor) -> PartCriterion:
+        """As MODEL.SAV.LOSS says."""
+        loss = cfg.MODEL.SAV.LOSS
+        weights = {name.lower(): loss[name] for name in _LOSSES}
+        return cls(query_classes=query_classes, weights=weights, points=loss.POINTS)
+
     def forward(
         self,
         output: DecoderOutput,
@@ -134,34 +66,14 @@ class PartCriterion(nn.Module):
 
     def supervise(self, output: DecoderOutput, supervision: Supervision) -> dict[str, torch.Tensor]:
         """The losses of masks, presence and IoU; see :meth:`forward`."""
-        matches = self.match(output, supervision.targets)
+        matches = match(output, supervision.targets, self.query_classes)
         present = torch.zeros_like(output.presence)
         present[matches.image, matches.query] = 1.0
-        losses = {"presence": _presence_loss(output.presence, present, supervision.asked.float())}
+        losses = {
+            "presence": _presence_loss(output.presence, present, supervision.supervised.float())
+        }
         losses.update(self._mask_losses(output, supervision, matches))
         return {f"loss_{name}": self.weights[name] * loss for name, loss in losses.items()}
-
-    @torch.no_grad()
-    def match(self, output: DecoderOutput, targets: list[Targets]) -> Matches:
-        """Hungarian matching within each class.
-
-        Instances beyond a class's number of slots stay unmatched.
-        """
-        classes = pad_sequence([t.classes for t in targets], batch_first=True, padding_value=-1)
-        same = self.query_classes[:, None] == classes[:, None]
-        cost = _pair_cost(output.masks, targets) - output.presence.sigmoid()[..., None]
-        # One transfer for the whole batch: the assignment runs on the CPU.
-        costs = torch.where(same, cost, _ACROSS_CLASSES).float().cpu().nan_to_num().numpy()
-        pairs = [
-            (image, query, instance)
-            for image, target in enumerate(targets)
-            for query, instance in zip(
-                *linear_sum_assignment(costs[image, :, : len(target.classes)]), strict=True
-            )
-            if costs[image, query, instance] < _ACROSS_CLASSES
-        ]
-        matched = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 3)
-        return Matches(*matched.T.to(output.masks.device))
 
     def _mask_losses(
         self, output: DecoderOutput, supervision: Supervision, matches: Matches
@@ -197,49 +109,11 @@ class PartCriterion(nn.Module):
 
 
 def _presence_loss(
-    logits: torch.Tensor, present: torch.Tensor, asked: torch.Tensor
+    logits: torch.Tensor, present: torch.Tensor, supervised: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over the images of the mean over the queries asked; all are (B, N)."""
+    """Mean over the images of the mean over the supervised queries; all are (B, N)."""
     every = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
-    return ((every * asked).sum(1) / asked.sum(1)).mean()
-
-
-def _shrink(masks: torch.Tensor, side: int) -> torch.Tensor:
-    """Average square (M, S, S) masks or logits over the cells of a (side, side) grid.
-
-    S is ``side`` times a power of two. On a CPU avg_pool2d takes several times as long.
-    """
-    while masks.shape[-1] > side:
-        pairs = masks[:, ::2] + masks[:, 1::2]
-        masks = (pairs[..., ::2] + pairs[..., 1::2]) / 4
-    return masks
-
-
-def _pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
-    """Cross-entropy plus dice of every query with every instance of its image.
-
-    Which instance a query is nearest to shows on a coarse grid.
-
-    Args:
-        logits: (B, N, h, w).
-        targets: B of them, with at most M instances.
-
-    Returns:
-        (B, N, M); meaningless beyond an image's own instances.
-    """
-    side = logits.shape[-1]
-    while side > _MATCHING_SIDE and side % 2 == 0:
-        side //= 2
-    truth = _shrink(torch.cat([target.masks for target in targets]), side).flatten(1)
-    truth = pad_sequence(truth.split([len(t.classes) for t in targets]), batch_first=True)
-    logits = _shrink(logits.flatten(0, 1).float(), side).flatten(1).unflatten(0, logits.shape[:2])
-    covered = truth.transpose(1, 2)
-    # softplus(x) is -log(sigmoid(-x)), which a CPU works out in a tenth of the time.
-    empty = -(-logits).sigmoid().clamp(min=_TINY).log()
-    cross_entropy = empty.sum(2, keepdim=True) - logits @ covered
-    probability = logits.sigmoid()
-    total = probability.sum(2, keepdim=True) + truth.sum(2)[:, None]
-    return cross_entropy / side**2 + 1 - (2 * probability @ covered + 1) / (total + 1)
+    return ((every * supervised).sum(1) / supervised.sum(1)).mean()
 
 
 def _sample_points(
@@ -269,7 +143,7 @@ def _read(masks: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 def _mask_iou(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """IoU (P,) of binarised logits (P, h, w) with masks (P, S, S), at the logits' resolution."""
     predicted = (logits > 0).float()
-    truth = _shrink(masks, logits.shape[-1])
+    truth = shrink(masks, logits.shape[-1])
     intersection = (predicted * truth).sum((1, 2))
     union = torch.maximum(predicted, truth).sum((1, 2))
     return intersection / union.clamp(min=1e-6)
@@ -281,7 +155,7 @@ def _dense_loss(dense: list[torch.Tensor], targets: list[Targets]) -> torch.Tens
     losses = []
     for logits in dense:
         small = F.interpolate(labels, size=logits.shape[-2:], mode="nearest-exact")[:, 0].long()
-        every = F.cross_entropy(logits.float(), small, ignore_index=_IGNORED, reduction="none")
-        labelled = (small != _IGNORED).sum((1, 2)).clamp(min=1)
+        every = F.cross_entropy(logits.float(), small, ignore_index=IGNORED, reduction="none")
+        labelled = (small != IGNORED).sum((1, 2)).clamp(min=1)
         losses.append((every.sum((1, 2)) / labelled).mean())
     return torch.stack(losses).mean()

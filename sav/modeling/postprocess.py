@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from torch.nn import functional as F
 
 from sav.d2 import Boxes, CfgNode, Instances
-from sav.modeling.consistency import ConsistencyRules, rescore
-from sav.ontology import Ontology
+from sav.modeling.sam.decoder import DecoderOutput
 
 # Full-resolution float masks are made in pieces of about this many values (256 MiB).
 _PIECE = 1 << 26
@@ -20,25 +19,46 @@ _VEHICLE_GAP = 0.05
 
 @dataclass
 class PartReader:
-    """Reads the parts of one photo out of the decoder's logits.
+    """Reads the parts of photos out of the decoder's logits.
 
     Attributes:
         score_threshold: instances below it are not returned.
         background: see :func:`label_map`.
-        consistency: what lowers the scores of instances that contradict the priors, or None.
     """
 
     score_threshold: float
     background: float
-    consistency: ConsistencyRules | None = None
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, ontology: Ontology) -> PartReader:
-        """As the node MODEL.SAV.TEST says, for a model of this vocabulary."""
-        rules = ConsistencyRules.from_config(cfg, ontology)
-        return cls(cfg.SCORE_THRESHOLD, cfg.BACKGROUND, rules)
+    def from_config(cls, cfg: CfgNode) -> PartReader:
+        """As MODEL.SAV.TEST says."""
+        return cls(cfg.MODEL.SAV.TEST.SCORE_THRESHOLD, cfg.MODEL.SAV.TEST.BACKGROUND)
 
     def __call__(
+        self,
+        output: DecoderOutput,
+        classes: torch.Tensor,
+        bodies: Sequence[tuple[int, ...]],
+        sizes: Sequence[tuple[int, int]],
+    ) -> list[dict[str, Instances | torch.Tensor]]:
+        """Read B photos.
+
+        Args:
+            output: the decoder's, of N queries.
+            classes: (B, N) int64 class of each query, -1 for queries that do not count.
+            bodies: the body classes of each photo, see Ontology.body_ids.
+            sizes: height and width of the original photos.
+
+        Returns:
+            "instances" and "part_map" of each, see :meth:`sav.modeling.meta_arch.SAV.forward`.
+        """
+        rows = zip(output.masks, output.presence, output.iou, classes, strict=True)
+        return [
+            self.read_photo(*(values[row[3] >= 0] for values in row), body_ids=body_ids, size=size)
+            for row, body_ids, size in zip(rows, bodies, sizes, strict=True)
+        ]
+
+    def read_photo(
         self,
         logits: torch.Tensor,
         presence: torch.Tensor,
@@ -48,7 +68,7 @@ class PartReader:
         body_ids: tuple[int, ...],
         size: tuple[int, int],
     ) -> dict[str, Instances | torch.Tensor]:
-        """Read the answers of N queries.
+        """Read one photo.
 
         Args:
             logits: (N, h, w) of the masks, over the canvas.
@@ -57,9 +77,6 @@ class PartReader:
             classes: (N,) int64.
             body_ids: see Ontology.body_ids.
             size: height and width of the original photo.
-
-        Returns:
-            "instances" and "part_map", see :meth:`sav.modeling.SAV.forward`.
         """
         presence = presence.float().sigmoid()
         scores = presence * iou.float().sigmoid()
@@ -67,8 +84,6 @@ class PartReader:
         instances = to_instances(
             logits[kept], scores[kept], classes[kept], body_ids=body_ids, size=size
         )
-        if self.consistency is not None:
-            instances = rescore(instances, self.consistency)
         part_map = label_map(logits, presence, classes, background=self.background, size=size)
         return {"instances": instances, "part_map": part_map}
 

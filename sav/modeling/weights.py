@@ -1,51 +1,64 @@
-"""Model weights as safetensors, loaded strictly."""
+"""Model weights as safetensors, loaded strictly, or adapted to another vocabulary.
+
+Modules say themselves how their weights carry over to a model of another vocabulary:
+
+- ``class_axes``: parameters with an axis of classes, by name, and which axis it is. Rows of parts
+  that both vocabularies know carry over, the others stay as they are.
+- ``vocabulary_parameters``: names of parameters that belong to the vocabularies as a whole. They
+  stay as they are.
+- ``optional``: the whole module stays as it is where the weights lack it.
+
+Everything else must fit by name and shape.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import nn
 
 from sav.errors import SAVError
 from sav.files import atomic_path
-from sav.modeling.keys import check_keys
-from sav.modeling.meta_arch import SAV
 
-# Weights of single classes, and their dimension of classes. Those of parts that another vocabulary
-# knows too carry over to it, as does everything else.
-_BY_CLASS = {"graph.free": 0}
-_BY_CLASS_WITHOUT_GRAPH = {"layout.describe.weight": 1, "dense.describe.weight": 1}
-_DIALECTS = "graph.dialects"
-_CONTEXT = "second_look."
+State = dict[str, torch.Tensor]
+
+_LISTED = 3
+_VERSION = "2"  # raise it when parameters are renamed
 
 
-def save_weights(model: SAV, path: Path, *, half: bool = False) -> None:
+def save_weights(model: nn.Module, path: Path, *, half: bool = False) -> None:
     """Write a model's weights and vocabulary, atomically; in half precision if so wished."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     if half:
         state = {n: v.half() if v.is_floating_point() else v for n, v in state.items()}
     nodes = json.dumps([part.node for part in model.ontology.classes])
+    metadata = {"nodes": nodes, "format": "pt", "version": _VERSION}
     # safetensors' own save_file makes files that only their owner can read.
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(state, metadata={"nodes": nodes, "format": "pt"}))
+        temporary.write_bytes(save(state, metadata=metadata))
 
 
-def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:
+def load_weights(model: nn.Module, path: Path, *, adapt: bool = False) -> None:
     """Load weights strictly: every key must fit.
 
     Args:
-        model: changed in place.
+        model: has an ``ontology``; changed in place.
         path: a ``.safetensors`` file of ours, or a training checkpoint ``.pth``.
         adapt: take weights of another vocabulary too, or of a model without context, as the start
-            of a training: what it does not know stays as it is, everything else must fit.
+            of a training.
 
     Raises:
-        SAVError: no such file, not a weights file, or the first keys that do not fit.
+        SAVError: no such file, not a weights file, of another version, or the first keys that do
+            not fit.
     """
     if not path.is_file():
         raise SAVError(f"{path}: no such weights file; check MODEL.WEIGHTS")
@@ -53,43 +66,93 @@ def load_weights(model: SAV, path: Path, *, adapt: bool = False) -> None:
         state, nodes = _read(path)
     except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
         raise SAVError(f"{path}: not a weights file of SAV ({error})") from error
-    own_nodes = [part.node for part in model.ontology.classes]
-    if adapt and nodes not in (None, own_nodes):
+    if adapt:
         state = _adapt(model, state, nodes, path)
-    if adapt and not any(name.startswith(_CONTEXT) for name in state):
-        state |= {n: v for n, v in model.state_dict().items() if n.startswith(_CONTEXT)}
     check_keys(model.state_dict(), state, str(path), "this config")
     model.load_state_dict(state, strict=True)
     logging.getLogger(__name__).info("Weights loaded from %s", path)
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[str] | None]:
+def _read(path: Path) -> tuple[State, list[str] | None]:
     if path.suffix != ".safetensors":
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return checkpoint["model"], None
     with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("version") != _VERSION:
+            raise SAVError(f"{path}: weights of another version of SAV; train the model anew")
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return state, json.loads((file.metadata() or {}).get("nodes", "null"))
+        return state, json.loads(metadata.get("nodes", "null"))
 
 
-def _adapt(
-    model: SAV, state: dict[str, torch.Tensor], nodes: list[str], path: Path
-) -> dict[str, torch.Tensor]:
-    own = model.state_dict()
-    adapted = {name: value for name, value in state.items() if name != _DIALECTS}
-    if _DIALECTS in own:
-        adapted[_DIALECTS] = own[_DIALECTS]
-    shared = [part for part in model.ontology.classes if part.node in nodes]
+def _adapt(model: nn.Module, state: State, nodes: list[str] | None, path: Path) -> State:
+    """Weights of another model, as far as they carry over; what is new to this one stays."""
+    adapted, fresh = dict(state), model.state_dict()
+    for prefix, module in model.named_children():
+        start = f"{prefix}."
+        if getattr(module, "optional", False) and not any(n.startswith(start) for n in state):
+            adapted |= {n: v for n, v in fresh.items() if n.startswith(start)}
+    classes = model.ontology.classes
+    if nodes in (None, [part.node for part in classes]):
+        return adapted
+    shared = [part for part in classes if part.node in nodes]
     here = torch.tensor([part.id for part in shared], dtype=torch.int64)
     there = torch.tensor([nodes.index(part.node) for part in shared], dtype=torch.int64)
-    by_class = _BY_CLASS if model.graph.enabled else _BY_CLASS | _BY_CLASS_WITHOUT_GRAPH
-    for name, dim in by_class.items():
-        known = state[name].index_select(dim, there).to(own[name])
-        adapted[name] = own[name].index_copy(dim, here.to(known.device), known)
+    for prefix, module in model.named_children():
+        for name in getattr(module, "vocabulary_parameters", ()):
+            adapted.pop(f"{prefix}.{name}", None)
+            adapted |= {n: v for n, v in fresh.items() if n == f"{prefix}.{name}"}
+        for name, axis in getattr(module, "class_axes", {}).items():
+            full_name = f"{prefix}.{name}"
+            rows = state[full_name].index_select(axis, there).to(fresh[full_name])
+            adapted[full_name] = fresh[full_name].index_copy(axis, here.to(rows.device), rows)
     logging.getLogger(__name__).info(
-        "%s has another vocabulary: %d of %d classes are known to it, the others start afresh",
+        "%s has another vocabulary: %d of %d classes are in both, the others start afresh",
         path,
         len(shared),
-        len(model.ontology),
+        len(classes),
     )
     return adapted
+
+
+def gallery_fingerprint(model: nn.Module) -> dict[str, Any]:
+    """What the exemplars made by a model depend on: all but its context module."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        if not name.startswith("context."):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return {
+        "ontology": model.ontology.name,
+        "classes": model.ontology.class_names,
+        **model.preprocess.fingerprint(),
+        "weights": digest.hexdigest()[:16],
+    }
+
+
+def check_keys(
+    expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], file: str, reader: str
+) -> None:
+    """Refuse weights that do not fit key by key.
+
+    Args:
+        expected: what the model has; the tensors may be without memory (meta).
+        state: what was read.
+        file: where from, for the error.
+        reader: what for, for the error.
+
+    Raises:
+        SAVError: names the first keys that are missing, unknown or of another shape.
+    """
+    wrong = {
+        "missing": [name for name in expected if name not in state],
+        "unknown": [name for name in state if name not in expected],
+        "of another shape": [
+            name for name, value in expected.items() if value.shape != state.get(name, value).shape
+        ],
+    }
+    for what, names in wrong.items():
+        if names:
+            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+            shown = ", ".join(names[:_LISTED]) + more
+            raise SAVError(f"{file}: weights {what} for {reader}: {shown}")

@@ -1,4 +1,4 @@
-"""Counting up the priors of :mod:`sav.ontology.priors`, a vehicle at a time."""
+"""Counts and sums for :mod:`sav.ontology.priors`, one vehicle after another."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ GRID = 64
 """Masks are compared on a grid of so many cells a side over the vehicle's box. Masks within one
 cell of each other, that is about 2% of the box, nearly touch."""
 
-_DIGITS = 6
+_DIGITS = 12  # of sums; spreads of few pairs are then right to 6 digits
 _ALL_ROUND = np.ones((3, 3), np.uint8)
 
 
 class PriorMiner:
-    """Adds up vehicles.
+    """Adds up vehicles, then their mirror images.
 
     Args:
-        ontology: its mirror pairs are pooled.
+        ontology: the vocabulary of the annotations.
     """
 
     def __init__(self, ontology: Ontology) -> None:
@@ -47,7 +47,7 @@ class PriorMiner:
         kinds = np.eye(len(self.ontology))[classes]  # (M, C)
         counts = kinds.sum(0)
         others = 1.0 - np.eye(len(classes))
-        # What is said of (a, b) with several instances is said of the best pair of them.
+        # Where a and b have several instances, the best pair of them counts.
         together = (kinds.T @ others @ kinds) > 0
         touching = (kinds.T @ (others * _touching(masks)) @ kinds) > 0
         held = np.zeros_like(kinds.T)  # (C, M): share of instance j in the best box of class a
@@ -78,14 +78,15 @@ class PriorMiner:
         if not self.vehicles:
             raise SAVError(f"{', '.join(sources)}: no part is annotated, nothing to mine")
         m = np.array(self.ontology.mirror_ids)
+
+        def pooled(sums: np.ndarray, turn: np.ndarray | int = 1) -> np.ndarray:
+            """Half the vehicles as they are, half mirrored."""
+            mirrored = turn * sums[:, m][:, :, m]
+            return np.round((sums + mirrored) / 2, _DIGITS) + 0.0  # no -0.0
+
+        together, touching, contained = pooled(self._vehicle_sums)
         turn = np.array([1, -1, 1, 1, 1, 1, 1])[:, None, None]
-        together, touching, contained = _halved(self._vehicle_sums, m)
-        sums = (self._pair_sums + turn * self._pair_sums[:, m][:, :, m]) / 2
-        number = np.maximum(sums[0], 1e-9)
-        mean = sums[1:4] / number
-        deviation = np.sqrt(np.maximum(sums[4:] / number - mean**2, 0))
-        share = contained / np.maximum(together, 1e-9)
-        mean, deviation, share = (np.round(x, _DIGITS) + 0.0 for x in (mean, deviation, share))
+        pairs, *sums = pooled(self._pair_sums, turn)
         return Priors(
             ontology=self.ontology.name,
             class_names=tuple(self.ontology.class_names),
@@ -94,12 +95,12 @@ class PriorMiner:
             seen=(self._seen + self._seen[m]) / 2,
             together=together,
             touching=touching,
-            containment=share,
-            pairs=sums[0],
-            offset=mean[:2].transpose(1, 2, 0),
-            spread=deviation[:2].transpose(1, 2, 0),
-            log_scale=mean[2],
-            log_scale_spread=deviation[2],
+            containment_sum=contained,
+            pairs=pairs,
+            offset_sum=np.stack(sums[:2], axis=-1),
+            offset_squares=np.stack(sums[3:5], axis=-1),
+            log_scale_sum=sums[2],
+            log_scale_squares=sums[5],
         )
 
 
@@ -119,11 +120,6 @@ def to_grid(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
     # Run-length codes unfold column by column: whole columns at once are fast.
     bands = np.maximum.reduceat(mask[:bottom, :right], columns, axis=1)
     return np.maximum.reduceat(bands, rows, axis=0).astype(bool)
-
-
-def _halved(sums: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """Half the vehicles as they are, half mirrored."""
-    return (sums + sums[:, m][:, :, m]) / 2
 
 
 def _touching(masks: np.ndarray) -> np.ndarray:

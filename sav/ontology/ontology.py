@@ -58,7 +58,7 @@ class Ontology:
         classes: the part classes in id order.
         concepts: further graph nodes.
         relations: every relation that holds, derived ones included, sorted.
-        joined: the vocabularies that it joins; empty for one of its own.
+        joined: the vocabularies that it joins; empty unless it joins several.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Ontology:
 
     @property
     def mirror_ids(self) -> list[int]:
-        """For each class the id of its mirror, or its own id."""
+        """For each class the id of its mirror; a class without one mirrors itself."""
         return [self._ids[part.mirror or part.name] for part in self.classes]
 
     @property
@@ -105,10 +105,16 @@ class Ontology:
         return self.joined or (self,)
 
     def ids_of(self, vocabulary: Ontology) -> list[int]:
-        """Its own ids of the classes of one of its vocabularies, in that one's order."""
+        """The ids here of the classes of one of its vocabularies, in that one's order."""
         if not self.joined:
             return [part.id for part in self.classes]
         return [self._ids[part.node] for part in vocabulary.classes]
+
+    @property
+    def vocabulary_ids(self) -> list[list[int]]:
+        """For each vocabulary and class the class's id in it, -1 where it does not have it."""
+        places = [{own: i for i, own in enumerate(self.ids_of(v))} for v in self.vocabularies]
+        return [[place.get(part.id, -1) for part in self.classes] for place in places]
 
     def class_id(self, name: str) -> int:
         """Id of a class.
@@ -122,27 +128,20 @@ class Ontology:
         return self._ids[name]
 
     @cached_property
-    def body_ids(self) -> tuple[int, ...]:
-        """Classes that other classes are part of: one instance of them is one vehicle."""
-        bodies = {r.object for r in self.relations if r.predicate == "part_of"}
-        return tuple(part.id for part in self.classes if part.name in bodies)
+    def graph(self) -> nx.MultiDiGraph:
+        """The knowledge graph, which cannot be changed.
+
+        Nodes are named, in node order, and have the attributes of their class or concept. Each
+        relation is an edge from its subject to its object, keyed by the predicate.
+        """
+        graph = nx.MultiDiGraph(name=self.name)
+        graph.add_nodes_from((node.name, vars(node)) for node in self.nodes)
+        graph.add_edges_from((r.subject, r.object, r.predicate) for r in self.relations)
+        return nx.freeze(graph)
 
     @cached_property
-    def touching_ids(self) -> list[list[int]]:
-        """For each class those that it is adjacent to: on its own side, if there are such."""
-        touching: list[list[int]] = [[] for _ in self.classes]
-        for fact in self.relations:
-            if fact.predicate == "adjacent_to" and {fact.subject, fact.object} <= self._ids.keys():
-                touching[self._ids[fact.subject]].append(self._ids[fact.object])
-        same = [
-            [other for other in others if self.classes[other].side == part.side]
-            for part, others in zip(self.classes, touching, strict=True)
-        ]
-        return [own or every for own, every in zip(same, touching, strict=True)]
-
-    def graph(self) -> nx.MultiDiGraph:
-        """The knowledge graph: nodes by name, one edge a relation, keyed by its predicate."""
-        graph = nx.MultiDiGraph(name=self.name)
-        graph.add_nodes_from(node.name for node in self.nodes)
-        graph.add_edges_from((r.subject, r.object, r.predicate) for r in self.relations)
-        return graph
+    def body_ids(self) -> tuple[int, ...]:
+        """Classes that other classes are part of: one instance of them is one vehicle."""
+        edges = self.graph.edges(keys=True)
+        bodies = {target for _, target, predicate in edges if predicate == "part_of"}
+        return tuple(part.id for part in self.classes if part.name in bodies)

@@ -14,7 +14,7 @@ def join(ontologies: Sequence[Ontology]) -> Ontology:
     """The vocabulary of a model that is trained on data sets with different part lists.
 
     Classes of two ontologies with the same node are one class: it has the description of the first,
-    and room for as many instances as any of them asks for. Relations add up.
+    and as many instances as the ontology that allows most of them. Relations add up.
 
     Args:
         ontologies: at least two, of different names.
@@ -32,14 +32,14 @@ def join(ontologies: Sequence[Ontology]) -> Ontology:
     for ontology in ontologies:
         node_of = {part.name: part.node for part in ontology.classes}
         for part in ontology.classes:
-            own = replace(part, name=part.node, mirror=part.mirror and node_of[part.mirror])
-            known = classes.setdefault(part.node, replace(own, id=len(classes)))
-            if (known.side, known.mirror) != (own.side, own.mirror):
+            renamed = replace(part, name=part.node, mirror=part.mirror and node_of[part.mirror])
+            known = classes.setdefault(part.node, replace(renamed, id=len(classes)))
+            if (known.side, known.mirror) != (renamed.side, renamed.mirror):
                 raise SAVError(
                     f"ontology {name}: '{part.node}' of {ontology.name} lies on another side, or "
                     "mirrors another part, than before"
                 )
-            slots = max(known.max_instances, own.max_instances)
+            slots = max(known.max_instances, renamed.max_instances)
             classes[part.node] = replace(known, max_instances=slots)
     concepts: dict[str, Concept] = {}
     relations: set[Relation] = set()

@@ -13,21 +13,21 @@ from sav.config import load_config
 from sav.d2 import CfgNode, Instances, build_model
 from sav.errors import SAVError
 from sav.formats.images import resize_long_side
+from sav.gallery.files import GALLERY_FILE, load_gallery
 from sav.gallery.photos import Photo, photo_hash
-from sav.gallery.store import INDEX_FILE, Gallery
 from sav.modeling.meta_arch import SAV
-from sav.modeling.weights import load_weights
+from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.ontology import Ontology
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, SHIPPED, WEIGHTS_FILE
 
 
 class Neighbour(NamedTuple):
-    """A vehicle of the gallery that the model looks at.
+    """An exemplar that resembles a photo.
 
     Attributes:
         photo: where it comes from.
         similarity: in [-1, 1].
-        mirrored: whether it is looked at in the mirror, its left parts as right ones.
+        mirrored: whether its mirror image is used, with left parts as right ones.
     """
 
     photo: Photo
@@ -97,7 +97,7 @@ class SAVPredictor:
             cfg.MODEL.SAV.TEST.VOCABULARY = vocabulary
         if gallery is not None and not cfg.MODEL.SAV.CONTEXT.ENABLED:
             raise SAVError(f"{folder}: this model looks into no gallery")
-        if gallery is not None and not (Path(gallery) / INDEX_FILE).is_file():
+        if gallery is not None and not (Path(gallery) / GALLERY_FILE).is_file():
             raise SAVError(f"{gallery}: no gallery there; make one with 'sav gallery build'")
         chosen = folder / GALLERY_FOLDER if gallery is None else gallery
         return cls.from_config(cfg, folder / WEIGHTS_FILE, chosen, device)
@@ -115,7 +115,7 @@ class SAVPredictor:
         Args:
             cfg: a config with SAV's keys.
             weights: a safetensors file of the whole model, or a checkpoint of a run.
-            gallery: a gallery folder; without one that exists the model has no neighbours to see.
+            gallery: a gallery folder; without one that exists the model has no exemplars.
             device: where to run; None takes a GPU when there is one.
 
         Raises:
@@ -130,9 +130,9 @@ class SAVPredictor:
         cfg.freeze()
         model = build_model(cfg)
         load_weights(model, Path(weights))
-        if gallery is not None and model.second_look is not None and Path(gallery).is_dir():
-            model.gallery = Gallery.load(Path(gallery))
-            model.gallery.check_fingerprint(model.gallery_fingerprint(), str(gallery))
+        if gallery is not None and model.context is not None and Path(gallery).is_dir():
+            model.context.gallery = load_gallery(Path(gallery))
+            model.context.gallery.check_fingerprint(gallery_fingerprint(model), str(gallery))
         return cls(cfg, model)
 
     @property
@@ -189,11 +189,11 @@ class SAVPredictor:
         return [{key: value.to("cpu") for key, value in output.items()} for output in outputs]
 
     def nearest(self, image: np.ndarray, count: int, *, copies: bool = True) -> list[Neighbour]:
-        """Which vehicles of the gallery are looked at when the parts in a photo are predicted.
+        """Find the exemplars that the model uses to predict the parts in a photo.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            count: of vehicles.
+            count: how many exemplars.
             copies: False leaves out copies of this photo, as training does.
 
         Returns:
@@ -202,17 +202,19 @@ class SAVPredictor:
         Raises:
             SAVError: the array is not such an image.
         """
-        queries = self.model.queries([self._to_input(image)])
+        keys = self.model.retrieval_keys([self._to_input(image)])
         photo = None if copies else Photo("", hash=photo_hash(image))
-        gallery = self.model.gallery
-        columns = (found[0].tolist() for found in gallery.search_both(queries, count, [photo]))
+        gallery = self.model.context.gallery
+        columns = (
+            values[0].tolist() for values in gallery.search_with_mirror(keys, count, [photo])
+        )
         found = zip(*columns, strict=True)
         return [Neighbour(gallery.photos[row], *how) for row, *how in found if row >= 0]
 
     def _to_input(self, image: np.ndarray) -> dict[str, Any]:
         check_image(image)
         height, width = image.shape[:2]
-        resized = resize_long_side(np.ascontiguousarray(image), self.model.image_size)
+        resized = resize_long_side(np.ascontiguousarray(image), self.model.preprocess.size)
         tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
         name = self.ontology.name
         return {"image": tensor, "height": height, "width": width, "vocabulary": name}

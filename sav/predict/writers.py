@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -17,12 +16,11 @@ from sav.d2 import Instances
 from sav.drawing.parts import draw_parts
 from sav.errors import SAVError
 from sav.files import atomic_path
+from sav.formats.labelme import labelme_record
 from sav.formats.masks import encode_mask
+from sav.formats.polygons import mask_to_polygons
 from sav.ontology import Ontology
 from sav.predict.sources import is_video
-
-_POLYGON_TOLERANCE = 0.75
-"""How far, in pixels, a simplified polygon may leave the outline of its mask."""
 
 _VIDEO_FORMATS = ("json", "overlay")
 
@@ -92,32 +90,19 @@ def write_labelme(path: Path, prediction: Prediction) -> None:
     """
     parts = prediction.parts
     areas = parts.pred_masks.flatten(1).sum(dim=1)
-    shapes = [
-        {
-            "label": prediction.ontology.class_names[int(parts.pred_classes[i])],
-            "points": polygon.tolist(),
-            "group_id": int(parts.vehicle_ids[i]),
-            "description": f"score {float(parts.scores[i]):.2f}",
-            "shape_type": "polygon",
-            "flags": {},
-        }
+    polygons = [
+        (
+            prediction.ontology.class_names[int(parts.pred_classes[i])],
+            polygon,
+            int(parts.vehicle_ids[i]),
+            f"score {float(parts.scores[i]):.2f}",
+        )
         for i in areas.argsort(descending=True, stable=True).tolist()
         for polygon in mask_to_polygons(parts.pred_masks[i].numpy())
     ]
-    height, width = prediction.image.shape[:2]
-    write_plain(
-        path,
-        {
-            "version": "5.5.0",
-            "flags": {},
-            "shapes": shapes,
-            # LabelMe resolves the photo from the folder of the JSON.
-            "imagePath": os.path.relpath(prediction.path, path.parent),
-            "imageData": None,
-            "imageHeight": height,
-            "imageWidth": width,
-        },
-    )
+    # LabelMe resolves the photo from the folder of the JSON.
+    photo = os.path.relpath(prediction.path, path.parent)
+    write_plain(path, labelme_record(polygons, photo, *prediction.image.shape[:2]))
 
 
 def write_mask(path: Path, prediction: Prediction) -> None:
@@ -140,29 +125,6 @@ def write_plain(path: Path, data: dict[str, Any]) -> None:
     text = json.dumps(data, indent=1, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", "utf-8")
-
-
-def mask_to_polygons(mask: np.ndarray) -> list[np.ndarray]:
-    """Outer outlines of a mask.
-
-    Args:
-        mask: (H, W) bool.
-
-    Returns:
-        For each piece an (n, 2) array of x, y in pixels, n >= 3; (0, 0) is the outer corner of the
-        top left pixel. Drawn again, they differ from the mask by its holes and by simplified
-        outlines.
-    """
-    # OpenCV traces pixel centres. On a doubled mask the trace runs a quarter pixel inside the true
-    # outline, around every pixel centre, and a single pixel has four corners.
-    doubled = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
-    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    polygons = []
-    for contour in contours:
-        simple = cv2.approxPolyDP(contour, 2 * _POLYGON_TOLERANCE, closed=True)
-        corners = simple if len(simple) >= 3 else contour
-        polygons.append((corners[:, 0].astype(np.float64) + 0.5) / 2)
-    return polygons
 
 
 @dataclass(frozen=True)

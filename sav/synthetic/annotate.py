@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
+from sav.formats.labelme import labelme_record
+from sav.formats.polygons import mask_to_polygons
+from sav.formats.records import PartInstance
 from sav.synthetic.parts import PartMapping
 from sav.synthetic.scene import Scene
 
 MIN_FRAGMENT = 12
 """Visible pieces of a part with fewer pixels are not annotated."""
-
-_MIN_HOLE = 3
-_TOLERANCE = 0.75  # of polygons, in half pixels
-
-
-@dataclass(frozen=True, eq=False)
-class PartInstance:
-    """One annotated part.
-
-    Attributes:
-        class_value: class id + 1.
-        vehicle: index of the vehicle from 0.
-        covers: it is the outline of the whole vehicle, which other parts are painted over.
-        area: visible pixels.
-        polygons: outlines (N, 2) in continuous pixel coordinates (the first pixel covers 0 to 1);
-            several where something hides the middle of the part.
-    """
-
-    class_value: int
-    vehicle: int
-    covers: bool
-    area: int
-    polygons: list[np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +25,8 @@ class Annotation:
 
     Attributes:
         index_map: (H, W) uint8 class id + 1, 0 is background.
-        instances: in the order in which painting them over each other gives the index map.
+        instances: in the order in which painting them over each other gives the index map: first
+            the outlines of whole vehicles, where the ontology has a class for these.
     """
 
     index_map: np.ndarray
@@ -59,10 +41,7 @@ def annotate(scene: Scene, mapping: PartMapping) -> Annotation:
         whole = scene.vehicle_map == vehicle + 1
         if not whole.any():
             continue
-        x, y, w, h = cv2.boundingRect(whole.view(np.uint8))
-        window = (slice(y, y + h), slice(x, x + w))
-        whole, target = whole[window], index_map[window]
-        keys = np.where(whole, mapping.instance_keys[scene.part_map[window]], 0).astype(np.uint8)
+        keys = np.where(whole, mapping.instance_keys[scene.part_map], 0).astype(np.uint8)
         masks = []
         if mapping.cover:
             masks.append((mapping.cover, whole))
@@ -70,58 +49,55 @@ def annotate(scene: Scene, mapping: PartMapping) -> Annotation:
         for key in np.unique(keys[keys > 0]):
             masks.append((int(mapping.class_values[mapping.instance_keys == key][0]), keys == key))
         for value, mask in masks:
-            kept, area, polygons = _trace(mask, (x, y))
-            target[kept] = value
-            if polygons:
-                covers = value == mapping.cover
-                instances.append(PartInstance(value, vehicle, covers, area, polygons))
-    instances.sort(key=lambda part: (not part.covers, -part.area))
+            kept = _without_specks(mask)
+            index_map[kept] = value
+            if kept.any():
+                instances.append(PartInstance(value - 1, kept, vehicle))
+    instances.sort(
+        key=lambda part: (part.class_id != mapping.cover - 1, -np.count_nonzero(part.mask))
+    )
     return Annotation(index_map, instances)
 
 
-def _trace(mask: np.ndarray, origin: tuple[int, int]) -> tuple[np.ndarray, int, list[np.ndarray]]:
-    """A mask (H, W) without its specks, the pixels that are left, and their outlines."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
-    kept, polygons, area = np.zeros_like(mask), [], 0
-    for component in range(1, count):
-        left, top, width, height, pixels = stats[component].tolist()
-        if pixels < MIN_FRAGMENT:
-            continue
-        window = (slice(top, top + height), slice(left, left + width))
-        piece = labels[window] == component
-        kept[window] |= piece
-        area += pixels
-        polygons += trace_polygons(piece, (origin[0] + left, origin[1] + top))
-    return kept, area, polygons
+def _without_specks(mask: np.ndarray) -> np.ndarray:
+    """A mask (H, W) bool without its smallest pieces."""
+    kept = np.zeros_like(mask)
+    for window, piece in _pieces(mask):
+        if np.count_nonzero(piece) >= MIN_FRAGMENT:
+            kept[window] |= piece
+    return kept
 
 
-def trace_polygons(mask: np.ndarray, origin: tuple[int, int] = (0, 0)) -> list[np.ndarray]:
-    """Outlines of a connected mask.
-
-    A polygon cannot have a hole: a mask with one is cut in two along a column through it.
+def outlines(mask: np.ndarray) -> list[np.ndarray]:
+    """Polygons of the pieces of a mask, as an annotator draws them.
 
     Args:
         mask: (H, W) bool.
-        origin: x, y of the mask's first pixel in the picture.
 
     Returns:
-        polygons (N, 2) float64 in continuous pixel coordinates.
+        (N, 2) float64 each, in continuous pixel coordinates; several where something hides the
+        middle of the part.
     """
-    double = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
-    contours, tree = cv2.findContours(double, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    polygons = []
-    for contour, node in zip(contours, tree[0] if contours else (), strict=True):
-        if node[3] >= 0:
-            x, _, width, height = cv2.boundingRect(contour)
-            if (width // 2 - 1) * (height // 2 - 1) < _MIN_HOLE:
-                continue
-            cut = (x + width // 2) // 2
-            right = (origin[0] + cut, origin[1])
-            return trace_polygons(mask[:, :cut], origin) + trace_polygons(mask[:, cut:], right)
-        outline = cv2.approxPolyDP(contour, _TOLERANCE, closed=True)[:, 0]
-        if len(outline) > 2:
-            polygons.append((outline + 0.5) / 2 + origin)
-    return polygons
+    options = {"tolerance": 0.375, "min_hole": 3, "keep_flat": False}
+    return [
+        polygon
+        for (rows, columns), piece in _pieces(mask)
+        for polygon in mask_to_polygons(piece, origin=(columns.start, rows.start), **options)
+    ]
+
+
+def _pieces(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """The connected pieces of a mask that is not empty, each in its box."""
+    pixels = mask.view(np.uint8)
+    x, y, width, height = cv2.boundingRect(pixels)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        pixels[y : y + height, x : x + width], connectivity=4
+    )
+    for component in range(1, count):
+        left, top, width, height, _ = stats[component].tolist()
+        piece = labels[top : top + height, left : left + width] == component
+        left, top = x + left, y + top
+        yield (slice(top, top + height), slice(left, left + width)), piece
 
 
 def to_labelme(annotation: Annotation, class_names: list[str], image_path: str) -> dict[str, Any]:
@@ -135,25 +111,9 @@ def to_labelme(annotation: Annotation, class_names: list[str], image_path: str) 
         class_names: of the ontology, in id order.
         image_path: of the image, relative to the record's folder.
     """
-    shapes = [
-        {
-            "label": class_names[instance.class_value - 1],
-            "points": [[round(float(x), 2), round(float(y), 2)] for x, y in polygon],
-            "group_id": instance.vehicle,
-            "description": f"instance {number}",
-            "shape_type": "polygon",
-            "flags": {},
-        }
+    polygons = [
+        (class_names[instance.class_id], polygon, instance.vehicle_id, f"instance {number}")
         for number, instance in enumerate(annotation.instances, start=1)
-        for polygon in instance.polygons
+        for polygon in outlines(instance.mask)
     ]
-    height, width = annotation.index_map.shape
-    return {
-        "version": "5.5.0",
-        "flags": {},
-        "shapes": shapes,
-        "imagePath": image_path,
-        "imageData": None,
-        "imageHeight": height,
-        "imageWidth": width,
-    }
+    return labelme_record(polygons, image_path, *annotation.index_map.shape)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from sav.errors import SAVError
+from sav.files import write_atomic
+from sav.parallel import map_in_processes
 from sav.synthetic.annotate import annotate, to_labelme
 from sav.synthetic.bodies import BODY_TYPES
 from sav.synthetic.parts import load_mapping
@@ -67,7 +63,7 @@ def generate_dataset(
     splits: Mapping[str, int] | None = None,
     seed: int = 0,
     image_size: int = 256,
-    workers: int | None = None,
+    workers: int = 0,
     annotation_format: str = "labelme",
     ontology: str = "vehicleseg10k",
     color_masks: bool = False,
@@ -83,7 +79,7 @@ def generate_dataset(
         splits: number of images of each split; 2000 "train" and 200 "valid" when None.
         seed: of the whole data set.
         image_size: side of the square images in pixels.
-        workers: processes; None takes one per processor.
+        workers: number of processes, 0 for one a core.
         annotation_format: "labelme" polygons or "index_png" masks (class id + 1).
         ontology: name of the part vocabulary.
         color_masks: with "index_png", write <stem>_color.png beside each mask.
@@ -112,9 +108,8 @@ def generate_dataset(
     for split in settings.splits:
         for kind in ("images", "annotations"):
             (root / kind / split).mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(jobs), desc="rendering", unit="image") as bar:
-        for _ in _run(jobs, workers or os.cpu_count() or 1):
-            bar.update()
+    for _ in map_in_processes(_render, jobs, workers=workers, chunk=8, title="rendering"):
+        pass
     _write_manifest(root, settings, complete=True)
     return root
 
@@ -142,7 +137,7 @@ def _claim(root: Path, settings: _Settings) -> bool:
     """Reserve a folder for a data set; True when it is there in full already."""
     manifest = root / MANIFEST
     if not manifest.is_file():
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if root.exists() and not _is_empty(root):
             raise SAVError(f"{root}: not empty and no synthetic data set; choose a new folder")
         root.mkdir(parents=True, exist_ok=True)
         _write_manifest(root, settings, complete=False)
@@ -162,20 +157,14 @@ def _claim(root: Path, settings: _Settings) -> bool:
     return bool(complete)
 
 
+def _is_empty(root: Path) -> bool:
+    """Whether a folder holds nothing but hidden files, the rest of an interrupted write perhaps."""
+    return root.is_dir() and all(path.name.startswith(".") for path in root.iterdir())
+
+
 def _write_manifest(root: Path, settings: _Settings, *, complete: bool) -> None:
     content = {"settings": asdict(settings), "complete": complete}
-    _write(root / MANIFEST, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is there in full or not at all."""
-    scratch = path.with_name(f".{path.name}.part")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise SAVError(f"{path}: cannot be written: {error.strerror}") from error
+    write_atomic(root / MANIFEST, json.dumps(content, indent=2) + "\n")
 
 
 def _jobs(root: Path, settings: _Settings) -> Iterator[_Job]:
@@ -186,29 +175,6 @@ def _jobs(root: Path, settings: _Settings) -> Iterator[_Job]:
             yield _Job(root, split, f"{number:09d}", (settings.seed, split_index, index), settings)
 
 
-def _run(jobs: list[_Job], workers: int) -> Iterator[None]:
-    """Do the jobs, one yield each, in this process or in several."""
-    workers = min(workers, len(jobs) // 8)  # a process costs more than a few images
-    if workers < 2:
-        yield from map(_render, jobs)
-        return
-    # spawn: forking a process that runs threads (torch, OpenCV) can hang
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _use_one_thread) as pool:
-        try:
-            yield from pool.map(_render, jobs, chunksize=8)
-        except BrokenProcessPool as error:
-            raise SAVError(
-                f"{jobs[0].root}: a worker process was killed; run again with fewer workers, it "
-                "goes on where it stopped"
-            ) from error
-
-
-def _use_one_thread() -> None:
-    """Leave the other processors to the other workers."""
-    cv2.setNumThreads(0)
-
-
 def _render(job: _Job) -> None:
     """Render one image and write it; the annotation comes last and marks it as done."""
     rng = np.random.default_rng(job.key)
@@ -216,17 +182,17 @@ def _render(job: _Job) -> None:
     quality = int(rng.integers(72, 97))
     mapping = load_mapping(job.settings.ontology)
     labels = annotate(scene, mapping)
-    _write(job.image, _encode(scene.image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]))
+    write_atomic(job.image, _encode(scene.image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]))
     if job.settings.annotation_format == "labelme":
         path = f"../../images/{job.split}/{job.image.name}"
-        record: dict[str, Any] = to_labelme(labels, mapping.ontology.class_names, path)
-        _write(job.annotation, json.dumps(record).encode())
+        record = to_labelme(labels, mapping.ontology.class_names, path)
+        write_atomic(job.annotation, json.dumps(record))
         return
     if job.settings.color_masks:
         colors = np.array([(0, 0, 0), *mapping.ontology.colors], np.uint8)
         picture = _encode(colors[labels.index_map], ".png")
-        _write(job.annotation.with_name(f"{job.stem}_color.png"), picture)
-    _write(job.annotation, _encode(labels.index_map, ".png"))
+        write_atomic(job.annotation.with_name(f"{job.stem}_color.png"), picture)
+    write_atomic(job.annotation, _encode(labels.index_map, ".png"))
 
 
 def _encode(image: np.ndarray, suffix: str, options: list[int] | None = None) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from sav.drawing.sheet import Panel, write_sheet
 from sav.synthetic.annotate import annotate
 from sav.synthetic.bodies import BODY_TYPES
 from sav.synthetic.parts import load_mapping
@@ -37,21 +37,14 @@ def contact_sheet(
     colors = np.array([(0, 0, 0), *mapping.ontology.colors], np.uint8)
     rows = []
     for row, body_type in enumerate(BODY_TYPES):
-        cells = []
+        panels = []
         for view in range(views):
             rng = np.random.default_rng([seed, row, view])
             azimuth = 360 * (view + rng.uniform(-0.2, 0.2)) / views
             scene = render_scene(rng, image_size, body_types=[body_type], azimuth=azimuth)
             labels = colors[annotate(scene, mapping).index_map]
-            cells.append(np.concatenate([scene.image, labels]))
-        strip = np.concatenate(cells, axis=1)
-        title = np.full((24, strip.shape[1], 3), 255, np.uint8)
-        cv2.putText(
-            title, body_type, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA
-        )
-        rows += [title, strip]
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet = np.concatenate(rows)[..., ::-1]
-    path.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
-    return path
+            caption = [] if view else [body_type]
+            panels.append(Panel(np.concatenate([scene.image, labels]), caption))
+        rows.append(panels)
+    write_sheet(Path(path), rows)
+    return Path(path)

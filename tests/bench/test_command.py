@@ -72,7 +72,8 @@ def test_an_unknown_variant_is_one_clear_line(root):
 
 def test_every_variant_is_a_config(root):
     usual = load_config(root / "toy.yaml").dump()
-    dumps = {name: load_config(root / "toy.yaml", opts).dump() for name, opts in VARIANTS.items()}
+    dumps = {name: load_config(root / "toy.yaml", opts, experiment=True).dump()
+        for name, opts in VARIANTS.items()}
     assert dumps.pop("full") == usual
     assert len({usual, *dumps.values()}) == len(VARIANTS)
 
@@ -116,15 +117,15 @@ def test_a_joint_training_takes_no_longer_and_goes_from_one_to_the_other(root, o
     assert "fold0" in json.loads((root / "joint" / "results.json").read_text())
 
 
-def test_held_out_classes_beside_chance_and_taught_ones(root, finish, capsys):
+def test_held_out_classes_beside_chance_and_supervised_ones(root, finish, capsys):
     finish(root / "out" / "held-out" / "seed0", "bench_valid", **{"IoU-Wheel": 30.0})
-    finish(root / "out" / "taught" / "seed0", "bench_valid", **{"IoU-Wheel": 70.0})
+    finish(root / "out" / "supervised" / "seed0", "bench_valid", **{"IoU-Wheel": 70.0})
     more = ["--classes", "Wheel", "--seeds", "1", "--", "SOLVER.MAX_ITER", "2"]
     dispatch(words(root, "held-out", *more))
     assert "Wheel" in capsys.readouterr().out
     row = json.loads((root / "out" / "results.json").read_text())["Wheel"]
     # The wheels are about an eighth of the drawn vehicles.
-    assert row["IoU"] == {"held-out": {"seed0": 30.0}, "taught": {"seed0": 70.0}}
+    assert row["IoU"] == {"held-out": {"seed0": 30.0}, "supervised": {"seed0": 70.0}}
     assert row["chance"] == pytest.approx(13.3, abs=0.1)
     with pytest.raises(SAVError, match="no class 'Weel'"):
         dispatch(words(root, "held-out", "--classes", "Weel"))

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
-from sav.bench.unsupervised import UntaughtClasses, class_margins
+from sav.bench.unsupervised import UnsupervisedClasses, class_margins
+from sav.modeling.graph.queries import PartQueries
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.ontology import load_ontology
+from sav.ontology.graph import touching_ids
 
 ONTOLOGY = load_ontology("vehicleseg10k")
 DOOR, FRONT_DOOR, WINDOW, OTHER_SIDE = (
@@ -18,18 +20,17 @@ def test_margins_are_to_the_best_other_class():
     assert margins.tolist() == [[1.0, -1.0], [0.0, 0.0]]
 
 
-def test_classes_that_were_never_taught_get_a_bonus():
+def test_classes_that_were_never_supervised_get_a_bonus():
     logits = torch.tensor([0.5, 2.0, 1.5])[None, :, None, None]
     margins = class_margins(logits, torch.tensor([True, False]))[..., 0, 0]
     assert margins.tolist() == [[-1.5, 1.5]]
 
 
-def answer(presence, *, untaught=(DOOR,), unknown=(), margin=3.0):
+def predict(presence, *, held_out=(DOOR,), unknown=(), margin=3.0):
     """Two slots a class; the dense map has one place where each class is above all others."""
     count = len(ONTOLOGY)
-    classes = torch.arange(count).repeat_interleave(2)
-    taught = torch.ones(count, dtype=torch.bool)
-    taught[list(untaught)] = False
+    supervised = torch.ones(count, dtype=torch.bool)
+    supervised[list(held_out)] = False
     known = torch.ones(1, count, dtype=torch.bool)
     known[0, list(unknown)] = False
     logits = torch.zeros(1, 1 + count, 4, 4)
@@ -45,9 +46,8 @@ def answer(presence, *, untaught=(DOOR,), unknown=(), margin=3.0):
         iou=torch.zeros(1, 2 * count),
         features=torch.zeros(1, 32, 4, 4),
     )
-    module = UntaughtClasses(
-        ONTOLOGY, query_classes=classes, slot_ids=torch.arange(2).repeat(count), taught=taught
-    )
+    queries = PartQueries(torch.arange(count).repeat_interleave(2))
+    module = UnsupervisedClasses(ONTOLOGY, queries, supervised)
     return given, module(output, logits, known)
 
 
@@ -61,7 +61,7 @@ def answer(presence, *, untaught=(DOOR,), unknown=(), margin=3.0):
     ],
 )
 def test_a_part_is_there_if_one_that_it_touches_on_its_side_is(presence, expected):
-    given, found = answer(presence)
+    given, found = predict(presence)
     assert found.presence[0, 2 * DOOR] == expected
     assert found.presence[0, 2 * DOOR + 1] < -100
     others = torch.arange(len(given[0])) // 2 != DOOR
@@ -69,21 +69,21 @@ def test_a_part_is_there_if_one_that_it_touches_on_its_side_is(presence, expecte
 
 
 def test_the_map_says_where_and_how_surely():
-    _, found = answer({FRONT_DOOR: 4.0})
+    _, found = predict({FRONT_DOOR: 4.0})
     places = (found.masks[0, 2 * DOOR] > 0).flatten().nonzero()[:, 0].tolist()
     assert places == [DOOR]
     assert found.iou[0, 2 * DOOR] > 0
-    _, unsure = answer({FRONT_DOOR: 4.0}, margin=0.1)
+    _, unsure = predict({FRONT_DOOR: 4.0}, margin=0.1)
     assert unsure.iou[0, 2 * DOOR] < found.iou[0, 2 * DOOR]
     assert (found.masks[0, :2] == -1).all()
 
 
-def test_without_a_taught_witness_the_map_alone_is_asked():
-    touching = ONTOLOGY.touching_ids[DOOR]
-    _, found = answer({FRONT_DOOR: 4.0}, untaught=(DOOR, *touching))
+def test_without_a_supervised_neighbour_the_map_alone_counts():
+    touching = touching_ids(ONTOLOGY)[DOOR]
+    _, found = predict({FRONT_DOOR: 4.0}, held_out=(DOOR, *touching))
     assert found.presence[0, 2 * DOOR] == found.masks[0, 2 * DOOR].max()
 
 
-def test_a_class_outside_the_vocabulary_of_a_photo_is_not_answered_for():
-    given, found = answer({FRONT_DOOR: 4.0}, unknown=(DOOR,))
+def test_a_class_outside_the_vocabulary_of_a_photo_is_not_predicted():
+    given, found = predict({FRONT_DOOR: 4.0}, unknown=(DOOR,))
     assert found.presence[0, 2 * DOOR] == given[0, 2 * DOOR]

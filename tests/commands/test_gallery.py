@@ -7,23 +7,16 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as rle
 from safetensors.torch import load_file, save_file
 
 from sav.cli import dispatch
 from sav.config import load_config
 from sav.errors import SAVError
 from sav.formats.images import read_rgb
-from sav.gallery.photos import Photo
-from sav.gallery.store import Gallery
-from sav.ontology import load_ontology
-from sav.predict.neighbour_sheet import draw_neighbours
-from sav.predict.predictor import Neighbour, SAVPredictor
+from sav.gallery.files import load_gallery
+from sav.predict.predictor import SAVPredictor
 
 from ..engine.toy import draw
-
-DOORS = ("Left front door", "Right front door")
-
 
 pytestmark = pytest.mark.usefixtures("catalogs_as_before")
 
@@ -63,11 +56,11 @@ def test_built_once_the_run_uses_it_and_more_can_be_added(run, vans, pickups, ca
     build(run, pickups, "--add")
     assert "2 vehicles encoded, 7 in" in capsys.readouterr().out
     model = SAVPredictor.from_pretrained(run, "cpu").model
-    assert model.gallery.keys == [f"vans/train/{i}" for i in range(1, 6)] + [
+    assert model.context.gallery.photos.ids == [f"vans/train/{i}" for i in range(1, 6)] + [
         "pickups/train/1",
         "pickups/train/2",
     ]
-    assert all(photo.hash is not None and photo.file for photo in model.gallery.photos)
+    assert all(photo.hash is not None and photo.file for photo in model.context.gallery.photos)
 
 
 def test_adding_a_data_set_again_renews_what_it_gave(run, vans, pickups):
@@ -77,7 +70,7 @@ def test_adding_a_data_set_again_renews_what_it_gave(run, vans, pickups):
     contents["images"] = contents["images"][:3]
     vans.write_text(json.dumps(contents))
     build(run, vans, "--add")
-    kept = Gallery.load(run / "gallery")
+    kept = load_gallery(run / "gallery")
     assert len(kept) == 5
     assert {name: s["vehicles"] for name, s in kept.sources.items()} == {
         "pickups/train": 2,
@@ -90,7 +83,7 @@ def test_an_existing_gallery_is_not_lost_by_mistake(run, vans, pickups):
     with pytest.raises(SAVError, match="a gallery is there"):
         build(run, pickups)
     build(run, pickups, "--replace")
-    assert len(Gallery.load(run / "gallery")) == 2
+    assert len(load_gallery(run / "gallery")) == 2
     with pytest.raises(SAVError, match="no gallery to add to"):
         build(run, pickups, "--add", "--output", run / "elsewhere")
 
@@ -108,7 +101,7 @@ def test_another_data_set_of_the_same_name_is_refused(run, vans, pickups):
 def test_photos_may_lie_elsewhere(run, vans, tmp_path):
     (tmp_path / "vans" / "images").rename(tmp_path / "moved")
     build(run, vans, "--images", tmp_path / "moved", "--name", "moved vans")
-    assert Gallery.load(run / "gallery").photos[0].file == str(tmp_path / "moved" / "train1.png")
+    assert load_gallery(run / "gallery").photos[0].file == str(tmp_path / "moved" / "train1.png")
 
 
 def test_a_gallery_of_other_weights_is_not_added_to(run, vans):
@@ -140,6 +133,15 @@ def test_inspect_names_sources_and_whether_they_have_changed(run, vans, capsys):
     assert "changed" in capsys.readouterr().out.split(str(vans))[1].split()[0]
 
 
+def test_gallery_inspect_counts_vehicles_and_parts(run_folder, capsys):
+    dispatch(["gallery", "inspect", str(run_folder)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2 vehicles"
+    assert "ontology: vehicleseg10k" in lines
+    counts = {line[:20].strip(): line.split()[-1] for line in lines if line.strip()}
+    assert (counts["Foreground"], counts["Wheel"], counts["Plate"]) == ("2", "2", "0")
+
+
 def test_query_draws_the_photo_and_its_neighbours(run, vans, tmp_path, capsys):
     build(run, vans)
     photo, sheet = tmp_path / "vans" / "images" / "train2.png", tmp_path / "sheet.png"
@@ -156,48 +158,6 @@ def test_query_draws_the_photo_and_its_neighbours(run, vans, tmp_path, capsys):
     assert len(np.unique(picture[56:416, 488:968].reshape(-1, 3), axis=0)) > 10
     gallery(*words, "--no-copies")
     assert "vans/train/2" not in capsys.readouterr().out
-
-
-def turned(folder, tmp_path):
-    """A data set of a left door, and what it is in the mirror, drawn by hand."""
-    ontology = load_ontology("vehicleseg10k")
-    ids = {name: ontology.class_id(name) + 1 for name in ("Wheel", *DOORS)}
-    for name, door in zip(("as it is", "in the mirror"), DOORS, strict=True):
-        made = shutil.copytree(folder, tmp_path / name)
-        contents = json.loads((made / "train.json").read_text())
-        for annotation in contents["annotations"]:
-            if annotation["category_id"] == ids["Wheel"]:
-                annotation["category_id"] = ids[door]
-            if door == DOORS[1]:
-                mask = rle.decode(annotation["segmentation"])[:, ::-1]
-                code = rle.encode(np.asfortranarray(mask))
-                annotation["segmentation"]["counts"] = code["counts"].decode()
-        (made / "train.json").write_text(json.dumps(contents))
-    for path in (tmp_path / "in the mirror" / "images").iterdir():
-        cv2.imwrite(str(path), cv2.imread(str(path))[:, ::-1])
-    return tmp_path / "as it is", tmp_path / "in the mirror"
-
-
-def test_mirror_images_are_drawn_as_the_model_looks_at_them(predictor, vans, tmp_path):
-    ontology = predictor.ontology
-    sheets = []
-    for folder, mirrored in zip(turned(vans.parent, tmp_path), (True, False), strict=True):
-        image = folder / "images" / "train2.png"
-        gallery = Gallery({})
-        gallery.sources["vans"] = {"file": str(folder / "train.json")}
-        draw_neighbours(
-            tmp_path / "sheet.png",
-            read_rgb(vans.parent / "images" / "train1.png"),
-            predictor(read_rgb(image))[[]],
-            [Neighbour(Photo("vans/2", file=str(image)), 0.5, mirrored)],
-            gallery=gallery,
-            ontology=ontology,
-            vocabularies=[ontology],
-        )
-        sheets.append(np.asarray(Image.open(tmp_path / "sheet.png")).astype(int))
-    caption, picture = slice(0, 56), slice(56, None)
-    assert np.array_equal(sheets[0][picture], sheets[1][picture])
-    assert not np.array_equal(sheets[0][caption], sheets[1][caption])
 
 
 def test_query_goes_on_without_the_neighbours_files(run, vans, tmp_path):
@@ -229,7 +189,7 @@ def test_query_of_a_model_that_looks_at_no_neighbour_is_an_error(run, vans, phot
     with pytest.raises(SAVError, match="say with --neighbours how many"):
         ask_with("NEIGHBOURS", "0")
     weights = run / "model_final.safetensors"
-    kept = {n: v for n, v in load_file(weights).items() if not n.startswith("second_look.")}
+    kept = {n: v for n, v in load_file(weights).items() if not n.startswith("context.")}
     save_file(kept, weights)
     with pytest.raises(SAVError, match="looks into no gallery"):
         ask_with("ENABLED", "False")

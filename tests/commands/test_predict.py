@@ -5,18 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 from sav.cli import dispatch
 from sav.commands.predict import run_demo
-from sav.d2 import Instances
 from sav.errors import SAVError
-from sav.predict.sources import UnreadableInputError, find_inputs, read_photo
-from sav.predict.video import SteadyParts, Video, video_writer
+from sav.predict.video import Video, video_writer
 
 DEMO = Path(__file__).parents[2] / "projects" / "SAV" / "demo.py"
 
@@ -112,64 +108,6 @@ def test_broken_video_is_reported(run_folder, photos, tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["one_overlay.png"]
 
 
-def test_video_frames_keep_their_colours(tmp_path):
-    red = np.zeros((32, 48, 3), np.uint8)
-    red[..., 0] = 220
-    with video_writer(tmp_path / "red.mp4", 5) as append:
-        append(red)
-    (frame,) = Video.open(tmp_path / "red.mp4").frames()
-    assert np.abs(frame.reshape(-1, 3).mean(axis=0) - [220, 0, 0]).max() < 25
-
-
-def test_parts_do_not_blink_when_scores_waver():
-    def drawn(*scores):
-        parts = Instances((4, 4))
-        parts.pred_classes = torch.tensor([2, 2, 5][: len(scores)])
-        parts.scores = torch.tensor(scores)
-        return steady(parts).scores.tolist()
-
-    steady = SteadyParts(0.3)
-    assert drawn(0.25, 0.125, 0.25) == []
-    assert drawn(0.25, 0.5, 0.25) == [0.5]
-    # One wheel was there, so one may stay with less; a second one has to earn its place.
-    assert drawn(0.25, 0.26, 0.25) == pytest.approx([0.26])
-    assert drawn(0.5, 0.26) == pytest.approx([0.5])
-    assert drawn(0.5, 0.5) == [0.5, 0.5]
-    assert drawn(0.25, 0.25) == [0.25, 0.25]
-    assert drawn(0.125, 0.125) == []
-    assert drawn(0.25, 0.25) == []
-
-
-def test_inputs_are_found_once_and_in_order(photos):
-    (photos / "notes.txt").write_text("")
-    found = find_inputs([str(photos / "two.jpg"), str(photos), str(photos / "*.png")])
-    assert [p.name for p in found] == ["two.jpg", "one.png"]
-
-
-def test_inputs_that_lead_nowhere_are_errors(tmp_path):
-    with pytest.raises(SAVError, match="no photo and no video"):
-        find_inputs([str(tmp_path)])
-    with pytest.raises(SAVError, match="no such file"):
-        find_inputs([str(tmp_path / "x.jpg")])
-    with pytest.raises(SAVError, match="pattern without a match"):
-        find_inputs([str(tmp_path / "*.jpg")])
-
-
-def test_photos_of_any_mode_are_read_upright_in_rgb(tmp_path):
-    image = Image.new("L", (30, 20), 100)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "turned.jpg", exif=exif)
-    assert read_photo(tmp_path / "turned.jpg").shape == (30, 20, 3)
-
-
-def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
-    Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UnreadableInputError, match="too large"):
-        read_photo(tmp_path / "bomb.png")
-
-
 def test_demo_draws_with_the_weights_beside_the_config(run_folder, photos, tmp_path):
     words = ["--config-file", run_folder / "config.yaml", "--input", photos, "--output"]
     environment = {**os.environ, "PYTHONPATH": str(DEMO.parents[2])}
@@ -201,12 +139,3 @@ def test_demo_without_weights_writes_nothing(run_folder, photos, tmp_path):
     with pytest.raises(SAVError, match="NO_SUCH_KEY"):
         run_demo(list(map(str, [*words, "--opts", "NO_SUCH_KEY", "1"])))
     assert not out.exists()
-
-
-def test_gallery_inspect_counts_vehicles_and_parts(run_folder, capsys):
-    dispatch(["gallery", "inspect", str(run_folder)])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "2 vehicles"
-    assert "ontology: vehicleseg10k" in lines
-    counts = {line[:20].strip(): line.split()[-1] for line in lines if line.strip()}
-    assert (counts["Foreground"], counts["Wheel"], counts["Plate"]) == ("2", "2", "0")

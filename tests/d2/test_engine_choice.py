@@ -78,14 +78,25 @@ def test_no_other_module_knows_the_engine():
             assert imported(path, "detectron2", *behind) == [], path
 
 
+GROUND = ("sav.errors.", "sav.files.", "sav.process.", "sav.d2.shared")
+
+
 def test_what_the_engines_share_knows_neither():
     """Both engines stand on the shared folder, and neither on the other."""
-    for path in (DOOR / "shared").glob("*.py"):
-        found = imported(path, "detectron2", "torchvision", "sav.d2")
-        assert [name for name in found if not name.startswith("sav.d2.shared")] == [], path
-    for path in (DOOR / "builtin").glob("*.py"):
-        assert imported(path, "detectron2", "torchvision", "sav.d2.original") == [], path
-    for path in (DOOR / "original").glob("*.py"):
-        # A run's config.yaml holds no more keys than the built-in engine can read.
-        known = ["sav.d2.builtin.config.get_cfg"] if path.name == "training.py" else []
-        assert imported(path, "detectron2.model_zoo", "sav.d2.builtin") == known, path
+    foreign = {"shared": ("detectron2",), "builtin": ("detectron2",)}
+    foreign["original"] = ("detectron2.model_zoo",)
+    for folder, names in foreign.items():
+        for path in (DOOR / folder).glob("*.py"):
+            ours = imported(path, "sav")
+            assert [n for n in ours if not n.startswith((*GROUND, f"sav.d2.{folder}"))] == [], path
+            assert imported(path, "torchvision", *names) == [], path
+
+
+def test_the_door_exports_what_the_project_uses_and_no_more():
+    used = {
+        name.removeprefix("sav.d2.")
+        for folder in ("sav", "benchmarks")
+        for path in (DOOR.parents[1] / folder).rglob("*.py")
+        for name in imported(path, "sav.d2.")
+    }
+    assert [name for name in exported("builtin") if name not in used] == []

@@ -1,17 +1,10 @@
 import json
-import logging
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sav.d2 import (
-    CommonMetricPrinter,
-    EventStorage,
-    JSONWriter,
-    default_writers,
-    get_event_storage,
-)
+from sav.d2 import EventStorage, JSONWriter, TensorboardXWriter, get_event_storage
 
 
 def test_storage_keeps_histories():
@@ -22,7 +15,7 @@ def test_storage_keeps_histories():
         for value in (1.0, 9.0, 2.0):
             storage.put_scalar("loss", value)
             storage.put_scalars(lr=value, smoothing_hint=False)
-            storage.step()
+            storage.iter += 1
         assert storage.iter == 8
         assert storage.history("loss").latest() == 2.0
         assert storage.latest()["loss"] == (2.0, 7)
@@ -31,7 +24,7 @@ def test_storage_keeps_histories():
         assert smooth["lr"] == (2.0, 7)
         storage.put_scalar("loss", 9.0)
         assert storage.latest_with_smoothing_hint(20)["loss"][0] == 5.5
-        assert set(storage.histories()) == {"loss", "lr"}
+        assert set(storage.latest()) == {"loss", "lr"}
         with pytest.raises(KeyError):
             storage.history("absent")
         with pytest.raises(AssertionError):
@@ -46,7 +39,7 @@ def test_metrics_are_strict_json_lines(tmp_path):
         storage.put_scalar("loss", 2.0)
         writer.write()
         writer.write()
-        storage.step()
+        storage.iter += 1
         storage.put_scalar("loss", float("inf"))
         writer.write()
     writer.close()
@@ -65,7 +58,7 @@ def test_metrics_are_medians_of_twenty_iterations(tmp_path):
         for value in range(30):
             storage.put_scalar("loss", value)
             storage.put_scalar("lr", value, smoothing_hint=False)
-            storage.step()
+            storage.iter += 1
         writer.write()
     writer.close()
     line = (tmp_path / "metrics.json").read_text()
@@ -73,35 +66,15 @@ def test_metrics_are_medians_of_twenty_iterations(tmp_path):
     assert line.startswith('{"iteration": 29, "loss"')
 
 
-def test_default_writers_leave_metrics_and_tensorboard_events(tmp_path):
-    writers = default_writers(str(tmp_path / "run"), max_iter=5)
-    assert [type(writer).__name__ for writer in writers] == [
-        "CommonMetricPrinter",
-        "JSONWriter",
-        "TensorboardXWriter",
-    ]
+def test_tensorboard_has_scalars_and_images(tmp_path):
+    writer = TensorboardXWriter(str(tmp_path), purge_step=3)
     with EventStorage(3) as storage:
         storage.put_scalar("loss", 2.0)
         storage.put_image("parts", np.full((3, 4, 6), 0.5, np.float32))
-        for writer in writers:
-            writer.write()
-    for writer in writers:
-        writer.close()
-    events = EventAccumulator(str(tmp_path / "run")).Reload()
+        writer.write()
+        writer.write()
+    writer.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss")] == [(3, 2.0)]
     (image,) = events.Images("parts")
     assert (image.step, image.width, image.height) == (3, 6, 4)
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["iteration"] == 3
-
-
-def test_printer_shows_what_matters(caplog):
-    with EventStorage(0) as storage, caplog.at_level(logging.INFO):
-        printer = CommonMetricPrinter(max_iter=100)
-        printer.logger.propagate = True
-        logging.getLogger(printer.logger.name.split(".", maxsplit=1)[0]).propagate = True
-        storage.put_scalars(total_loss=1.5, loss_mask=0.25, time=2.0, data_time=0.5)
-        storage.put_scalar("lr", 0.001, smoothing_hint=False)
-        printer.write()
-    text = caplog.messages[-1]
-    for part in ("eta: 0:03:18", "iter: 0", "total_loss: 1.5", "loss_mask: 0.25", "lr: 0.001"):
-        assert part in text

@@ -12,26 +12,28 @@ from pathlib import Path
 import pytest
 import torch
 
-from sav.d2 import InferenceSampler, TrainingSampler, comm, launch
-from sav.errors import SAVError, run_command
+from sav.d2 import build_detection_test_loader, build_detection_train_loader, comm, launch
+from sav.errors import SAVError
+from sav.process import run_command
 
-from .toy import ToyTrainer, toy_cfg
+from .toy import RECORDS, ToyTrainer, toy_cfg
 
 
 def report(folder):
     """Run in every process: write what it saw."""
-    sampler = TrainingSampler(6, seed=2)
-    stream = iter(sampler)
+    cfg = toy_cfg(folder, IMS_PER_BATCH=2)
+    test = build_detection_test_loader(cfg, "toy", dict)
+    train = iter(build_detection_train_loader(cfg, dict, dataset=RECORDS))
     facts = {
         "rank": comm.get_rank(),
-        "local": (comm.get_local_rank(), comm.get_local_size()),
+        "local": comm.get_local_rank(),
         "size": comm.get_world_size(),
         "main": comm.is_main_process(),
         "gathered": comm.gather(f"r{comm.get_rank()}"),
         "everywhere": comm.all_gather(comm.get_rank()),
         "seed": comm.shared_random_seed(),
-        "train": [next(stream) for _ in range(6)],
-        "test": list(InferenceSampler(5)),
+        "train": [item["image_id"] for _ in range(6) for item in next(train)],
+        "test": [r["image_id"] for batch in test for r in batch],
     }
     (folder / f"{comm.get_rank()}.json").write_text(json.dumps(facts))
 
@@ -41,7 +43,7 @@ def train(folder):
     torch.manual_seed(0)
     trainer = ToyTrainer(toy_cfg(folder))
     trainer.train()
-    results = trainer.test(trainer.cfg, trainer.model)
+    results = trainer.evaluate()
     if comm.is_main_process():
         model = getattr(trainer.model, "module", trainer.model)
         torch.save({"model": model.state_dict(), "results": results}, folder / "end.pth")
@@ -119,14 +121,14 @@ def two(tmp_path_factory):
 def test_two_processes_share_the_work(two):
     first, second = (json.loads((two / f"{i}.json").read_text()) for i in (0, 1))
     assert (first["rank"], second["rank"]) == (0, 1)
-    assert (first["local"], second["local"]) == ([0, 2], [1, 2])
+    assert (first["local"], second["local"]) == (0, 1)
     assert (first["main"], second["main"]) == (True, False)
     assert (first["gathered"], second["gathered"]) == (["r0", "r1"], [])
     assert second["everywhere"] == [0, 1]
     assert first["seed"] == second["seed"]
-    assert (first["test"], second["test"]) == ([0, 1, 2], [3, 4])
-    stream = iter(TrainingSampler(6, seed=2))
-    together = [next(stream) for _ in range(12)]
+    assert (first["test"], second["test"]) == ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+    loader = iter(build_detection_train_loader(toy_cfg(two), dict, dataset=RECORDS))
+    together = [item["image_id"] for _ in range(3) for item in next(loader)]
     assert (first["train"], second["train"]) == (together[0::2], together[1::2])
 
 
@@ -205,7 +207,7 @@ def test_torchrun_connects_its_processes_and_one_of_them_speaks(tmp_path):
     lines = [line for line in errors.splitlines() if line.startswith("error:")]
     assert lines == [f"error: {tmp_path}: all see the same mistake"]
     first, second = (json.loads((tmp_path / f"{i}.json").read_text()) for i in (0, 1))
-    assert (first["local"], second["local"]) == ([0, 2], [1, 2])
+    assert (first["local"], second["local"]) == (0, 1)
     assert first["everywhere"] == second["everywhere"] == [0, 1]
 
 

@@ -2,24 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sav.d2 import BACKBONE_REGISTRY, Backbone, Registry, ShapeSpec, build_backbone, get_cfg
-
-
-def test_names_are_registered_once():
-    registry = Registry("SHAPES")
-
-    @registry.register()
-    class Circle:
-        pass
-
-    registry.register(dict)
-    assert registry.get("Circle") is Circle
-    assert registry.get("dict") is dict
-    assert "Circle" in registry
-    with pytest.raises(AssertionError, match="Circle"):
-        registry.register(Circle)
-    with pytest.raises(KeyError, match="Square"):
-        registry.get("Square")
+from sav.d2 import BACKBONE_REGISTRY, Backbone, ShapeSpec, build_backbone, get_cfg
 
 
 @BACKBONE_REGISTRY.register()
@@ -47,3 +30,9 @@ def test_backbone_is_built_by_name():
     cfg.MODEL.BACKBONE.NAME = "NoBackbone"
     with pytest.raises(KeyError, match="NoBackbone"):
         build_backbone(cfg)
+
+
+def test_names_are_registered_once():
+    assert BACKBONE_REGISTRY.get("HalvingBackbone") is HalvingBackbone
+    with pytest.raises(AssertionError, match="HalvingBackbone"):
+        BACKBONE_REGISTRY.register(HalvingBackbone)

@@ -4,7 +4,6 @@ from torch import nn
 
 from sav.d2 import (
     build_lr_scheduler,
-    build_optimizer,
     get_cfg,
     get_default_optimizer_params,
     maybe_add_gradient_clipping,
@@ -17,35 +16,38 @@ def model():
     return net
 
 
+def grouped(net, **settings):
+    """Number of parameters of each (rate, decay)."""
+    defaults = {"base_lr": 0.1, "weight_decay": 0.01, "weight_decay_norm": 0.0}
+    defaults |= {"bias_lr_factor": 1.0, "weight_decay_bias": None}
+    groups = get_default_optimizer_params(net, **{**defaults, **settings})
+    found = {(g["lr"], g["weight_decay"]): len(g["params"]) for g in groups}
+    assert len(found) == len(groups)
+    return found
+
+
 def test_parameters_are_grouped_by_their_settings():
-    net = model()
-    groups = get_default_optimizer_params(
-        net, base_lr=0.1, weight_decay=0.01, weight_decay_norm=0.0, bias_lr_factor=2.0
-    )
-    by_setting = {(g["lr"], g["weight_decay"]): len(g["params"]) for g in groups}
-    assert by_setting == {(0.1, 0.01): 2, (0.2, 0.01): 1, (0.1, 0.0): 2, (0.2, 0.0): 2}
-    groups = get_default_optimizer_params(
-        net, base_lr=0.1, lr_factor_func=lambda name: 0.5 if name.startswith("0.") else 1.0
-    )
-    assert {g["lr"]: len(g["params"]) for g in groups} == {0.05: 2, 0.1: 5}
-    groups = get_default_optimizer_params(net, overrides={"weight": {"weight_decay": 3.0}})
-    assert sorted(len(g["params"]) for g in groups) == [3, 4]
-    with pytest.raises(ValueError, match="base_lr"):
-        get_default_optimizer_params(net, bias_lr_factor=2.0)
+    assert grouped(model()) == {(0.1, 0.01): 3, (0.1, 0.0): 4}
+    assert grouped(model(), bias_lr_factor=2.0) == {
+        (0.1, 0.01): 2,
+        (0.2, 0.01): 1,
+        (0.1, 0.0): 2,
+        (0.2, 0.0): 2,
+    }
+    assert grouped(model(), weight_decay_bias=0.5) == {(0.1, 0.01): 2, (0.1, 0.0): 2, (0.1, 0.5): 3}
 
 
 def test_shared_parameters_appear_once():
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     net[1].weight = net[0].weight
-    groups = get_default_optimizer_params(net)
-    assert sum(len(g["params"]) for g in groups) == 3
+    assert grouped(net) == {(0.1, 0.01): 3}
 
 
 def rates(**solver):
     cfg = get_cfg()
     for key, value in {"BASE_LR": 1.0, "MAX_ITER": 10, "WARMUP_ITERS": 0, **solver}.items():
         setattr(cfg.SOLVER, key, value)
-    optimizer = build_optimizer(cfg, model())
+    optimizer = torch.optim.SGD(model().parameters(), lr=cfg.SOLVER.BASE_LR)
     scheduler = build_lr_scheduler(cfg, optimizer)
     found = []
     for _ in range(10):
@@ -87,14 +89,11 @@ def test_gradients_are_clipped_before_the_step(kind, expected):
     cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = kind
     cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = 0.5
     parameter = nn.Parameter(torch.zeros(2))
-    of_class = maybe_add_gradient_clipping(cfg, torch.optim.SGD)([parameter], lr=1.0)
-    of_instance = maybe_add_gradient_clipping(cfg, torch.optim.SGD([parameter], lr=1.0))
-    for optimizer in (of_class, of_instance):
-        assert isinstance(optimizer, torch.optim.SGD)
-        parameter.data.zero_()
-        parameter.grad = torch.tensor([3.0, 4.0])
-        optimizer.step()
-        assert (-parameter.data).tolist() == pytest.approx(expected, rel=1e-4)
+    optimizer = maybe_add_gradient_clipping(cfg, torch.optim.SGD)([parameter], lr=1.0)
+    assert isinstance(optimizer, torch.optim.SGD)
+    parameter.grad = torch.tensor([3.0, 4.0])
+    optimizer.step()
+    assert (-parameter.data).tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_clipping_is_off_by_default():

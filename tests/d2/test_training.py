@@ -8,18 +8,12 @@ import pytest
 import torch
 import yaml
 
-from sav.d2 import (
-    DetectionCheckpointer,
-    build_model,
-    default_argument_parser,
-    default_setup,
-    hooks,
-    setup_logger,
-)
+from sav.d2 import build_model, default_argument_parser, default_setup, setup_logger
 from sav.d2.builtin import get_cfg as builtin_cfg
+from sav.d2.shared.checkpoint import DetectionCheckpointer
 from sav.errors import SAVError
 
-from .toy import ToyTrainer, toy_cfg
+from .toy import Calls, ToyTrainer, toy_cfg
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +69,7 @@ def test_learning_rate_warms_up_and_drops(tmp_path):
     cfg = toy_cfg(tmp_path, WARMUP_FACTOR=0.5, GAMMA=0.1)
     trainer = ToyTrainer(cfg)
     rates = []
-    record = hooks.CallbackHook(
-        before_step=lambda t: rates.append(t.optimizer.param_groups[0]["lr"])
-    )
+    record = Calls(before_step=lambda t: rates.append(t.optimizer.param_groups[0]["lr"]))
     trainer.register_hooks([record, None])
     trainer.train()
     assert rates == pytest.approx([0.05, 0.1 * 4 / 6, 0.1 * 5 / 6, 0.1, 0.1, 0.1, 0.01, 0.01])
@@ -132,40 +124,24 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
     assert torch.equal(first.model.line.weight, again.model.line.weight)
 
 
-def test_a_loss_that_is_not_finite_names_itself(tmp_path):
-    trainer = ToyTrainer(toy_cfg(tmp_path))
-    with torch.no_grad():
-        trainer.model.line.weight.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="loss_line"):
-        trainer.train()
-
-
 def test_hooks_run_in_order_and_also_after_a_failure(tmp_path):
     calls = []
     names = ("before_train", "before_step", "after_step", "after_train")
     for tag in "ab":
         callbacks = {n: (lambda _, n=n, tag=tag: calls.append(n + tag)) for n in names}
         if tag == "a":
-            first = hooks.CallbackHook(**callbacks)
-    second = hooks.CallbackHook(**callbacks)
+            first = Calls(**callbacks)
+    second = Calls(**callbacks)
 
     def fail(_):
         raise RuntimeError("stop here")
 
     trainer = ToyTrainer(toy_cfg(tmp_path))
-    trainer.register_hooks([first, second, hooks.CallbackHook(after_step=fail)])
+    trainer.register_hooks([first, second, Calls(after_step=fail)])
     with pytest.raises(RuntimeError, match="stop here"):
         trainer.train()
     assert calls == [name + tag for name in names for tag in "ab"]
     assert not (tmp_path / "model_final.pth").exists()
-
-
-def test_the_usual_hooks_in_the_usual_order(tmp_path):
-    trainer = ToyTrainer(toy_cfg(tmp_path))
-    names = [type(hook).__name__ for hook in trainer._hooks[1:]]
-    expected = ["IterationTimer", "LRScheduler", "PeriodicCheckpointer", "EvalHook"]
-    assert [name for name in names if name in expected] == expected
-    assert names[-1] == "PeriodicWriter"
 
 
 def test_parts_of_the_trainer_can_be_overridden(tmp_path):
@@ -216,9 +192,9 @@ def test_unreadable_weights_are_one_clear_line(tmp_path):
     with pytest.raises(SAVError, match=r"none\.pth"):
         checkpointer.load(str(tmp_path / "none.pth"))
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 not all of it")
-    (tmp_path / "cut.safetensors").write_bytes(b"12345678{")
     torch.save({"model": {}, "extra": argparse.Namespace()}, tmp_path / "code.pth")
-    for name in ("cut.pth", "cut.safetensors", "code.pth"):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "bare.pth")
+    for name in ("cut.pth", "code.pth", "bare.pth"):
         with pytest.raises(SAVError, match=name) as error:
             checkpointer.load(str(tmp_path / name))
         assert "\n" not in str(error.value)
@@ -235,6 +211,9 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path, caplog):
     resumed = DetectionCheckpointer(other, str(tmp_path)).resume_or_load("", resume=True)
     assert resumed["iteration"] == 3
     assert (other.weight == 3).all()
+    (tmp_path / "model_0000011.pth").unlink()
+    resumed = DetectionCheckpointer(other, str(tmp_path)).resume_or_load("", resume=True)
+    assert resumed["iteration"] == 3
     (tmp_path / "model_0000003.pth").write_bytes(b"")
     with pytest.raises(SAVError, match="none of 2 checkpoints can be read"):
         DetectionCheckpointer(other, str(tmp_path)).resume_or_load("", resume=True)
@@ -250,18 +229,6 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
     assert "\n" not in str(error.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last_checkpoint", "model_0000001.pth"]
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
-
-
-def test_bare_weights_and_safetensors_load(tmp_path):
-    from safetensors.torch import save_file
-
-    model, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-    torch.save(model.state_dict(), tmp_path / "bare.pth")
-    save_file(model.state_dict(), str(tmp_path / "bare.safetensors"))
-    for name in ("bare.pth", "bare.safetensors"):
-        torch.nn.init.zeros_(other.weight)
-        DetectionCheckpointer(other).load(str(tmp_path / name))
-        assert torch.equal(model.weight, other.weight)
 
 
 def test_model_is_built_by_name(tmp_path):
@@ -294,6 +261,7 @@ def test_setup_writes_config_and_log_and_seeds(tmp_path, capsys):
     config_file.write_text("SEED: 1\n")
     cfg = toy_cfg(tmp_path / "run")
     args = argparse.Namespace(config_file=str(config_file), eval_only=False)
+    setup_logger(cfg.OUTPUT_DIR, name="sav")
     default_setup(cfg, args)
     drawn = torch.rand(1)
     logging.getLogger("sav.part").info("a line of ours")

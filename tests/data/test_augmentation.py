@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from fvcore.transforms.transform import HFlipTransform, NoOpTransform, VFlipTransform
 
 from sav.d2 import transforms as T
 from sav.data.augmentation import (
@@ -42,7 +43,7 @@ def test_identity_and_flip_move_whole_pixels():
     np.testing.assert_array_equal(flip.apply_image(PHOTO), PHOTO[:, ::-1])
     for labels in (LABELS, np.asfortranarray(LABELS)):
         np.testing.assert_array_equal(flip.apply_segmentation(labels), LABELS[:, ::-1])
-    reference = T.HFlipTransform(32)
+    reference = HFlipTransform(32)
     points = RNG.uniform(0, 24, (5, 2))
     np.testing.assert_allclose(flip.apply_coords(points), reference.apply_coords(points.copy()))
 
@@ -117,11 +118,11 @@ def test_ranges_are_kept():
 @pytest.mark.parametrize(
     ("transform", "mirrored"),
     [
-        (T.HFlipTransform(10), True),
-        (T.VFlipTransform(10), True),
-        (T.TransformList([T.HFlipTransform(10), T.VFlipTransform(10)]), False),
-        (T.TransformList([T.HFlipTransform(10), T.HFlipTransform(10)]), False),
-        (T.NoOpTransform(), False),
+        (HFlipTransform(10), True),
+        (VFlipTransform(10), True),
+        (T.TransformList([HFlipTransform(10), VFlipTransform(10)]), False),
+        (T.TransformList([HFlipTransform(10), HFlipTransform(10)]), False),
+        (NoOpTransform(), False),
         (AffineTransform(np.array([[0, -1, 0], [1, 0, 0]]), (9, 9), GREY), False),
     ],
 )

@@ -1,6 +1,8 @@
 """From a record to what the model takes."""
 
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from PIL import Image
 
 from sav.config import add_sav_config
-from sav.d2 import BoxMode, detection_utils, get_cfg
+from sav.d2 import get_cfg
 from sav.data.mapper import PartDatasetMapper
 from sav.errors import SAVError
 from sav.formats.images import read_rgb
@@ -55,14 +57,13 @@ def record(tmp_path):
         "height": 128,
         "width": 128,
         "image_id": 7,
-        "gallery_key": "set/7",
+        "photo_id": "set/7",
         "annotations": [
             {
                 "category_id": class_id,
                 "segmentation": segmentation,
                 "vehicle_id": vehicle,
                 "bbox": [0, 0, 1, 1],
-                "bbox_mode": BoxMode.XYWH_ABS,
                 "iscrowd": 0,
             }
             for class_id, segmentation, vehicle in annotations
@@ -76,7 +77,7 @@ def test_unmoved_record(cfg, record):
     out = PartDatasetMapper(cfg, is_train=True)(record)
     assert record == before
     assert "annotations" not in out
-    assert (out["height"], out["width"], out["gallery_key"]) == (128, 128, "set/7")
+    assert (out["height"], out["width"], out["photo_id"]) == (128, 128, "set/7")
     assert out["image"].shape == (3, 64, 64)
     assert out["image"].dtype == torch.uint8
     instances = out["instances"]
@@ -92,11 +93,12 @@ def test_unmoved_record(cfg, record):
         assert (inside == torch.tensor(color)[:, None]).all()
 
 
-@pytest.mark.parametrize(("swaps", "expected"), [(True, RIGHT), (False, LEFT)])
-def test_flip_swaps_sides(cfg, record, swaps, expected):
+@pytest.mark.parametrize(
+    ("changes", "expected"), [({}, RIGHT), ({"mirror_ids": list(range(len(ONTOLOGY)))}, LEFT)]
+)
+def test_flip_swaps_sides(cfg, record, changes, expected):
     freeze(cfg, flip=True)
-    cfg.INPUT.SAV.FLIP_SWAPS_SIDES = swaps
-    out = PartDatasetMapper(cfg, is_train=True)(record)
+    out = PartDatasetMapper(cfg, is_train=True, **changes)(record)
     assert out["instances"].gt_classes.tolist() == [expected, WHEEL]
     assert out["instances"].gt_boxes.tensor.tolist() == [[39, 10, 59, 30], [4, 40, 34, 60]]
     assert (out["image"][0, out["instances"].gt_masks.tensor[0]] == 255).all()
@@ -169,21 +171,31 @@ def test_annotations_are_not_looked_at_when_testing(cfg, record):
         "height",
         "width",
         "image_id",
-        "gallery_key",
+        "photo_id",
         "photo_hash",
         "image",
     }
     assert out["image"].shape == (3, 64, 64)
 
 
-def test_exif_is_applied_as_detectron2_does(cfg, tmp_path):
+def test_exif_rotation_is_applied(cfg, tmp_path):
     photo = np.random.default_rng(0).integers(0, 255, (20, 40, 3), dtype=np.uint8)
-    for orientation in range(1, 9):
+    turned = photo.transpose(1, 0, 2)
+    upright = [
+        photo,
+        photo[:, ::-1],
+        photo[::-1, ::-1],
+        photo[::-1],
+        turned,
+        turned[:, ::-1],
+        turned[::-1, ::-1],
+        turned[::-1],
+    ]
+    for orientation, expected in enumerate(upright, start=1):
         exif = Image.Exif()
         exif[0x0112] = orientation
         path = tmp_path / f"{orientation}.png"
         Image.fromarray(photo).save(path, exif=exif)
-        expected = detection_utils.read_image(str(path), format="RGB")
         np.testing.assert_array_equal(read_rgb(path), expected)
         out = PartDatasetMapper(cfg, is_train=False)({"file_name": str(path)})
         assert (out["height"], out["width"]) == expected.shape[:2]
@@ -200,3 +212,9 @@ def test_bad_photos_are_named(cfg, record, tmp_path):
         mapper({**record, "file_name": str(broken)})
     with pytest.raises(SAVError, match=r"gone\.jpg: there is no such image"):
         mapper({**record, "file_name": str(tmp_path / "gone.jpg")})
+
+
+def test_the_mapper_hashes_photos_without_a_search_library():
+    """Loader workers import it; each would load FAISS for nothing."""
+    code = "import sys, sav.data.mapper; sys.exit('faiss' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

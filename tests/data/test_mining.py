@@ -47,7 +47,7 @@ def test_vehicles_are_told_apart_and_files_add_up(tmp_path):
     assert priors.vehicles == 3
     assert priors.sources == ("one.json", "two.json")
     assert priors.co_visibility.share[0, 1] == pytest.approx(1 / 3)
-    assert priors.contained.share[0, 1] == 1
+    assert priors.containment.share[0, 1] == 1
     assert priors.seen[2] == 0  # a mask without a pixel shows nothing
 
 

@@ -46,7 +46,7 @@ def test_records_and_metadata(cfg):
     assert meta.thing_colors == ontology.colors
     assert (meta.ontology, meta.evaluator_type) == ("vehicleseg10k", "sav_parts")
     full, empty = DatasetCatalog.get(name)
-    assert [full["gallery_key"], empty["gallery_key"]] == [f"{name}/1", f"{name}/2"]
+    assert [full["photo_id"], empty["photo_id"]] == [f"{name}/1", f"{name}/2"]
     assert {a["vehicle_id"] for a in full["annotations"]} == {0}
     masks, classes, vehicles = load_instance_masks(full)
     assert masks.shape == (5, *SIZE)

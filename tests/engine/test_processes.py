@@ -25,7 +25,7 @@ from pathlib import Path
 from sav.d2 import HookBase, comm
 from sav.engine.run import argument_parser, run
 from sav.engine.trainer import Trainer
-from sav.errors import run_command
+from sav.process import run_command
 
 folder = Path(__file__).parent
 build_hooks = Trainer.build_hooks

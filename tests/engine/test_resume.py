@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import multiprocessing as mp
 
-from sav.d2 import hooks
 from sav.engine.run import setup
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
+from tests.d2.toy import Calls
 
 from .toy import arguments, run
 
@@ -55,7 +55,7 @@ def train_until(options, kind, iteration):
             if trainer.iter == iteration:
                 os.kill(os.getpid(), number)
 
-        trainer.register_hooks([hooks.CallbackHook(after_step=stop)])
+        trainer.register_hooks([Calls(after_step=stop)])
     trainer.resume_or_load(resume=True)
     trainer.train()
 
@@ -163,7 +163,7 @@ def test_a_full_disk_is_a_clear_error_and_costs_no_checkpoint(root, whole, tmp_p
     # Writing to this device fails as on a disk without room.
     full = tmp_path / f".model_0000005-{os.getpid()}.pth"
     trainer = Trainer(setup(arguments(root, tmp_path, *OPTIONS)))
-    fill = hooks.CallbackHook(before_step=lambda t: t.iter == 5 and full.symlink_to("/dev/full"))
+    fill = Calls(before_step=lambda t: t.iter == 5 and full.symlink_to("/dev/full"))
     trainer.register_hooks([fill])
     with pytest.raises(SAVError, match=r"model_0000005\.pth: .* cannot be written .*--resume"):
         trainer.train()

@@ -55,7 +55,7 @@ def test_two_processes_train_like_one(plain, shared):
     """The same photos and augmentations in each step, one gallery, so the same weights."""
     assert_alike(plain, shared)
     galleries = [
-        torch.load(folder / "model_final.pth", weights_only=True)["gallery"]["keys"]
+        torch.load(folder / "model_final.pth", weights_only=True)["gallery"]["photo_ids"]
         for folder in (plain, shared)
     ]
     assert galleries[0] == galleries[1]
@@ -157,7 +157,7 @@ def test_the_best_evaluation_is_a_run_folder_of_its_own(root, tmp_path):
     seen = [x["toy_valid/parts/mIoU_bg"] for x in lines if "toy_valid/parts/mIoU_bg" in x]
     assert best["parts"]["mIoU_bg"] >= max(seen)
     predictor = SAVPredictor.from_pretrained(tmp_path / "best")
-    assert len(predictor.model.gallery) == 8
+    assert len(predictor.model.context.gallery) == 8
     assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
 
 
@@ -188,10 +188,10 @@ def test_training_stops_when_nothing_gets_better(root, finished, tmp_path):
     assert end["iteration"] == 3
     assert (tmp_path / "model_final.safetensors").is_file()
     assert (tmp_path / "results.json").is_file()
-    # A model that looks into no gallery leaves none, and minds none that is there.
+    # A model without context leaves no gallery, and ignores one that is there.
     assert not (tmp_path / "gallery").exists()
     shutil.copytree(finished / "gallery", tmp_path / "gallery")
-    assert len(SAVPredictor.from_pretrained(tmp_path).model.gallery) == 0
+    assert SAVPredictor.from_pretrained(tmp_path).model.context is None
     before = (tmp_path / "metrics.json").read_text().count("loss_mask")
     run(root, tmp_path, *options, flags=["--resume"])
     assert (tmp_path / "metrics.json").read_text().count("loss_mask") == before

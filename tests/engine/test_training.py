@@ -12,8 +12,8 @@ from sav.engine.optimizer import build_adamw, build_schedule
 from sav.engine.run import run as run_processes
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
-from sav.gallery.store import Gallery
-from sav.modeling.weights import load_weights
+from sav.gallery.files import load_gallery
+from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.ontology import load_ontology
 
 from .toy import CONFIG, arguments, draw, run
@@ -80,7 +80,7 @@ def test_two_processes_evaluate_like_one(root, finished, tmp_path):
 
 def test_two_processes_train(root, tmp_path):
     run_processes(arguments(root, tmp_path, flags=["--num-gpus", "2"]))
-    assert len(Gallery.load(tmp_path / "gallery")) == 8
+    assert len(load_gallery(tmp_path / "gallery")) == 8
     assert (tmp_path / "model_final.safetensors").is_file()
 
 
@@ -90,13 +90,13 @@ def test_no_process_is_a_clear_error(root, tmp_path):
 
 
 def test_the_final_gallery_has_every_training_photo_and_fits_the_model(root, finished):
-    gallery = Gallery.load(finished / "gallery")
-    assert sorted(gallery.keys) == [f"toy_train/{i}" for i in range(1, 9)]
+    gallery = load_gallery(finished / "gallery")
+    assert sorted(gallery.photos.ids) == [f"toy_train/{i}" for i in range(1, 9)]
     model = Trainer.build_model(load_config(root / "toy.yaml"))
     load_weights(model, finished / "model_final.safetensors")
-    gallery.check_fingerprint(model.gallery_fingerprint(), "gallery")
+    gallery.check_fingerprint(gallery_fingerprint(model), "gallery")
     body = load_ontology("vehicleseg10k").class_id("Foreground")
-    assert gallery.entries.present[:, body].all()
+    assert gallery.exemplars.present[:, body].all()
 
 
 def test_training_photos_that_all_show_parts_are_worth_a_word(root, finished, tmp_path):
@@ -108,7 +108,7 @@ def test_training_photos_that_all_show_parts_are_worth_a_word(root, finished, tm
     sets = ["DATASETS.TRAIN", "('toy_train', 'toy_empty')", "DATASETS.TEST", "()"]
     run(root, tmp_path, *empty, *sets, "SOLVER.MAX_ITER", "2")
     assert word not in (tmp_path / "log.txt").read_text()
-    assert len(Gallery.load(tmp_path / "gallery")) == 8
+    assert len(load_gallery(tmp_path / "gallery")) == 8
 
 
 def test_a_loss_that_is_not_finite_is_a_clear_error(root, tmp_path):
@@ -130,8 +130,8 @@ def test_resume_continues_with_optimizer_average_and_gallery(root, tmp_path):
     last = torch.load(tmp_path / "model_final.pth", weights_only=True)
     assert first["iteration"] == 2
     assert last["iteration"] == 5
-    assert set(first["gallery"]["keys"]) <= set(last["gallery"]["keys"])
-    assert len(last["gallery"]["keys"]) == 8
+    assert set(first["gallery"]["photo_ids"]) <= set(last["gallery"]["photo_ids"])
+    assert len(last["gallery"]["photo_ids"]) == 8
     steps = {int(s["step"]) for s in last["trainer"]["_trainer"]["optimizer"]["state"].values()}
     assert steps == {6}
     iterations = [json.loads(x)["iteration"] for x in (tmp_path / "metrics.json").open()]
@@ -150,27 +150,29 @@ def test_average_follows_the_weights(root, finished):
 def test_weights_of_another_vocabulary_give_all_that_is_not_about_it(root, finished):
     cfg = load_config(root / "toy.yaml", ["MODEL.SAV.ONTOLOGY", "dsmlr"])
     model = Trainer.build_model(cfg)
-    fresh = model.graph.free.detach().clone()
+    fresh = model.graph.class_embedding.detach().clone()
     with pytest.raises(SAVError, match="another shape"):
         load_weights(model, finished / "model_final.safetensors")
     load_weights(model, finished / "model_final.safetensors", adapt=True)
     final = load_file(finished / "model_final.safetensors")
     state = model.state_dict()
-    carried = [n for n in final if n != "graph.free"]
+    carried = [n for n in final if n != "graph.class_embedding"]
     assert len(carried) > 50
     assert all(torch.equal(state[name], final[name]) for name in carried)
     # A wheel is a wheel; a bumper is new.
     there, here = load_ontology("vehicleseg10k"), model.ontology
     wheels = here.class_id("wheel"), there.class_id("Wheel")
-    assert torch.equal(state["graph.free"][wheels[0]], final["graph.free"][wheels[1]])
+    assert torch.equal(
+        state["graph.class_embedding"][wheels[0]], final["graph.class_embedding"][wheels[1]]
+    )
     bumper = here.class_id("front_bumper")
-    assert torch.equal(state["graph.free"][bumper], fresh[bumper])
+    assert torch.equal(state["graph.class_embedding"][bumper], fresh[bumper])
 
 
 def test_weights_that_do_not_fit_are_named(root, finished, tmp_path):
     cfg = load_config(root / "toy.yaml", ["MODEL.SAV.CONTEXT.ENABLED", "False"])
     model = Trainer.build_model(cfg)
-    with pytest.raises(SAVError, match="weights unknown for this config: second_look"):
+    with pytest.raises(SAVError, match="weights unknown for this config: context"):
         load_weights(model, finished / "model_final.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"no weights")
     with pytest.raises(SAVError, match="not a weights file"):
@@ -196,8 +198,8 @@ def test_groups_have_their_own_rates_and_decay(root):
     body = model.encoder.body
     assert groups[id(body.conv1[0].weight)] == pytest.approx((1e-4, cfg.SOLVER.WEIGHT_DECAY))
     assert groups[id(body.layer4[0].conv1.weight)][0] == pytest.approx(5e-4)
-    assert groups[id(model.slot_embedding.weight)][0] == pytest.approx(1e-3)
-    assert groups[id(model.graph.free)][1] == 0.25
+    assert groups[id(model.queries.slot_embedding.weight)][0] == pytest.approx(1e-3)
+    assert groups[id(model.graph.class_embedding)][1] == 0.25
 
 
 def test_a_group_without_parameters_is_a_clear_error(root):
@@ -208,17 +210,22 @@ def test_a_group_without_parameters_is_a_clear_error(root):
 
 def test_what_is_frozen_stays_as_it_is(root, finished, tmp_path):
     weights = finished / "model_final.safetensors"
-    options = ["MODEL.WEIGHTS", str(weights), "SOLVER.TRAINED", "('second_look.', 'graph.free')"]
+    options = [
+        "MODEL.WEIGHTS",
+        str(weights),
+        "SOLVER.TRAINED",
+        "('context.', 'graph.class_embedding')",
+    ]
     run(root, tmp_path, *options)
     before, after = load_file(weights), load_file(tmp_path / weights.name)
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     # Running statistics are no parameters, and must not change either.
-    assert {name.split(".")[0] for name in changed} == {"graph", "second_look"}
-    assert {name for name in changed if name.startswith("graph")} == {"graph.free"}
+    assert {name.split(".")[0] for name in changed} == {"graph", "context"}
+    assert {name for name in changed if name.startswith("graph")} == {"graph.class_embedding"}
 
 
 def test_a_start_of_a_name_that_freezes_everything_is_a_clear_error(root):
-    cfg = load_config(root / "toy.yaml", ["SOLVER.TRAINED", "('second_look.', 'secnd')"])
+    cfg = load_config(root / "toy.yaml", ["SOLVER.TRAINED", "('context.', 'secnd')"])
     with pytest.raises(SAVError, match=r"SOLVER\.TRAINED.*secnd"):
         Trainer.build_model(cfg)
 

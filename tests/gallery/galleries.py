@@ -1,9 +1,9 @@
-"""Galleries of random vehicles, and what asks them."""
+"""Galleries of random vehicles, and keys to search them with."""
 
 import torch
 from torch.nn import functional as F
 
-from sav.gallery.exemplars import GalleryEntries, Queries
+from sav.gallery.exemplars import Exemplars, RetrievalKeys
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
 
@@ -11,25 +11,27 @@ C, E, D, M = 3, 4, 5, 18
 MIRROR = torch.tensor([0, 2, 1])
 
 
-def entries(count, seed=0):
+def exemplars(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return GalleryEntries(
-        descriptors=F.normalize(torch.randn(count, D, generator=generator), dim=1),
+    return Exemplars(
+        keys=F.normalize(torch.randn(count, D, generator=generator), dim=1),
         prototypes=torch.randn(count, C + 1, E, generator=generator),
         layouts=torch.randint(256, (count, C, M, M), generator=generator, dtype=torch.uint8),
-        predicted=torch.randint(256, (count, C, M, M), generator=generator, dtype=torch.uint8),
+        predicted_layouts=torch.randint(
+            256, (count, C, M, M), generator=generator, dtype=torch.uint8
+        ),
         present=torch.rand(count, C, generator=generator) > 0.3,
     )
 
 
-def asking(descriptors):
-    """Queries of photos whose mirror images look like nothing in the gallery."""
-    return Queries(descriptors, torch.zeros_like(descriptors), MIRROR)
+def keys_of(descriptors):
+    """RetrievalKeys of photos whose mirror images look like nothing in the gallery."""
+    return RetrievalKeys(descriptors, torch.zeros_like(descriptors), MIRROR)
 
 
 def filled(count=20):
     gallery = Gallery({"ontology": "test", "weights": "abc"})
-    gallery.update([Photo(f"car/{i}") for i in range(count)], entries(count))
+    gallery.update([Photo(f"car/{i}") for i in range(count)], exemplars(count))
     return gallery
 
 
@@ -38,5 +40,5 @@ def grouped():
     gallery = Gallery({})
     photos = [Photo(f"car/{i}", group=f"claim {i % 3}") for i in range(15)]
     photos += [Photo(f"copy/{i}", hash=7919 * 2 ** (4 * (i % 5))) for i in range(10)]
-    gallery.update(photos, entries(25))
+    gallery.update(photos, exemplars(25))
     return gallery

@@ -3,24 +3,25 @@ from dataclasses import fields
 import pytest
 import torch
 
-from sav.gallery.exemplars import Queries
+from sav.bench.random_gallery import RandomGallery
+from sav.gallery.exemplars import RetrievalKeys
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
-from sav.modeling.context.pooling import describe
-from tests.gallery.galleries import MIRROR, C, M, asking, entries, filled, grouped
+from sav.modeling.context.pooling import retrieval_key
+from tests.gallery.galleries import MIRROR, C, M, exemplars, filled, grouped, keys_of
 
 
 def test_search_equals_brute_force():
-    gallery, queries = filled(), entries(6, seed=1).descriptors
+    gallery, queries = filled(), exemplars(6, seed=1).keys
     rows, similarities = gallery.search(queries, 4, [None] * 6)
-    expected = (queries @ entries(20).descriptors.T).topk(4)
+    expected = (queries @ exemplars(20).keys.T).topk(4)
     assert torch.equal(rows, expected.indices)
     assert torch.allclose(similarities, expected.values, atol=1e-5)
 
 
 def test_no_image_is_its_own_neighbour():
     gallery = filled()
-    stored = gallery.entries.descriptors
+    stored = gallery.exemplars.keys
     photos = list(gallery.photos)
     with_self, _ = gallery.search(stored, 3, [None] * len(photos))
     assert torch.equal(with_self[:, 0], torch.arange(len(photos)))
@@ -31,7 +32,7 @@ def test_no_image_is_its_own_neighbour():
 
 def test_excluded_key_is_not_used_up_when_far_away():
     gallery = filled(4)
-    query = gallery.entries.descriptors[:1]
+    query = gallery.exemplars.keys[:1]
     every, _ = gallery.search(query, 4, [None])
     farthest = gallery.photos[int(every[0, -1])]
     rows, _ = gallery.search(query, 3, [farthest])
@@ -40,8 +41,8 @@ def test_excluded_key_is_not_used_up_when_far_away():
 
 def test_a_gallery_of_only_oneself_lends_nothing():
     gallery = filled(1)
-    for look in (gallery.neighbours, gallery.random_neighbours):
-        lent = look(asking(gallery.entries.descriptors), 4, list(gallery.photos))
+    for look in (gallery.neighbours, RandomGallery.of(gallery).neighbours):
+        lent = look(keys_of(gallery.exemplars.keys), 4, list(gallery.photos))
         assert not lent.exists.any()
         assert not lent.present.any()
 
@@ -49,9 +50,9 @@ def test_a_gallery_of_only_oneself_lends_nothing():
 @pytest.mark.parametrize("count", [0, 1, 5, 32])
 def test_any_number_of_neighbours(count):
     gallery = filled(7)
-    queries, photos = asking(entries(2, seed=2).descriptors), [None, Photo("car/1")]
-    rows, _ = gallery.search(queries.descriptors, count, photos)
-    random = gallery.random_neighbours(queries, count, photos)
+    queries, photos = keys_of(exemplars(2, seed=2).keys), [None, Photo("car/1")]
+    rows, _ = gallery.search(queries.keys, count, photos)
+    random = RandomGallery.of(gallery).neighbours(queries, count, photos)
     for found in (rows >= 0, random.exists):
         assert found.shape == (2, count)
         assert found.sum(1).tolist() == [min(count, 7), min(count, 6)]
@@ -63,13 +64,13 @@ def test_any_number_of_neighbours(count):
 
 def test_missing_neighbours_are_not_present():
     gallery = filled(2)
-    found = gallery.entries
-    lent = gallery.neighbours(asking(found.descriptors[1:]), 5, [Photo("car/0")])
+    found = gallery.exemplars
+    lent = gallery.neighbours(keys_of(found.keys[1:]), 5, [Photo("car/0")])
     assert lent.exists.tolist() == [[True, True, False, False, False]]
     assert torch.equal(lent.present[0, 0], found.present[1])
     assert torch.equal(lent.prototypes[0, 0], found.prototypes[1].float())
     assert torch.equal(lent.layouts[0, 0] * 255, found.layouts[1].float())
-    assert torch.equal(lent.predicted[0, 0] * 255, found.predicted[1].float())
+    assert torch.equal(lent.predicted_layouts[0, 0] * 255, found.predicted_layouts[1].float())
     assert torch.allclose(lent.similarity[0], torch.tensor([1.0, 0, -1, -1, -1]), atol=1e-6)
     assert not lent.present[0, 2:].any()
 
@@ -78,20 +79,20 @@ def sides(count, seed=0):
     """Layouts of vehicles that are not symmetric, and the queries of photos that show them."""
     layouts = torch.rand(count, C, M, M, generator=torch.Generator().manual_seed(seed)) ** 4
     mirrored = layouts[:, MIRROR].flip(-1)
-    return layouts, Queries(describe(layouts), describe(mirrored), MIRROR)
+    return layouts, RetrievalKeys(retrieval_key(layouts), retrieval_key(mirrored), MIRROR)
 
 
 def seen_from_sides(count=12):
     gallery, (layouts, queries) = Gallery({}), sides(count)
-    known = entries(count)
-    known.descriptors = queries.descriptors
+    known = exemplars(count)
+    known.keys = queries.keys
     known.layouts = (255 * layouts).to(torch.uint8)
     gallery.update([Photo(f"car/{i}") for i in range(count)], known)
     return gallery, queries
 
 
 def mirror_image(queries):
-    return Queries(queries.mirrored, queries.descriptors, queries.mirror_ids)
+    return RetrievalKeys(queries.mirrored, queries.keys, queries.mirror_ids)
 
 
 def test_a_thinner_gallery_lends_every_nth_neighbour():
@@ -107,7 +108,7 @@ def test_a_thinner_gallery_lends_every_nth_neighbour():
 def test_a_vehicle_is_found_by_its_mirror_image():
     gallery, queries = seen_from_sides()
     for asked, expected in ((queries, False), (mirror_image(queries), True)):
-        rows, similarity, mirrored = gallery.search_both(asked, 4, [None] * 12)
+        rows, similarity, mirrored = gallery.search_with_mirror(asked, 4, [None] * 12)
         assert rows[:, 0].tolist() == list(range(12))
         assert mirrored[:, 0].tolist() == [expected] * 12
         assert torch.allclose(similarity[:, 0], torch.ones(12), atol=1e-5)
@@ -117,10 +118,10 @@ def test_a_vehicle_is_found_by_its_mirror_image():
 def test_both_ways_are_searched_as_if_mirror_images_were_stored():
     gallery, _ = seen_from_sides()
     _, asked = sides(5, seed=1)
-    rows, similarity, mirrored = gallery.search_both(asked, 6, [None] * 5)
-    stored = gallery.entries.descriptors
+    rows, similarity, mirrored = gallery.search_with_mirror(asked, 6, [None] * 5)
+    stored = gallery.exemplars.keys
     # The mirror image of the query is like the vehicle as the query is like its mirror image.
-    every = torch.cat([asked.descriptors @ stored.T, asked.mirrored @ stored.T], dim=1)
+    every = torch.cat([asked.keys @ stored.T, asked.mirrored @ stored.T], dim=1)
     expected = every.topk(6)
     assert torch.allclose(similarity, expected.values, atol=1e-5)
     assert torch.equal(rows + 12 * mirrored, expected.indices)
@@ -129,7 +130,7 @@ def test_both_ways_are_searched_as_if_mirror_images_were_stored():
 def test_what_is_forbidden_is_so_in_the_mirror_too():
     gallery, queries = seen_from_sides()
     for asked in (queries, mirror_image(queries)):
-        rows, _, _ = gallery.search_both(asked, 32, list(gallery.photos))
+        rows, _, _ = gallery.search_with_mirror(asked, 32, list(gallery.photos))
         assert (rows != torch.arange(12)[:, None]).all()
         assert ((rows >= 0).sum(1) == 22).all()
 
@@ -139,7 +140,7 @@ def test_mirror_images_lend_their_parts_to_the_other_side():
     plain = gallery.neighbours(queries, 1, [None] * 12)
     turned = gallery.neighbours(mirror_image(queries), 1, [None] * 12)
     assert torch.equal(turned.layouts, plain.layouts[:, :, MIRROR].flip(-1))
-    assert torch.equal(turned.predicted, plain.predicted[:, :, MIRROR].flip(-1))
+    assert torch.equal(turned.predicted_layouts, plain.predicted_layouts[:, :, MIRROR].flip(-1))
     assert torch.equal(turned.present, plain.present[:, :, MIRROR])
     assert torch.equal(turned.prototypes[:, :, :C], plain.prototypes[:, :, MIRROR])
     assert torch.equal(turned.prototypes[:, :, C], plain.prototypes[:, :, C])
@@ -149,8 +150,8 @@ def test_the_mirror_image_of_a_mirror_image_is_the_vehicle():
     gallery, queries = seen_from_sides()
     lent = gallery.neighbours(queries, 4, [None] * 12)
     which = torch.rand(12, 4, generator=torch.Generator().manual_seed(0)) > 0.5
-    once = lent.mirrored(which, MIRROR)
-    twice = once.mirrored(which, MIRROR)
+    once = lent.mirror(which, MIRROR)
+    twice = once.mirror(which, MIRROR)
     for field in fields(lent):
         first, back = getattr(lent, field.name), getattr(twice, field.name)
         assert torch.equal(first, back)
@@ -161,13 +162,13 @@ def test_the_mirror_image_of_a_mirror_image_is_the_vehicle():
 def test_random_neighbours_are_the_photos_own_and_never_forbidden():
     gallery = grouped()
     photos = list(gallery.photos)
-    queries = asking(gallery.entries.descriptors)
-    lent = gallery.random_neighbours(queries, 5, photos)
-    again = gallery.random_neighbours(asking(queries.descriptors.roll(3, 0)), 5, photos[::-1])
+    queries = keys_of(gallery.exemplars.keys)
+    lent = RandomGallery.of(gallery).neighbours(queries, 5, photos)
+    again = RandomGallery.of(gallery).neighbours(keys_of(queries.keys.roll(3, 0)), 5, photos[::-1])
     assert lent.exists.all()
     assert torch.equal(again.layouts, lent.layouts.flip(0))
     assert len({str(x.flatten().tolist()) for x in lent.layouts}) > 15
-    layouts = gallery.entries.layouts.float() / 255
+    layouts = gallery.exemplars.layouts.float() / 255
     for photo, found in zip(photos, lent.layouts, strict=True):
         rows = [next(i for i, x in enumerate(layouts) if torch.equal(x, one)) for one in found]
         assert len(set(rows)) == 5
@@ -179,15 +180,17 @@ def test_random_neighbours_are_the_photos_own_and_never_forbidden():
 
 def test_random_neighbours_say_how_similar_they_are():
     gallery = filled()
-    queries = entries(3, seed=5).descriptors
-    lent = gallery.random_neighbours(asking(queries), 20, [Photo("a"), Photo("b"), None])
-    assert torch.allclose(lent.similarity.sum(1), (queries @ entries(20).descriptors.T).sum(1))
+    queries = exemplars(3, seed=5).keys
+    lent = RandomGallery.of(gallery).neighbours(
+        keys_of(queries), 20, [Photo("a"), Photo("b"), None]
+    )
+    assert torch.allclose(lent.similarity.sum(1), (queries @ exemplars(20).keys.T).sum(1))
 
 
 def test_group_mates_and_copies_are_no_neighbours():
     gallery = grouped()
     photos = list(gallery.photos)
-    rows, _ = gallery.search(gallery.entries.descriptors, 25, photos)
+    rows, _ = gallery.search(gallery.exemplars.keys, 25, photos)
     for photo, found in zip(photos, rows.tolist(), strict=True):
         others = [gallery.photos[row] for row in found if row >= 0]
         assert photo not in others
@@ -201,12 +204,12 @@ def test_group_mates_and_copies_are_no_neighbours():
 
 def test_neighbours_are_found_behind_any_number_of_group_mates():
     gallery = Gallery({})
-    known = entries(400)
-    known.descriptors[:] = known.descriptors[:1]
-    known.descriptors[-1] *= -1
+    known = exemplars(400)
+    known.keys[:] = known.keys[:1]
+    known.keys[-1] *= -1
     photos = [Photo(f"video/{i}", group="video") for i in range(399)] + [Photo("other/1")]
     gallery.update(photos, known)
-    rows, similarities = gallery.search(known.descriptors[:2], 3, [photos[0], None])
+    rows, similarities = gallery.search(known.keys[:2], 3, [photos[0], None])
     assert rows[0].tolist() == [399, -1, -1]
     assert torch.allclose(similarities[0], torch.tensor([-1.0, -1, -1]))
     assert (rows[1] >= 0).all()

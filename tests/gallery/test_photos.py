@@ -2,7 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
-from sav.gallery.photos import COPY_DISTANCE, Photo, PhotoTable, photo_hash, photos_from_columns
+from sav.gallery.photos import (
+    COPY_DISTANCE,
+    Photo,
+    PhotoTable,
+    photo_hash,
+    photos_from_columns,
+)
 from sav.synthetic import render_scene
 
 
@@ -28,7 +34,7 @@ def table(*photos):
 
 
 def forbidden(photos, photo):
-    return photos.forbidden([photo], np.arange(len(photos))[None])[0].tolist()
+    return photos.excluded([photo], np.arange(len(photos))[None])[0].tolist()
 
 
 def test_copies_have_nearly_the_same_hash_and_other_photos_have_not(scenes):
@@ -84,6 +90,6 @@ def test_columns_round_trip():
 
 
 def test_a_record_names_its_photo():
-    record = {"gallery_key": "a/1", "vehicle_group": "g", "photo_hash": 5, "file_name": "x.jpg"}
+    record = {"photo_id": "a/1", "vehicle_group": "g", "photo_hash": 5, "file_name": "x.jpg"}
     assert Photo.of(record) == Photo("a/1", "g", 5, "x.jpg")
     assert Photo.of({"image": 1}) is None

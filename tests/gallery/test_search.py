@@ -4,10 +4,11 @@ import torch
 
 from sav.errors import SAVError
 from sav.gallery import search
+from sav.gallery.files import load_gallery, save_gallery
 from sav.gallery.photos import Photo
-from sav.gallery.search import DescriptorIndex, exact_search, index_recipe
+from sav.gallery.search import KeyIndex, exact_search, index_recipe
 from sav.gallery.store import Gallery
-from tests.gallery.galleries import entries, filled
+from tests.gallery.galleries import exemplars, filled
 
 
 def unit(count, seed=0, dim=16):
@@ -24,7 +25,7 @@ def test_the_kind_of_index_follows_the_size():
     assert index_recipe(1000, gpu=True) is None
     assert index_recipe(search.IVF_FROM, gpu=True) == "Flat"
     assert index_recipe(search.HNSW_FROM, gpu=True).startswith("IVF")
-    assert DescriptorIndex.build(unit(50)) is None
+    assert KeyIndex.build(unit(50)) is None
 
 
 @pytest.mark.parametrize("recipe", ["IVF32,Flat", "HNSW32,Flat", "Flat"])
@@ -32,12 +33,12 @@ def test_an_index_finds_nearly_what_exact_search_finds(recipe, tmp_path):
     vectors, queries = unit(3000), unit(40, seed=1)
     products, rows = exact_search(vectors, queries, 5)
     assert np.allclose(products[:, 0], (queries @ vectors.T).max(1), atol=1e-5)
-    index = DescriptorIndex.build(vectors, recipe)
+    index = KeyIndex.build(vectors, recipe)
     assert len(index) == 3000
     _, found = index.search(queries, 5)
     assert np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found, rows, strict=True)]) > 0.95
     index.save(tmp_path / "index.faiss")
-    again = DescriptorIndex.read(tmp_path / "index.faiss", recipe)
+    again = KeyIndex.read(tmp_path / "index.faiss", recipe)
     assert np.array_equal(again.search(queries, 5)[1], found)
 
 
@@ -49,8 +50,8 @@ def low_thresholds(monkeypatch):
 def large(groups=10):
     gallery = Gallery({"ontology": "test"})
     photos = [Photo(f"car/{i}", group=str(i % groups)) for i in range(2000)]
-    gallery.update(photos, entries(2000))
-    gallery.settle()
+    gallery.update(photos, exemplars(2000))
+    gallery.build_index()
     return gallery
 
 
@@ -58,7 +59,7 @@ def test_an_approximate_index_never_returns_what_is_excluded(low_thresholds):
     gallery = large(groups=2)
     assert gallery.search_method.startswith("IVF")
     photos = list(gallery.photos)[:50]
-    rows, _ = gallery.search(gallery.entries.descriptors[:50], 6, photos)
+    rows, _ = gallery.search(gallery.exemplars.keys[:50], 6, photos)
     assert (rows >= 0).all()
     for photo, found in zip(photos, rows.tolist(), strict=True):
         assert all(gallery.photos[row].group != photo.group for row in found)
@@ -66,31 +67,31 @@ def test_an_approximate_index_never_returns_what_is_excluded(low_thresholds):
 
 def test_an_approximate_index_is_made_for_what_no_longer_changes(low_thresholds):
     gallery = large()
-    queries = entries(20, seed=1).descriptors
+    queries = exemplars(20, seed=1).keys
     approximate, _ = gallery.search(queries, 5, [None] * 20)
-    gallery.update([Photo("car/0", group="0")], entries(1))
+    gallery.update([Photo("car/0", group="0")], exemplars(1))
     assert gallery.search_method == "exact"
     exact, _ = gallery.search(queries, 5, [None] * 20)
     assert (exact == approximate).float().mean() > 0.9
     few = filled()
-    few.settle()
+    few.build_index()
     assert few.search_method == "exact"
 
 
 def test_the_index_is_saved_and_never_outlives_its_gallery(low_thresholds, tmp_path):
     gallery = large()
-    gallery.save(tmp_path)
-    queries = entries(20, seed=1).descriptors
+    save_gallery(gallery, tmp_path)
+    queries = exemplars(20, seed=1).keys
     expected = gallery.search(queries, 5, [None] * 20)
-    loaded = Gallery.load(tmp_path)
+    loaded = load_gallery(tmp_path)
     assert loaded.search_method == "IVF176,Flat"
     assert torch.equal(loaded.search(queries, 5, [None] * 20)[0], expected[0])
     (tmp_path / "gallery.faiss").unlink()
-    assert Gallery.load(tmp_path).search_method == gallery.search_method
-    gallery.save(tmp_path)
-    filled().save(tmp_path)
+    assert load_gallery(tmp_path).search_method == gallery.search_method
+    save_gallery(gallery, tmp_path)
+    save_gallery(filled(), tmp_path)
     assert not (tmp_path / "gallery.faiss").exists()
-    gallery.save(tmp_path)
+    save_gallery(gallery, tmp_path)
     (tmp_path / "gallery.faiss").write_bytes(b"broken")
     with pytest.raises(SAVError, match="gallery cannot be read"):
-        Gallery.load(tmp_path)
+        load_gallery(tmp_path)

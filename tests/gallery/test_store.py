@@ -4,49 +4,50 @@ import pytest
 import torch
 
 from sav.errors import SAVError
-from sav.gallery.exemplars import GalleryEntries
+from sav.gallery.exemplars import Exemplars
+from sav.gallery.files import load_gallery, save_gallery
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
-from tests.gallery.galleries import entries, filled, grouped
+from tests.gallery.galleries import exemplars, filled, grouped
 
 
 def test_update_replaces_rows_of_known_keys():
     gallery = filled(20)
-    fresh = entries(1, seed=9)
+    fresh = exemplars(1, seed=9)
     gallery.update([Photo("car/7")], fresh)
     assert len(gallery) == 20
-    assert torch.equal(gallery.entries.descriptors[7], fresh.descriptors[0])
-    assert torch.equal(gallery.entries.descriptors[8], entries(20).descriptors[8])
+    assert torch.equal(gallery.exemplars.keys[7], fresh.keys[0])
+    assert torch.equal(gallery.exemplars.keys[8], exemplars(20).keys[8])
 
 
 def test_row_by_row_equals_all_at_once():
-    gallery, whole = Gallery({}), entries(20)
+    gallery, whole = Gallery({}), exemplars(20)
     for i in range(20):
-        one = GalleryEntries(**{k: v[i : i + 1] for k, v in whole.tensors().items()})
+        one = Exemplars(**{k: v[i : i + 1] for k, v in whole.tensors().items()})
         gallery.update([Photo(f"car/{i}")], one)
-    for name, value in filled().entries.tensors().items():
-        assert torch.equal(value, gallery.entries.tensors()[name])
+    for name, value in filled().exemplars.tensors().items():
+        assert torch.equal(value, gallery.exemplars.tensors()[name])
 
 
 def test_save_and_load(tmp_path):
     gallery = filled()
-    gallery.save(tmp_path / "gallery")
-    loaded = Gallery.load(tmp_path / "gallery")
-    assert loaded.keys == gallery.keys
+    save_gallery(gallery, tmp_path / "gallery")
+    loaded = load_gallery(tmp_path / "gallery")
+    assert loaded.photos.ids == gallery.photos.ids
     assert loaded.fingerprint == gallery.fingerprint
-    for name, value in gallery.entries.tensors().items():
-        assert torch.equal(value, loaded.entries.tensors()[name])
+    for name, value in gallery.exemplars.tensors().items():
+        assert torch.equal(value, loaded.exemplars.tensors()[name])
 
 
 def test_an_empty_gallery_survives_saving(tmp_path):
-    Gallery({"a": 1}).save(tmp_path)
-    assert len(Gallery.load(tmp_path)) == 0
+    save_gallery(Gallery({"a": 1}), tmp_path)
+    assert len(load_gallery(tmp_path)) == 0
 
 
 def test_state_dict_round_trip():
     gallery, other = filled(), Gallery({})
     other.load_state_dict(gallery.state_dict())
-    queries = entries(3, seed=4).descriptors
+    queries = exemplars(3, seed=4).keys
     assert torch.equal(
         gallery.search(queries, 3, [None] * 3)[0], other.search(queries, 3, [None] * 3)[0]
     )
@@ -54,7 +55,7 @@ def test_state_dict_round_trip():
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "not json", "other json"])
 def test_a_broken_gallery_is_one_clear_error(tmp_path, damage):
-    filled().save(tmp_path)
+    save_gallery(filled(), tmp_path)
     if damage == "missing":
         (tmp_path / "gallery.safetensors").unlink()
     elif damage == "truncated":
@@ -65,7 +66,7 @@ def test_a_broken_gallery_is_one_clear_error(tmp_path, damage):
     else:
         (tmp_path / "gallery.json").write_text(json.dumps({"keys": []}))
     with pytest.raises(SAVError, match="gallery cannot be read"):
-        Gallery.load(tmp_path)
+        load_gallery(tmp_path)
 
 
 def test_a_stale_gallery_is_refused():
@@ -76,12 +77,12 @@ def test_a_stale_gallery_is_refused():
 
 
 def test_a_gallery_of_an_older_layout_is_refused(tmp_path):
-    filled().save(tmp_path)
+    save_gallery(filled(), tmp_path)
     contents = json.loads((tmp_path / "gallery.json").read_text())
-    del contents["layout"]
+    contents["version"] = 3
     (tmp_path / "gallery.json").write_text(json.dumps(contents))
     with pytest.raises(SAVError, match=r"another version .*build it again"):
-        Gallery.load(tmp_path)
+        load_gallery(tmp_path)
 
 
 def test_a_checkpoint_of_an_older_layout_is_refused():
@@ -94,8 +95,8 @@ def test_a_checkpoint_of_an_older_layout_is_refused():
 def test_photos_and_sources_survive_saving_and_checkpoints(tmp_path):
     gallery = grouped()
     gallery.sources["car"] = {"file": "car.json", "digest": "12", "vehicles": 15}
-    gallery.save(tmp_path / "gallery")
-    loaded = Gallery.load(tmp_path / "gallery")
+    save_gallery(gallery, tmp_path / "gallery")
+    loaded = load_gallery(tmp_path / "gallery")
     assert list(loaded.photos) == list(gallery.photos)
     assert loaded.sources == gallery.sources
     torch.save(gallery.state_dict(), tmp_path / "checkpoint.pth")
@@ -107,11 +108,11 @@ def test_photos_and_sources_survive_saving_and_checkpoints(tmp_path):
 def test_a_data_set_can_be_taken_out():
     gallery = grouped()
     gallery.sources = {"car": {}, "copy": {}}
-    kept = gallery.entries.select(torch.arange(15, 25))
+    kept = gallery.exemplars.select(torch.arange(15, 25))
     assert gallery.remove_source("car") == 15
-    assert gallery.keys == [f"copy/{i}" for i in range(10)]
-    assert torch.equal(gallery.entries.descriptors, kept.descriptors)
+    assert gallery.photos.ids == [f"copy/{i}" for i in range(10)]
+    assert torch.equal(gallery.exemplars.keys, kept.keys)
     assert list(gallery.sources) == ["copy"]
     assert gallery.remove_source("car") == 0
     assert gallery.remove_source("copy") == 10
-    assert (len(gallery), gallery.entries) == (0, None)
+    assert (len(gallery), gallery.exemplars) == (0, None)

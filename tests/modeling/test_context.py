@@ -7,7 +7,7 @@ from sav.errors import SAVError
 from sav.gallery.exemplars import Neighbours
 from sav.gallery.store import Gallery
 from sav.modeling.context.corrector import REDUCTION, ContextCorrector
-from sav.modeling.context.evidence import ContextEncoder, Evidence
+from sav.modeling.context.evidence import Evidence, EvidenceEncoder
 from sav.modeling.sam.decoder import DecoderOutput
 
 B, C, H = 2, 3, 32
@@ -82,12 +82,12 @@ def test_it_sends_nothing_back_into_the_decoder(corrector):
     assert all((p.grad != 0).any() for p in corrector.parameters())
 
 
-def test_with_nobody_every_parameter_has_a_finite_gradient(corrector):
-    encoder = ContextEncoder(dim=16)
-    lent = Neighbours.nobody(B, C, 16, 18, torch.device("cpu"))
+def test_without_neighbours_every_parameter_has_a_finite_gradient(corrector):
+    encoder = EvidenceEncoder(dim=16)
+    none = Neighbours.none(B, C, 16, 18, torch.device("cpu"))
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(B, 4)
     before = decoded()
-    after = corrector(before, parts(), encoder(lent, torch.randn(B, 16, 4, 4), boxes, G))
+    after = corrector(before, parts(), encoder(none, torch.randn(B, 16, 4, 4), boxes, G))
     assert all((change == 0).all() for change in corrections(before, after))
     (after.masks.sum() + after.presence.sum() + after.iou.sum()).backward()
     used = [*encoder.parameters(), *corrector.parameters()]
@@ -103,8 +103,8 @@ def test_no_class_is_preferred(corrector):
         *(getattr(before, name)[:, queries] for name in ("masks", "presence", "iou")),
         before.features,
     )
-    maps = (evidence.placed, evidence.mistaken, evidence.alike, evidence.seen)
-    said = Evidence(*(x[:, classes] for x in maps), evidence.trust, evidence.exists)
+    maps = (evidence.layout, evidence.error, evidence.appearance, evidence.visibility)
+    said = Evidence(*(x[:, classes] for x in maps), evidence.similarity, evidence.exists)
     found = corrections(turned, corrector(turned, parts()[:, classes], said))
     for change, other in zip(expected, found, strict=True):
         torch.testing.assert_close(change[:, queries], other, atol=1e-5, rtol=1e-5)
@@ -121,8 +121,8 @@ def test_photos_are_corrected_each_by_itself(corrector):
     assert not torch.allclose(after.masks[1], again.masks[1], atol=1e-3)
 
 
-def test_it_learns_to_believe_its_neighbours():
-    """The decoder sees nothing; the neighbours show every part where it is."""
+def test_it_learns_to_follow_its_neighbours():
+    """The decoder predicts nothing; the neighbours show every part where it is."""
     torch.manual_seed(0)
     corrector = ContextCorrector(query_classes=torch.arange(C))
     optimizer = torch.optim.AdamW(corrector.parameters(), lr=1e-2)
@@ -130,7 +130,7 @@ def test_it_learns_to_believe_its_neighbours():
     blind = DecoderOutput(torch.zeros(B, C, H, H), zeros, zeros, torch.zeros(B, 32, H, H))
     for seed in range(80):
         evidence = shown(seed)
-        truth = F.interpolate((evidence.placed > 0.5).float(), size=(H, H))
+        truth = F.interpolate((evidence.layout > 0.5).float(), size=(H, H))
         masks = corrector(blind, torch.full((B, C, G, G), 0.25), evidence).masks
         loss = F.binary_cross_entropy_with_logits(masks, truth)
         optimizer.zero_grad()
@@ -140,17 +140,18 @@ def test_it_learns_to_believe_its_neighbours():
 
 
 @pytest.fixture
-def look(cfg, make_input):
+def retrieve(cfg, make_input):
     """Takes a training step and predicts, with a number of neighbours in a gallery of six."""
 
     def run(*options):
         cfg.merge_from_list(["MODEL.SAV.TEST.SCORE_THRESHOLD", 0.0, *options])
         torch.manual_seed(0)
         model = build_model(cfg)
-        for parameter in model.second_look.corrector.parameters():
+        for parameter in model.context.corrector.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
         batch = [make_input(f"car/{i}", seed=i) for i in range(6)]
-        model.gallery.add_views([[model.eval().gallery_views(batch)]])
+        made = model.eval().exemplars(batch)
+        model.context.gallery.update(made.photos, made.exemplars)
         losses = model.train()(batch[:2])
         sum(losses.values()).backward()
         return model.eval(), losses, model(batch[:2])
@@ -158,52 +159,46 @@ def look(cfg, make_input):
     return run
 
 
-def test_training_on_thinner_galleries(look):
-    _, losses, _ = look("MODEL.SAV.CONTEXT.NEIGHBOURS", 2)
-    _, thinner, _ = look("MODEL.SAV.CONTEXT.NEIGHBOURS", 2, "MODEL.SAV.CONTEXT.THINNING", 4)
+def test_training_on_thinner_galleries(retrieve):
+    _, losses, _ = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 2)
+    _, thinner, _ = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 2, "MODEL.SAV.CONTEXT.THINNING", 4)
     assert losses["loss_context"] != thinner["loss_context"]
     assert all(losses[name] == thinner[name] for name in losses.keys() - {"loss_context"})
 
 
-@pytest.mark.parametrize(("key", "value"), [("SHARE", 0.0), ("SHARE", 1.5), ("THINNING", 0)])
-def test_training_settings_that_make_no_sense_are_errors(look, key, value):
+@pytest.mark.parametrize(
+    ("key", "value"), [("SHARE", 0.0), ("SHARE", 1.5), ("THINNING", 0), ("CAPACITY", 0)]
+)
+def test_training_settings_that_make_no_sense_are_errors(retrieve, key, value):
     with pytest.raises(SAVError, match=f"CONTEXT.{key}: {value}"):
-        look(f"MODEL.SAV.CONTEXT.{key}", value)
+        retrieve(f"MODEL.SAV.CONTEXT.{key}", value)
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 32])
-@pytest.mark.parametrize("random", [False, True])
-def test_any_number_of_neighbours(look, count, random):
-    model, losses, predicted = look(
-        "MODEL.SAV.CONTEXT.NEIGHBOURS", count, "MODEL.SAV.CONTEXT.RANDOM", random
-    )
+def test_any_number_of_neighbours(retrieve, count):
+    model, losses, predicted = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", count)
     assert all(loss.isfinite() for loss in losses.values())
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     assert all(item["instances"].scores.isfinite().all() for item in predicted)
 
 
-def test_no_neighbours_are_as_an_empty_gallery(look, make_input):
-    model, _, predicted = look("MODEL.SAV.CONTEXT.NEIGHBOURS", 0, "MODEL.SAV.CONTEXT.PASSES", 2)
-    model.gallery = Gallery({})
-    model.second_look.neighbours = 8
+def test_no_neighbours_are_as_an_empty_gallery(retrieve, make_input):
+    model, _, predicted = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 0)
+    model.context.gallery = Gallery({})
+    model.context.neighbours = 8
     again = model([make_input(f"car/{i}", seed=i) for i in range(2)])
     for first, second in zip(predicted, again, strict=True):
         assert torch.equal(first["part_map"], second["part_map"])
         assert torch.equal(first["instances"].scores, second["instances"].scores)
 
 
-def test_a_second_pass_looks_at_what_the_first_has_corrected(look):
-    once, twice = (look("MODEL.SAV.CONTEXT.PASSES", passes)[2] for passes in (1, 2))
-    assert once[0]["instances"].scores.sum() != twice[0]["instances"].scores.sum()
-
-
-def test_the_other_weights_learn_as_if_there_were_no_gallery(look):
-    with_gallery, losses, _ = look()
-    without, same, _ = look("MODEL.SAV.CONTEXT.NEIGHBOURS", 0)
+def test_the_other_weights_learn_as_if_there_were_no_gallery(retrieve):
+    with_gallery, losses, _ = retrieve()
+    without, same, _ = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 0)
     for name in losses.keys() - {"loss_context"}:
         assert losses[name] == same[name]
     assert losses["loss_context"] != same["loss_context"]
     second = dict(without.named_parameters())
     for name, parameter in with_gallery.named_parameters():
-        if not name.startswith("second_look."):
+        if not name.startswith("context."):
             assert torch.equal(parameter.grad, second[name].grad), name

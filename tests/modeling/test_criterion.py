@@ -3,8 +3,10 @@ import torch
 from torch.nn import functional as F
 
 from sav.d2 import BitMasks, Instances
-from sav.modeling.criterion import PartCriterion, Supervision, Targets
+from sav.modeling.criterion import PartCriterion
+from sav.modeling.matcher import match
 from sav.modeling.sam.decoder import DecoderOutput
+from sav.modeling.targets import Supervision, Targets
 
 WEIGHTS = {"mask": 1.0, "dice": 1.0, "presence": 1.0, "iou": 1.0, "dense": 1.0}
 QUERY_CLASSES = torch.tensor([0, 1, 1, 1, 2])
@@ -49,8 +51,8 @@ def criterion(part_criterion):
 
     def losses(result, dense, batch):
         generators = [torch.Generator().manual_seed(i) for i in range(len(batch))]
-        asked = torch.ones_like(result.presence, dtype=torch.bool)
-        return part_criterion(result, dense, Supervision(batch, generators, asked))
+        supervised = torch.ones_like(result.presence, dtype=torch.bool)
+        return part_criterion(result, dense, Supervision(batch, generators, supervised))
 
     return losses
 
@@ -61,14 +63,14 @@ def test_matching_stays_inside_the_class_and_picks_the_best_slot(part_criterion)
     masks[0, 1] = logits_of(right)
     masks[0, 3] = logits_of(left)
     masks[0, 0] = logits_of(left)  # a perfect mask of another class attracts nothing
-    found = part_criterion.match(output(masks), [targets([1, 1], [left, right])])
+    found = match(output(masks), [targets([1, 1], [left, right])], QUERY_CLASSES)
     pairs = dict(zip(found.query.tolist(), found.instance.tolist(), strict=True))
     assert pairs == {3: 0, 1: 1}
 
 
 def test_more_instances_than_slots_leaves_the_rest_unmatched(part_criterion):
     masks = [rectangle(0, 8), rectangle(10, 18), rectangle(20, 28)]
-    found = part_criterion.match(output(), [targets([2, 2, 0], masks)])
+    found = match(output(), [targets([2, 2, 0], masks)], QUERY_CLASSES)
     assert sorted(found.query.tolist()) == [0, 4]
 
 
@@ -150,8 +152,8 @@ def test_losses_of_a_batch_are_the_mean_over_its_photos(part_criterion):
             whole.masks[chosen], whole.presence[chosen], whole.iou[chosen], whole.features[chosen]
         )
         generators = [torch.Generator().manual_seed(i) for i in chosen]
-        asked = whole.presence[chosen] > -1
-        supervision = Supervision([batch[i] for i in chosen], generators, asked)
+        supervised = whole.presence[chosen] > -1
+        supervision = Supervision([batch[i] for i in chosen], generators, supervised)
         return part_criterion(part, [dense[chosen]], supervision)
 
     together = losses([0, 1, 2])

@@ -44,24 +44,22 @@ def test_other_strides_are_a_clear_error(cfg):
 def test_a_model_at_stride_8_trains_and_predicts_with_its_gallery(cfg, make_input, tmp_path):
     cfg.MODEL.TIMM.STRIDE = 8
     model = build_model(cfg)
-    torch.nn.init.normal_(model.second_look.corrector.scores.weight)
+    torch.nn.init.normal_(model.context.corrector.scores.weight)
     batch = [make_input(f"car/{i}", seed=i) for i in range(3)]
     for _ in range(2):
         losses = model(batch)
-        model.gallery.add_views([model.views])
-        model.views = []
     sum(losses.values()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
     save_weights(model, tmp_path / "model_final.safetensors")
     (tmp_path / "config.yaml").write_text(cfg.dump())
     predictor = SAVPredictor.from_pretrained(tmp_path, "cpu")
     predictor.model.reader.score_threshold = 0.0
-    predictor.model.gallery = model.gallery
-    assert len(predictor.model.gallery) == 3
+    predictor.model.context.gallery = model.context.gallery
+    assert len(predictor.model.context.gallery) == 3
     photo = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     found = predictor(photo)
     assert found.pred_masks.shape[1:] == (50, 70)
-    predictor.model.gallery = Gallery({})
+    predictor.model.context.gallery = Gallery({})
     assert not torch.equal(predictor(photo).scores, found.scores)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sav.gallery.exemplars import Neighbours
-from sav.modeling.context.evidence import ContextEncoder
+from sav.modeling.context.evidence import EvidenceEncoder
 from sav.modeling.context.frame import lay_over
 
 B, K, C, E, M, G = 2, 3, 4, 16, 18, 12
@@ -14,7 +14,7 @@ BOXES = torch.tensor([[0.1, 0.2, 0.8, 0.9], [-0.1, 0.0, 0.5, 0.7]])
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    return ContextEncoder(dim=E)
+    return EvidenceEncoder(dim=E)
 
 
 @pytest.fixture
@@ -29,15 +29,15 @@ def neighbours(present=None, exists=None):
     return Neighbours(
         prototypes=torch.randn(B, K, C + 1, E, generator=draw),
         layouts=torch.rand(B, K, C, M, M, generator=draw),
-        predicted=torch.rand(B, K, C, M, M, generator=draw),
+        predicted_layouts=torch.rand(B, K, C, M, M, generator=draw),
         present=present & exists[..., None],
         similarity=torch.tensor([[0.9, 0.5, 0.3], [0.8, 0.7, 0.6]]),
         exists=exists,
     )
 
 
-def nobody(count=1):
-    lent = Neighbours.nobody(B, C, E, M, torch.device("cpu"))
+def none_found(count=1):
+    lent = Neighbours.none(B, C, E, M, torch.device("cpu"))
     values = {field.name: getattr(lent, field.name) for field in fields(lent)}
     return Neighbours(**{name: torch.cat([value] * count, 1) for name, value in values.items()})
 
@@ -52,8 +52,8 @@ def assert_same(first, second, atol=1e-5):
 
 
 @pytest.mark.parametrize("count", [1, 5, 32])
-def test_nobody_says_nothing_and_every_parameter_has_a_finite_gradient(encoder, embedding, count):
-    evidence = encoder(nobody(count), embedding, BOXES, G)
+def test_without_neighbours_evidence_is_zero_and_gradients_are_finite(encoder, embedding, count):
+    evidence = encoder(none_found(count), embedding, BOXES, G)
     assert all((value == 0).all() for value in tensors(evidence).values())
     sum(value.float().sum() for value in tensors(evidence).values()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
@@ -64,7 +64,7 @@ def test_neighbours_that_are_not_there_count_for_nothing(encoder, embedding):
     lent = neighbours(exists=exists)
     before = encoder(lent, embedding, BOXES, G)
     gone = ~exists
-    for value in (lent.prototypes, lent.layouts, lent.predicted):
+    for value in (lent.prototypes, lent.layouts, lent.predicted_layouts):
         value[gone] += 1.0
     lent.similarity[gone] = -1.0
     assert_same(before, encoder(lent, embedding, BOXES, G))
@@ -93,10 +93,10 @@ def test_a_class_that_no_neighbour_shows_is_nowhere(encoder, embedding):
     present = torch.ones(B, K, C, dtype=torch.bool)
     present[..., 1] = False
     lent = neighbours(present)
-    lent.layouts[:, :, 1] = lent.predicted[:, :, 1] = 0
+    lent.layouts[:, :, 1] = lent.predicted_layouts[:, :, 1] = 0
     evidence = encoder(lent, embedding, BOXES, G)
     assert all(value.isfinite().all() for value in tensors(evidence).values())
-    for value in (evidence.placed, evidence.mistaken, evidence.alike, evidence.seen):
+    for value in (evidence.layout, evidence.error, evidence.appearance, evidence.visibility):
         assert (value[:, 1] == 0).all()
         assert (value[:, 0] != 0).any()
 
@@ -104,18 +104,18 @@ def test_a_class_that_no_neighbour_shows_is_nowhere(encoder, embedding):
 def test_one_neighbours_layout_is_laid_over_the_vehicle(encoder, embedding):
     lent = neighbours(exists=torch.tensor([[True, False, False]] * B))
     evidence = encoder(lent, embedding, BOXES, G)
-    layouts, predicted = lent.layouts[:, 0], lent.predicted[:, 0]
-    assert torch.allclose(evidence.placed, lay_over(layouts, BOXES, G), atol=1e-6)
-    assert torch.allclose(evidence.mistaken, lay_over(layouts - predicted, BOXES, G), atol=1e-6)
-    assert torch.allclose(evidence.trust, torch.tensor([0.9, 0.8]))
-    assert (evidence.seen == 1).all()
+    layouts, predicted = lent.layouts[:, 0], lent.predicted_layouts[:, 0]
+    assert torch.allclose(evidence.layout, lay_over(layouts, BOXES, G), atol=1e-6)
+    assert torch.allclose(evidence.error, lay_over(layouts - predicted, BOXES, G), atol=1e-6)
+    assert torch.allclose(evidence.similarity, torch.tensor([0.9, 0.8]))
+    assert (evidence.visibility == 1).all()
 
 
 def test_the_more_similar_counts_more(encoder, embedding):
     present = torch.zeros(B, K, C, dtype=torch.bool)
     for index in range(K):
         present[:, index, index] = True  # a class of its own for each neighbour
-    seen = encoder(neighbours(present), embedding, BOXES, G).seen
+    seen = encoder(neighbours(present), embedding, BOXES, G).visibility
     assert (seen[:, 0] > seen[:, 1]).all()
     assert (seen[:, 1] > seen[:, 2]).all()
     assert torch.allclose(seen.sum(1), torch.ones(B))
@@ -126,7 +126,7 @@ def test_places_that_look_like_a_part_are_found(encoder):
     lent.prototypes[:] = lent.prototypes[:, :1]
     embedding = lent.prototypes[:, 0, C, :, None, None].repeat(1, 1, 6, 6)  # surroundings
     embedding[..., :3] = lent.prototypes[:, 0, 2, :, None, None]
-    alike = encoder(lent, embedding, BOXES, G).alike
+    alike = encoder(lent, embedding, BOXES, G).appearance
     assert (alike[:, 2, :, :5] > 0.9).all()
     assert (alike[..., 7:] < 0.1).all()
     assert (alike.sum(1) < 1 + 1e-5).all()
@@ -134,5 +134,5 @@ def test_places_that_look_like_a_part_are_found(encoder):
 
 def test_what_is_compared_can_be_learned(encoder, embedding):
     evidence = encoder(neighbours(), embedding, BOXES, G)
-    (evidence.alike[:, 0].sum() + evidence.placed[:, 0].sum()).backward()
+    (evidence.appearance[:, 0].sum() + evidence.layout[:, 0].sum()).backward()
     assert all((p.grad != 0).any() for p in encoder.parameters())

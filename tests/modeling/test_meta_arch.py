@@ -6,21 +6,12 @@ import torch
 import yaml
 
 import sav.ontology
-from sav.bench.unsupervised import class_margins
 from sav.d2 import build_model
 from sav.errors import SAVError
 from sav.gallery.store import Gallery
-from sav.modeling.weights import load_weights, save_weights
+from sav.modeling.weights import gallery_fingerprint, load_weights, save_weights
 from sav.ontology import load_ontology
 from sav.ontology.text import TEXT_MODEL, save_text_embeddings, text_embeddings
-
-
-def train_on(model, batch):
-    """The losses of a training step, whose photos then are in the gallery."""
-    losses = model(batch)
-    model.gallery.add_views([model.views])
-    model.views = []
-    return losses
 
 
 @pytest.fixture
@@ -28,7 +19,7 @@ def trained(model, make_input):
     """A model that has seen a few photos: nothing is at its initial value by chance."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for step in range(3):
-        losses = train_on(model, [make_input(f"car/{i}", seed=10 * step + i) for i in range(4)])
+        losses = model([make_input(f"car/{i}", seed=10 * step + i) for i in range(4)])
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
@@ -52,7 +43,7 @@ def same(first, second, atol=1e-4):
 
 
 def test_training_gives_finite_losses_and_gradients_everywhere(model, make_input):
-    train_on(model, [make_input(f"car/{i}", seed=i) for i in range(2)])
+    model([make_input(f"car/{i}", seed=i) for i in range(2)])
     losses = model([make_input(f"car/{i}", seed=i) for i in range(2)])
     names = ("mask", "dice", "presence", "iou", "dense", "context")
     assert set(losses) == {f"loss_{name}" for name in names}
@@ -62,29 +53,67 @@ def test_training_gives_finite_losses_and_gradients_everywhere(model, make_input
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_training_fills_the_gallery_and_never_lends_a_photo_to_itself(model, make_input):
+def test_plain_training_steps_fill_the_gallery(model, make_input):
+    """No special trainer: forward passes alone give the context module its exemplars."""
+    for step in range(5):
+        batch = [make_input(f"car/{step}/{i}", seed=10 * step + i) for i in range(2)]
+        sum(model(batch).values()).backward()
+    assert model.context.gallery.photos.ids == [f"car/{s}/{i}" for s in range(5) for i in range(2)]
+    model([make_input("car/0/0", seed=99)])
+    assert len(model.context.gallery) == 10
+
+
+def test_the_training_gallery_is_bounded(model, make_input):
+    model.context.capacity = 3
+    for step in range(2):
+        model([make_input(f"car/{i}", seed=step) for i in range(2 * step + 2)])
+    assert model.context.gallery.photos.ids == ["car/0", "car/1", "car/2"]
+
+
+def test_without_gradients_nothing_is_remembered(model, make_input):
+    with torch.no_grad():
+        model([make_input()])
+    assert len(model.context.gallery) == 0
+
+
+def test_parts_of_one_step_do_not_see_each_other(model, make_input):
+    batch = [make_input(f"car/{i}", seed=i) for i in range(4)]
+    with model.context.one_step():
+        for part in (batch[:2], batch[2:]):
+            model(part)
+            assert len(model.context.gallery) == 0
+    assert model.context.gallery.photos.ids == [f"car/{i}" for i in range(4)]
+
+
+def test_a_frozen_model_can_be_switched_to_prediction(model):
+    assert not model.requires_grad_(False).eval().training
+
+
+def test_a_training_photo_never_retrieves_itself(model, make_input):
     batch = [make_input(f"car/{i}", seed=i) for i in range(3)]
-    train_on(model, batch)
-    assert model.gallery.keys == ["car/0", "car/1", "car/2"]
+    model(batch)
+    assert model.context.gallery.photos.ids == ["car/0", "car/1", "car/2"]
     asked = []
-    search = model.gallery.search
+    search = model.context.gallery.search
 
     def spy(descriptors, count, exclude):
         rows, similarities = search(descriptors, count, exclude)
         asked.append((rows, exclude))
         return rows, similarities
 
-    model.gallery.search = spy
+    model.context.gallery.search = spy
     model(batch)
     (rows, exclude), *_ = asked
-    assert [photo.key for photo in exclude] == 2 * model.gallery.keys  # and in the mirror
+    assert [
+        photo.id for photo in exclude
+    ] == 2 * model.context.gallery.photos.ids  # and in the mirror
     assert (rows[:, :2] >= 0).all()
     assert all(i not in rows[[i, 3 + i]].flatten().tolist() for i in range(3))
 
 
 def test_what_is_random_about_a_photo_depends_on_its_seed_alone(model, make_input):
     batch = [make_input(f"car/{i}", seed=i) for i in range(4)]
-    train_on(model, batch)
+    model(batch)
     torch.manual_seed(1)
     first = model(batch)
     torch.manual_seed(2)
@@ -110,25 +139,25 @@ def test_labels_removed_or_changed_at_inference_change_nothing(trained, make_inp
 
 def test_a_training_photo_is_evaluated_without_its_own_annotation(trained, make_input):
     rows = []
-    search = trained.gallery.search
+    search = trained.context.gallery.search
 
     def spy(descriptors, count, exclude):
         found = search(descriptors, count, exclude)
         rows.extend(found[0].tolist())
         return found
 
-    trained.gallery.search = spy
+    trained.context.gallery.search = spy
     known, unknown = make_input("car/2", seed=2), make_input("other", seed=2)
     predict(trained, [known, unknown])
-    own = trained.gallery.keys.index("car/2")
+    own = trained.context.gallery.photos.ids.index("car/2")
     assert own not in rows[0] + rows[2]
     assert own in rows[1]
 
 
 def test_predicting_does_not_touch_the_gallery(trained, make_input):
-    before = trained.gallery.entries.descriptors.clone()
+    before = trained.context.gallery.exemplars.keys.clone()
     predict(trained, [make_input("new/1", seed=77)])
-    assert torch.equal(trained.gallery.entries.descriptors, before)
+    assert torch.equal(trained.context.gallery.exemplars.keys, before)
 
 
 def test_a_batch_gives_what_single_photos_give(trained, make_input):
@@ -144,16 +173,16 @@ def test_a_batch_gives_what_single_photos_give(trained, make_input):
 
 
 def test_an_empty_gallery_works(trained, make_input):
-    trained.gallery = Gallery({})
+    trained.context.gallery = Gallery({})
     assert predict(trained, [make_input()])[0]["instances"].scores.isfinite().all()
 
 
 def test_padding_changes_nothing(trained, make_input):
     """A photo that fills its canvas with the mean colour is the photo that was padded by us."""
     item = make_input("new/1", seed=1, width=40)
-    mean = trained.pixel_mean.round()
+    mean = trained.preprocess.mean.round()
     with torch.no_grad():
-        trained.pixel_mean.copy_(mean)
+        trained.preprocess.mean.copy_(mean)
     padded = mean.to(torch.uint8).expand(3, 64, 64).clone()
     padded[:, :, :40] = item["image"]
     expected = predict(trained, [item])[0]["part_map"]
@@ -190,7 +219,7 @@ def test_the_order_of_the_classes_in_the_ontology_does_not_matter(
     save_weights(trained, weights)
     load_weights(other, weights, adapt=True)
     for gallery_of in (trained, other):
-        gallery_of.gallery = Gallery({})
+        gallery_of.context.gallery = Gallery({})
     item = make_input("new", 5)
     expected, found = predict(trained, [item])[0], predict(other, [item])[0]
     last = len(ontology) - 1
@@ -200,46 +229,6 @@ def test_the_order_of_the_classes_in_the_ontology_does_not_matter(
     assert torch.equal(found["part_map"] == 0, background)
     agreeing = last + 2 - found["part_map"].int() == expected["part_map"].int()
     assert agreeing[~background].all()
-
-
-def test_a_held_out_class_is_not_taught_and_is_asked_for_all_the_same(cfg, make_input):
-    cfg.MODEL.SAV.HELD_OUT = ("Left front door",)
-    model = build_model(cfg)
-    door = 6
-    train_on(model, [make_input("car/0", seed=0)])
-    losses = model([make_input("car/1", seed=1)])
-    sum(losses.values()).backward()
-    assert model.graph.free.grad[door].abs().sum() == 0
-    assert model.graph.free.grad[0].abs().sum() > 0
-    assert model.gallery.entries.present[0].nonzero()[:, 0].tolist() == [0, 2]
-    hidden = make_input("car/1", seed=1)
-    hidden["instances"] = hidden["instances"][[0, 1, 2]]
-    for name in ("loss_mask", "loss_presence"):
-        assert torch.isclose(model([hidden])[name], losses[name], atol=1e-6)
-    with torch.no_grad():
-        model.graph.free[door] += 100.0  # was never trained, so it has no say
-    found = predict(model.eval(), [make_input("car/2", seed=2)])[0]["instances"]
-    assert found.scores[found.pred_classes == door].isfinite().all()
-
-
-def test_the_dense_map_answers_for_a_held_out_class_and_for_no_other(cfg, make_input):
-    torch.manual_seed(0)
-    model = build_model(cfg).eval()
-    cfg.MODEL.SAV.HELD_OUT = ("Left front door",)
-    other = build_model(cfg).eval()
-    other.load_state_dict(model.state_dict())
-    own = other.query_classes == 6
-    with torch.no_grad():
-        model.graph.free[6] = 0.0  # the held-out class is asked for without it
-        encoded = model.encode([make_input()])
-        taught, found = model._decode(encoded), other._decode(encoded)
-        margins = class_margins(other.dense(found.features), other.taught)[:, 6]
-    assert torch.equal(found.masks[:, ~own], taught.masks[:, ~own])
-    assert torch.equal(found.presence[:, ~own], taught.presence[:, ~own])
-    assert torch.equal(found.masks[:, own][:, 0], margins)
-    near = torch.isin(other.query_classes, torch.tensor(other.ontology.touching_ids[6]))
-    assert found.presence[0, own][0] == taught.presence[0, near].max()
-    assert (found.presence[0, own][1:] < -100).all()
 
 
 def test_fewer_slots_give_fewer_instances_of_a_class(cfg, make_input):
@@ -298,10 +287,10 @@ def test_unknown_network_is_a_clear_error(cfg):
 
 
 def test_gallery_fingerprint_follows_the_weights(model):
-    before = model.gallery_fingerprint()
-    assert before == model.gallery_fingerprint()
+    before = gallery_fingerprint(model)
+    assert before == gallery_fingerprint(model)
     with torch.no_grad():
-        next(model.second_look.parameters()).add_(1e-3)  # what is remembered does not depend on it
-        assert model.gallery_fingerprint() == before
+        next(model.context.parameters()).add_(1e-3)  # what is remembered does not depend on it
+        assert gallery_fingerprint(model) == before
         next(model.decoder.parameters()).add_(1e-3)
-    assert model.gallery_fingerprint()["weights"] != before["weights"]
+    assert gallery_fingerprint(model)["weights"] != before["weights"]

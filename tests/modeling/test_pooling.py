@@ -1,6 +1,6 @@
 import torch
 
-from sav.modeling.context.pooling import LAYOUT_SIDE, describe, pool_batch
+from sav.modeling.context.pooling import LAYOUT_SIDE, pool_exemplars, retrieval_key
 
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 CELL = LAYOUT_SIDE // 6
@@ -22,7 +22,7 @@ def pool(annotated, embedding=None, predicted=None, boxes=WHOLE):
     embedding = torch.randn(count, 2, 6, 6) if embedding is None else embedding
     if predicted is None:
         predicted = torch.rand(count, annotated.shape[1], LAYOUT_SIDE, LAYOUT_SIDE)
-    return pool_batch(embedding, annotated, predicted, boxes.expand(count, 4))
+    return pool_exemplars(embedding, annotated, predicted, boxes.expand(count, 4))
 
 
 def test_prototypes_are_means_within_the_parts_and_around_the_vehicle():
@@ -72,9 +72,9 @@ def test_what_the_model_saw_is_kept_beside_what_is_there():
     predicted = torch.zeros(1, 2, LAYOUT_SIDE, LAYOUT_SIDE)
     predicted[0, 1] = 0.4
     entry = pool(annotated, predicted=predicted)
-    assert (entry.predicted[0, 1] == 102).all()
-    assert (entry.predicted[0, 0] == 0).all()
-    assert torch.allclose(entry.descriptors, describe(predicted), atol=1e-6)
+    assert (entry.predicted_layouts[0, 1] == 102).all()
+    assert (entry.predicted_layouts[0, 0] == 0).all()
+    assert torch.allclose(entry.keys, retrieval_key(predicted), atol=1e-6)
 
 
 def test_photos_are_pooled_each_by_itself():
@@ -89,7 +89,7 @@ def test_photos_are_pooled_each_by_itself():
 def test_descriptors_are_unit_vectors_in_which_small_parts_count():
     body, one, other = (0, 0, 6, 6), (0, 0, 1, 1), (5, 5, 6, 6)
     seen = torch.cat([masks(body, one), masks(body, other), masks(body, one) * 0.7])
-    descriptors = describe(seen)
+    descriptors = retrieval_key(seen)
     assert torch.allclose(descriptors.norm(dim=1), torch.ones(3), atol=1e-5)
     similar = descriptors @ descriptors.T
     # Compared cell by cell, a part of one cell in 36 would make a difference of 0.03.
@@ -98,4 +98,4 @@ def test_descriptors_are_unit_vectors_in_which_small_parts_count():
 
 
 def test_a_photo_in_which_nothing_is_seen_has_a_finite_descriptor():
-    assert (describe(torch.zeros(1, 3, LAYOUT_SIDE, LAYOUT_SIDE)) == 0).all()
+    assert (retrieval_key(torch.zeros(1, 3, LAYOUT_SIDE, LAYOUT_SIDE)) == 0).all()

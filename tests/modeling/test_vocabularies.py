@@ -33,13 +33,13 @@ def test_a_photo_teaches_nothing_about_what_its_vocabulary_cannot_say(model, mak
     losses = model(batch)
     sum(losses.values()).backward()
     known = set(model.ontology.ids_of(model.ontology.joined[1]))
-    for head in (model.layout, model.dense):
+    for head in (model.embedding_classifier, model.feature_classifier):
         assert head.background.weight.grad.abs().sum() > 0
         # The gradient is a sum over classes, of a vector each times the class's features.
-        by_class = head.describe.weight.grad @ torch.linalg.pinv(head.features)
+        by_class = head.to_weights.weight.grad @ torch.linalg.pinv(head.features)
         touched = by_class.abs().amax(0) > 1e-4 * by_class.abs().max()
         assert set(touched.nonzero()[:, 0].tolist()) == known
-    own = model.graph.dialects.grad.abs().sum(2) > 0
+    own = model.graph.vocabulary_embedding.grad.abs().sum(2) > 0
     assert not own[0].any()
 
 
@@ -49,7 +49,7 @@ def test_shared_parts_learn_from_both_vocabularies(model, make_input):
         model.zero_grad()
         losses = model([annotate(model, make_input("car/1", seed=1))])
         sum(losses.values()).backward()
-        assert model.graph.free.grad[wheel].abs().sum() > 0
+        assert model.graph.class_embedding.grad[wheel].abs().sum() > 0
 
 
 def test_answers_are_in_the_photo_s_vocabulary(model, make_input):
@@ -83,7 +83,6 @@ def test_photos_of_both_vocabularies_share_a_batch(model, make_input):
 def test_neighbours_of_the_other_vocabulary_lend_what_both_know(model, make_input):
     model.train()
     model([in_dsmlr(model, make_input("car/1", seed=1))])
-    model.gallery.add_views([model.views])
-    entries = model.gallery.entries
-    present = {model.ontology.class_names[i] for i in entries.present[0].nonzero()[:, 0].tolist()}
+    stored = model.context.gallery.exemplars
+    present = {model.ontology.class_names[i] for i in stored.present[0].nonzero()[:, 0].tolist()}
     assert present == {"front_bumper", "wheel", "front_left_door"}

@@ -23,10 +23,10 @@ def test_a_training_with_context_starts_from_weights_without(model, cfg, tmp_pat
     bare = build_model(cfg)
     path = tmp_path / "bare.safetensors"
     save_weights(bare, path)
-    own = {n: v.clone() for n, v in model.state_dict().items() if n.startswith("second_look.")}
+    own = {n: v.clone() for n, v in model.state_dict().items() if n.startswith("context.")}
     load_weights(model, path, adapt=True)
     assert all(torch.equal(model.state_dict()[name], value) for name, value in own.items())
-    assert torch.equal(model.graph.free, bare.graph.free)
+    assert torch.equal(model.graph.class_embedding, bare.graph.class_embedding)
     with pytest.raises(SAVError, match="missing"):
         load_weights(model, path)
 
@@ -39,14 +39,16 @@ def test_parts_that_both_vocabularies_know_carry_over(cfg, tmp_path, graph):
     save_weights(source, path)
     cfg.MODEL.SAV.ONTOLOGY = "dsmlr"
     other = build_model(cfg)
-    own = other.graph.free.detach().clone()
+    own = other.graph.class_embedding.detach().clone()
     load_weights(other, path, adapt=True)
     wheel, bumper = (other.ontology.class_id(name) for name in ("wheel", "front_bumper"))
     before = source.ontology.class_id("Wheel")
-    assert torch.equal(other.graph.free[wheel], source.graph.free[before])
-    assert torch.equal(other.graph.free[bumper], own[bumper])
+    assert torch.equal(other.graph.class_embedding[wheel], source.graph.class_embedding[before])
+    assert torch.equal(other.graph.class_embedding[bumper], own[bumper])
     if graph:
-        assert torch.equal(other.dense.describe.weight, source.dense.describe.weight)
+        assert torch.equal(
+            other.feature_classifier.to_weights.weight, source.feature_classifier.to_weights.weight
+        )
     else:
-        shared = source.dense.describe.weight[:, before]
-        assert torch.equal(other.dense.describe.weight[:, wheel], shared)
+        shared = source.feature_classifier.to_weights.weight[:, before]
+        assert torch.equal(other.feature_classifier.to_weights.weight[:, wheel], shared)

@@ -1,5 +1,7 @@
+import pickle
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from sav.errors import SAVError
@@ -142,20 +144,23 @@ def test_unknown_class_is_an_error():
 
 def test_graph_has_every_node_and_relation():
     ontology = load_ontology("dsmlr")
-    graph = ontology.graph()
+    graph = ontology.graph
     assert list(graph.nodes) == [node.name for node in ontology.nodes]
-    assert graph.number_of_edges() == len(ontology.relations)
+    assert [graph.nodes[part.name]["id"] for part in ontology.classes] == list(range(18))
+    assert graph.nodes["front_left_door"]["side"] == "left"
+    assert "id" not in graph.nodes[ontology.concepts[0].name]
+    edges = {Relation(a, predicate, b) for a, b, predicate in graph.edges(keys=True)}
+    assert graph.number_of_edges() == len(edges) == len(ontology.relations)
+    assert edges == set(ontology.relations)
     assert graph.has_edge("trunk", "back_bumper", "above")
 
 
-def test_what_a_class_touches_is_on_its_own_side_if_anything_there_is():
-    ontology = load_ontology("vehicleseg10k")
-    touching = {
-        part.name: [ontology.class_names[i] for i in ids]
-        for part, ids in zip(ontology.classes, ontology.touching_ids, strict=True)
-    }
-    assert touching["Right back door"] == ["Right back window", "Right front door"]
-    # It also touches the windshield, which is on neither side.
-    assert touching["Left front window"] == ["Left back window", "Left front door"]
-    assert touching["Front window"] == ["Left front window", "Right front window"]
-    assert touching["Plate"] == []
+def test_graph_is_made_once_and_cannot_be_changed():
+    ontology = load_ontology("dsmlr")
+    assert ontology.graph is ontology.graph
+    with pytest.raises(nx.NetworkXError):
+        ontology.graph.add_edge("trunk", "hood", "above")
+    # Data loader workers get a copy of the vocabulary.
+    copy = pickle.loads(pickle.dumps(ontology))
+    assert copy == ontology
+    assert list(copy.graph.edges(keys=True)) == list(ontology.graph.edges(keys=True))

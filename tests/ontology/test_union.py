@@ -53,7 +53,7 @@ def test_texts_come_from_the_members(both):
     assert torch.equal(found[both.class_id("wheel")], first[wheel])
 
 
-def test_a_plain_vocabulary_is_its_own_only_one():
+def test_a_plain_vocabulary_is_its_only_one():
     ontology = load_ontology("dsmlr")
     assert ontology.vocabularies == (ontology,)
     assert ontology.ids_of(ontology) == list(range(18))

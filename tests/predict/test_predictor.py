@@ -3,12 +3,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sav
 from sav.config import load_config
 from sav.d2 import Instances
 from sav.errors import SAVError
+from sav.gallery.files import save_gallery
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
 from sav.predict.predictor import SAVPredictor
@@ -87,20 +89,22 @@ def test_what_is_no_photo_is_refused(predictor, image, message):
 
 
 def test_gallery_of_the_run_is_used(run_folder, predictor, copied_run, photo):
-    assert len(predictor.model.gallery) == 2
+    assert len(predictor.model.context.gallery) == 2
     shutil.rmtree(copied_run / "gallery")
     without = SAVPredictor.from_pretrained(copied_run, "cpu")
-    assert len(without.model.gallery) == 0
+    assert len(without.model.context.gallery) == 0
     assert len(without(photo())) > 0
 
 
 def test_another_gallery_can_be_looked_into(run_folder, copied_run, predictor, photo, tmp_path):
-    small = Gallery(predictor.model.gallery.fingerprint)
-    small.update([Photo("b/1")], predictor.model.gallery.entries.select(torch.tensor([0])))
-    small.save(tmp_path / "small")
+    small = Gallery(predictor.model.context.gallery.fingerprint)
+    small.update(
+        [Photo("b/1")], predictor.model.context.gallery.exemplars.select(torch.tensor([0]))
+    )
+    save_gallery(small, tmp_path / "small")
     other = SAVPredictor.from_pretrained(run_folder, "cpu", gallery=tmp_path / "small")
-    assert other.model.gallery.keys == ["b/1"]
-    assert [found.photo.key for found in other.nearest(photo(), 1)] == ["b/1"]
+    assert other.model.context.gallery.photos.ids == ["b/1"]
+    assert [found.photo.id for found in other.nearest(photo(), 1)] == ["b/1"]
     with pytest.raises(SAVError, match="nowhere: no gallery there"):
         SAVPredictor.from_pretrained(run_folder, "cpu", gallery=tmp_path / "nowhere")
     cfg = load_config(run_folder / "config.yaml", ["MODEL.SAV.CONTEXT.ENABLED", "False"])
@@ -111,27 +115,44 @@ def test_another_gallery_can_be_looked_into(run_folder, copied_run, predictor, p
 
 def test_the_nearest_vehicles_are_those_that_the_model_looks_at(predictor, photo, monkeypatch):
     image = photo(seed=5)
-    queries = predictor.model.queries([predictor._to_input(image)])
-    known = predictor.model.gallery.entries
-    known.descriptors = torch.cat([queries.mirrored, -queries.descriptors])
-    gallery = Gallery(predictor.model.gallery.fingerprint)
+    keys = predictor.model.retrieval_keys([predictor._to_input(image)])
+    known = predictor.model.context.gallery.exemplars
+    known.keys = torch.cat([keys.mirrored, -keys.keys])
+    gallery = Gallery(predictor.model.context.gallery.fingerprint)
     gallery.update([Photo("mirror/1"), Photo("other/1")], known)
-    monkeypatch.setattr(predictor.model, "gallery", gallery)
+    monkeypatch.setattr(predictor.model.context, "gallery", gallery)
     found = predictor.nearest(image, 3)
     assert found[0] == (Photo("mirror/1"), pytest.approx(1.0, abs=1e-5), True)
-    asked = []
-    monkeypatch.setattr(gallery, "_lend", lambda *a: asked.append(a) or Gallery._lend(gallery, *a))
+    used = []
+    monkeypatch.setattr(gallery, "at", lambda *a: used.append(a) or Gallery.at(gallery, *a))
     predictor(image)
-    rows, similarity, _ = asked[0]
-    assert [gallery.keys[row] for row in rows[0, :3].tolist()] == [n.photo.key for n in found]
+    rows, similarity, _ = used[0]
+    assert [gallery.photos.ids[row] for row in rows[0, :3].tolist()] == [n.photo.id for n in found]
     assert similarity[0, :3].tolist() == pytest.approx([n.similarity for n in found], abs=1e-6)
+
+
+def rewrite(path, change, **metadata):
+    """Change the tensors of a weights file, or its metadata."""
+    with safe_open(path, "pt") as file:
+        metadata = {**file.metadata(), **metadata}
+    state = change(load_file(path))
+    path.unlink()
+    save_file(state, path, metadata)
+
+
+def test_a_run_of_another_version_is_one_clear_error(copied_run):
+    rewrite(copied_run / "model_final.safetensors", dict, version="1")
+    with pytest.raises(SAVError, match=r"another version of SAV; train the model anew"):
+        SAVPredictor.from_pretrained(copied_run)
+    config = copied_run / "config.yaml"
+    config.write_text(config.read_text().replace("SHARE:", "PASSES: 1\n      SHARE:"))
+    with pytest.raises(SAVError, match=r"CONTEXT\.PASSES.*train anew.* another version of SAV"):
+        SAVPredictor.from_pretrained(copied_run)
 
 
 def test_gallery_of_other_weights_is_refused(copied_run):
     path = copied_run / "model_final.safetensors"
-    state = {key: value + 1 for key, value in load_file(path).items()}
-    path.unlink()
-    save_file(state, path)
+    rewrite(path, lambda state: {key: value + 1 for key, value in state.items()})
     with pytest.raises(SAVError, match="gallery was built with weights"):
         SAVPredictor.from_pretrained(copied_run, "cpu")
 
@@ -167,10 +188,7 @@ def test_bad_run_folders_are_one_clear_error(copied_run, tmp_path):
 
 def test_weights_that_do_not_fit_are_named(copied_run):
     path = copied_run / "model_final.safetensors"
-    state = load_file(path)
-    path.unlink()
-    del state["slot_embedding.weight"]
-    save_file(state, path)
+    rewrite(path, lambda state: {k: v for k, v in state.items() if "slot" not in k})
     with pytest.raises(SAVError, match=r"missing .*slot_embedding\.weight"):
         SAVPredictor.from_pretrained(copied_run, "cpu")
 

@@ -38,7 +38,7 @@ def test_it_knows_no_path_of_the_machine_that_made_it():
 
 def test_it_finds_the_parts_of_vehicles(photos):
     predictor = SAVPredictor.from_pretrained()
-    assert len(predictor.model.gallery) > 100
+    assert len(predictor.model.context.gallery) > 100
     for photo in photos:
         parts = predictor(read_rgb(photo))
         names = {predictor.class_names[i] for i in parts.pred_classes[parts.scores > 0.5].tolist()}

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 from sav.d2 import Boxes, Instances
 from sav.errors import SAVError
 from sav.ontology import load_ontology
-from sav.predict.writers import FORMATS, Prediction, mask_to_polygons, plan_outputs
+from sav.predict.writers import FORMATS, Prediction, plan_outputs
 
 ONTOLOGY = load_ontology("vehicleseg10k")
 HEIGHT, WIDTH = 40, 60
@@ -91,18 +91,6 @@ def test_photo_without_parts_is_written_too(tmp_path, prediction):
         path = tmp_path / name / "a"
         FORMATS[name].write(path.with_suffix(Path(FORMATS[name].name).suffix), empty)
     assert json.loads((tmp_path / "json" / "a.json").read_text())["parts"] == []
-
-
-def test_polygons_follow_any_mask_closely():
-    rows, columns = np.mgrid[:200, :200]
-    disc = (rows - 100) ** 2 + (columns - 80) ** 2 < 60**2
-    speck = np.zeros_like(disc)
-    speck[3, 190] = True
-    polygons = mask_to_polygons(disc | speck)
-    assert len(polygons) == 2
-    drawn = draw(polygons, 200, 200)
-    assert drawn[3, 190]
-    assert (drawn & disc).sum() / (drawn | disc).sum() > 0.98
 
 
 def test_outputs_of_one_name_are_refused(tmp_path):

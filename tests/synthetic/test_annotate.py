@@ -1,10 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
 from sav.ontology import available_ontologies
 from sav.synthetic import load_mapping, render_scene
-from sav.synthetic.annotate import MIN_FRAGMENT, annotate, to_labelme, trace_polygons
+from sav.synthetic.annotate import MIN_FRAGMENT, annotate, outlines, to_labelme
 
 
 def _fill(polygons, shape):
@@ -25,7 +26,7 @@ def test_painted_polygons_give_the_index_map(scenes, name):
         labels = annotate(scene, mapping)
         painted = np.zeros_like(labels.index_map)
         for instance in labels.instances:
-            painted[_fill(instance.polygons, painted.shape)] = instance.class_value
+            painted[_fill(outlines(instance.mask), painted.shape)] = instance.class_id + 1
         for value in np.unique(labels.index_map):
             a, b = painted == value, labels.index_map == value
             overlap[:, value] += (a & b).sum(), (a | b).sum()
@@ -36,29 +37,38 @@ def test_painted_polygons_give_the_index_map(scenes, name):
 def test_foreground_covers_the_vehicle_and_comes_first(scenes):
     mapping = load_mapping("vehicleseg10k")
     for scene in scenes[:6]:
-        first, *rest = annotate(scene, mapping).instances
-        assert first.covers
-        outline = _fill(first.polygons, scene.part_map.shape)
-        mine = scene.vehicle_map == first.vehicle + 1
+        instances = annotate(scene, mapping).instances
+        first = instances[0]
+        outline = _fill(outlines(first.mask), scene.part_map.shape)
+        mine = scene.vehicle_map == first.vehicle_id + 1
         assert (outline & mine).sum() > 0.97 * mine.sum()
-        assert [part.covers for part in rest] == sorted((p.covers for p in rest), reverse=True)
+        covers = [part.class_id == mapping.cover - 1 for part in instances]
+        assert covers[0]
+        assert covers == sorted(covers, reverse=True)
+        areas = [np.count_nonzero(part.mask) for part in instances[sum(covers) :]]
+        assert areas == sorted(areas, reverse=True)
 
 
 def test_specks_are_not_annotated(scenes):
     for scene in scenes:
         for instance in annotate(scene, load_mapping("udapart_car")).instances:
-            assert instance.area >= MIN_FRAGMENT
-            assert all(len(polygon) >= 3 for polygon in instance.polygons)
+            _, _, stats, _ = cv2.connectedComponentsWithStats(
+                instance.mask.view(np.uint8), connectivity=4
+            )
+            assert stats[:, cv2.CC_STAT_AREA].min() >= MIN_FRAGMENT
+            polygons = outlines(instance.mask)
+            assert polygons
+            assert all(len(polygon) >= 3 for polygon in polygons)
 
 
-def test_polygon_of_a_ring_leaves_its_hole_open():
-    mask = np.zeros((40, 50), bool)
+def test_outline_of_a_ring_leaves_its_hole_open():
+    mask = np.zeros((60, 80), bool)
     mask[5:35, 5:45] = True
     mask[15:25, 20:30] = False
-    polygons = trace_polygons(mask, (100, 20))
-    assert len(polygons) == 2
-    painted = _fill([p - (100, 20) for p in polygons], mask.shape)
-    assert np.array_equal(painted, mask)
+    mask[40:50, 60:70] = True
+    polygons = outlines(mask)
+    assert len(polygons) == 3
+    assert np.array_equal(_fill(polygons, mask.shape), mask)
 
 
 def test_pieces_of_one_instance_share_their_description(scenes):

@@ -77,6 +77,18 @@ def test_finished_data_set_is_left_alone_and_a_gap_is_filled(tmp_path):
     assert _digests(root) == before
 
 
+def test_the_rest_of_an_interrupted_write_is_no_obstacle(tmp_path):
+    root = tmp_path / "data"
+    folder = root / "images" / "train"
+    root.mkdir()
+    (root / ".synthetic-123.json").write_text("{")
+    generate_dataset(root, workers=1, splits={"train": 2}, image_size=48)
+    (folder / ".000000001-123.jpg").write_bytes(b"half")
+    dispatch(["prepare", "vehicleseg10k", "--root", str(root), "--splits", "train", "--strict"])
+    contents = json.loads((root / "coco" / "instances_train.json").read_text())
+    assert len(contents["images"]) == 2
+
+
 def test_other_settings_or_other_files_are_never_overwritten(made, tmp_path):
     before = _digests(made)
     with pytest.raises(SAVError, match="another seed"):
@@ -117,4 +129,4 @@ def test_images_without_vehicles_become_records_without_parts(tmp_path):
 def test_contact_sheet(tmp_path):
     path = contact_sheet(tmp_path / "sheets" / "sheet.png", image_size=48, views=2)
     sheet = cv2.imread(str(path))
-    assert sheet.shape == (7 * (24 + 96), 96, 3)
+    assert sheet.shape == (7 * (32 + 96 + 8) - 8, 2 * 48 + 8, 3)

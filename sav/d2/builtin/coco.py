@@ -10,7 +10,6 @@ import pycocotools.mask as mask_util
 from faster_coco_eval import COCO
 
 from sav.d2.builtin.catalog import MetadataCatalog
-from sav.d2.builtin.structures import BoxMode
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +17,7 @@ logger = logging.getLogger(__name__)
 def load_coco_json(
     json_file: str,
     image_root: str,
-    dataset_name: str | None = None,
+    dataset_name: str,
     extra_annotation_keys: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Load COCO instance annotations as standard records.
@@ -26,28 +25,25 @@ def load_coco_json(
     Args:
         json_file: the annotation file.
         image_root: folder that ``file_name`` is relative to.
-        dataset_name: when given, its metadata receives ``thing_classes`` and
-            ``thing_dataset_id_to_contiguous_id``, and category ids become contiguous from 0 in the
+        dataset_name: its metadata receives ``thing_classes`` and
+            ``thing_dataset_id_to_contiguous_id``: category ids become contiguous from 0 in the
             order of the ids in the file.
         extra_annotation_keys: further keys to carry from each annotation.
 
     Returns:
         One dict an image: ``file_name``, ``height``, ``width``, ``image_id``, ``annotations``. An
-        annotation has ``iscrowd``, ``bbox``, ``bbox_mode`` (XYWH_ABS), ``category_id`` and
+        annotation has ``iscrowd``, ``bbox`` (XYWH in pixels), ``category_id`` and
         ``segmentation`` (polygons, or an RLE whose counts are compressed bytes). Polygons of fewer
         than three points are dropped, and an annotation with no other polygon with them.
     """
     coco = COCO(str(json_file))
 
-    id_map: dict[int, int] | None = None
-    if dataset_name is not None:
-        category_ids = sorted(coco.getCatIds())
-        id_map = {category_id: i for i, category_id in enumerate(category_ids)}
-        names = [category["name"] for category in coco.loadCats(category_ids)]
-        MetadataCatalog.get(dataset_name).set(
-            thing_classes=names, thing_dataset_id_to_contiguous_id=id_map
-        )
-
+    category_ids = sorted(coco.getCatIds())
+    id_map = {category_id: i for i, category_id in enumerate(category_ids)}
+    names = [category["name"] for category in coco.loadCats(category_ids)]
+    MetadataCatalog.get(dataset_name).set(
+        thing_classes=names, thing_dataset_id_to_contiguous_id=id_map
+    )
     keys = ["iscrowd", "bbox", "category_id", *(extra_annotation_keys or [])]
     if len(coco.anns) != len(coco.dataset.get("annotations", [])):
         raise AssertionError(f"{json_file}: annotation ids are not unique")
@@ -66,9 +62,7 @@ def load_coco_json(
                     dropped += 1
                     continue
                 annotation["segmentation"] = segmentation
-            annotation["bbox_mode"] = BoxMode.XYWH_ABS
-            if id_map is not None:
-                annotation["category_id"] = id_map[annotation["category_id"]]
+            annotation["category_id"] = id_map[annotation["category_id"]]
             annotations.append(annotation)
         records.append(
             {

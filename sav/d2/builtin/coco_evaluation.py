@@ -15,7 +15,7 @@ from faster_coco_eval import COCO
 
 from sav.d2.builtin.catalog import MetadataCatalog
 from sav.d2.builtin.evaluation import DatasetEvaluator
-from sav.d2.builtin.structures import BoxMode, Instances
+from sav.d2.builtin.structures import Instances
 from sav.d2.shared import comm
 from sav.d2.shared.average_precision import average_precision
 
@@ -31,27 +31,12 @@ class COCOEvaluator(DatasetEvaluator):
         dataset_name: its metadata has ``json_file``, ``thing_classes`` and
             ``thing_dataset_id_to_contiguous_id``.
         tasks: of ``bbox`` and ``segm``.
-        distributed: gather the predictions of all processes; otherwise only of this one.
-        output_dir: folder for ``coco_instances_results.json``; None writes none.
-        max_dets_per_image: COCO's limit, 100 by default.
+        output_dir: folder for ``coco_instances_results.json``.
     """
 
-    def __init__(
-        self,
-        dataset_name: str,
-        tasks: Sequence[str] | None = None,
-        distributed: bool = True,
-        output_dir: str | None = None,
-        *,
-        max_dets_per_image: int | None = None,
-    ) -> None:
-        self._tasks = tuple(tasks or ("bbox", "segm"))
-        unknown = set(self._tasks) - {"bbox", "segm"}
-        if unknown:
-            raise ValueError(f"tasks are bbox and segm, not {', '.join(sorted(unknown))}")
-        self._distributed = distributed
-        self._output_dir = output_dir
-        self._max_dets = [1, 10, max_dets_per_image or 100]
+    def __init__(self, dataset_name: str, tasks: Sequence[str], *, output_dir: str) -> None:
+        self._tasks = tasks
+        self._output_dir = Path(output_dir)
         self._metadata = MetadataCatalog.get(dataset_name)
         self._coco = COCO(str(self._metadata.json_file))
         self._predictions: list[dict[str, Any]] = []
@@ -64,41 +49,37 @@ class COCOEvaluator(DatasetEvaluator):
         """Take a batch: inputs have ``image_id``, outputs ``instances`` in original pixels."""
         for record, output in zip(inputs, outputs, strict=True):
             instances = output["instances"].to(torch.device("cpu"))
-            self._predictions += instances_to_coco_json(instances, record["image_id"])
+            self._predictions += _to_coco(instances, record["image_id"])
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Return ``{task: {AP, AP50, AP75, APs, APm, APl, AP-<class>...}}`` in percent."""
-        predictions = self._predictions
-        if self._distributed:
-            comm.synchronize()
-            predictions = list(itertools.chain(*comm.gather(predictions)))
-            if not comm.is_main_process():
-                return {}
+        comm.synchronize()
+        predictions = list(itertools.chain(*comm.gather(self._predictions)))
+        if not comm.is_main_process():
+            return {}
         to_contiguous = self._metadata.thing_dataset_id_to_contiguous_id
         to_dataset_id = {contiguous: dataset_id for dataset_id, contiguous in to_contiguous.items()}
         predictions = [{**p, "category_id": to_dataset_id[p["category_id"]]} for p in predictions]
-        if self._output_dir:
-            path = Path(self._output_dir) / "coco_instances_results.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(predictions), encoding="utf-8")
+        self._output_dir.mkdir(parents=True, exist_ok=True)
+        path = self._output_dir / "coco_instances_results.json"
+        path.write_text(json.dumps(predictions), encoding="utf-8")
         names = self._metadata.thing_classes
         return {
-            task: average_precision(self._coco, predictions, task, names, self._max_dets)
-            for task in self._tasks
+            task: average_precision(self._coco, predictions, task, names) for task in self._tasks
         }
 
 
-def instances_to_coco_json(instances: Instances, img_id: int) -> list[dict[str, Any]]:
+def _to_coco(instances: Instances, img_id: int) -> list[dict[str, Any]]:
     """Turn instances on the CPU into COCO results with boxes XYWH and compressed RLE masks."""
-    boxes = BoxMode.convert(instances.pred_boxes.tensor, BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
+    boxes = instances.pred_boxes.tensor.clone()
+    boxes[:, 2:] -= boxes[:, :2]
     results = [
         {"image_id": img_id, "category_id": category, "bbox": box, "score": score}
         for category, box, score in zip(
             instances.pred_classes.tolist(), boxes.tolist(), instances.scores.tolist(), strict=True
         )
     ]
-    if instances.has("pred_masks"):
-        for result, mask in zip(results, instances.pred_masks, strict=True):
-            rle = mask_util.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
-            result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+    for result, mask in zip(results, instances.pred_masks, strict=True):
+        rle = mask_util.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
+        result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
     return results

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import logging
 from collections import defaultdict
 from functools import cached_property
 from typing import Any
@@ -40,34 +38,24 @@ class EventStorage:
         self._vis_data: list[tuple[str, Any, int]] = []
         self.iter = start_iter
 
-    def step(self) -> None:
-        """Go to the next iteration."""
-        self.iter += 1
-
-    def put_scalar(
-        self, name: str, value: float, smoothing_hint: bool = True, cur_iter: int | None = None
-    ) -> None:
-        """Add a value to a history.
+    def put_scalar(self, name: str, value: float, smoothing_hint: bool = True) -> None:
+        """Add a value of this iteration to a history.
 
         Args:
             name: of the scalar.
             value: number, or scalar tensor.
             smoothing_hint: whether writers show a median of the last values; it must not change.
-            cur_iter: iteration of the value if not the current one.
         """
         value = float(value)
         if self._smoothing_hints.setdefault(name, smoothing_hint) != smoothing_hint:
             raise AssertionError(f"scalar {name!r} was put with another smoothing_hint before")
-        iteration = self.iter if cur_iter is None else cur_iter
-        self._history[name].update(value, iteration)
-        self._latest[name] = (value, iteration)
+        self._history[name].update(value, self.iter)
+        self._latest[name] = (value, self.iter)
 
-    def put_scalars(
-        self, *, smoothing_hint: bool = True, cur_iter: int | None = None, **kwargs: float
-    ) -> None:
+    def put_scalars(self, *, smoothing_hint: bool = True, **kwargs: float) -> None:
         """Add several values; see :meth:`put_scalar`."""
         for name, value in kwargs.items():
-            self.put_scalar(name, value, smoothing_hint, cur_iter)
+            self.put_scalar(name, value, smoothing_hint)
 
     def put_image(self, img_name: str, img_tensor: torch.Tensor | np.ndarray) -> None:
         """Keep an RGB image (3, H, W), uint8 or float in [0, 1], for TensorBoard."""
@@ -83,31 +71,26 @@ class EventStorage:
             raise KeyError(f"no metric named {name!r}")
         return self._history[name]
 
-    def histories(self) -> dict[str, HistoryBuffer]:
-        """Return all histories by name."""
-        return self._history
-
     def latest(self) -> dict[str, tuple[float, int]]:
         """Return the last value and its iteration of every scalar."""
         return self._latest
-
-    def count_samples(self, name: str, window_size: int = 20) -> int:
-        """Return how many values of a scalar fall in the last ``window_size`` iterations."""
-        values = self._history[name].values()
-        newest = self._latest[name][1]
-        return sum(1 for _, iteration in values[-window_size:] if iteration > newest - window_size)
 
     def latest_with_smoothing_hint(self, window_size: int = 20) -> dict[str, tuple[float, int]]:
         """Like :meth:`latest`, with the median of the window where smoothing is wanted."""
         return {
             name: (
-                self._history[name].median(self.count_samples(name, window_size))
-                if self._smoothing_hints[name]
-                else value,
+                self._median(name, window_size) if self._smoothing_hints[name] else value,
                 iteration,
             )
             for name, (value, iteration) in self._latest.items()
         }
+
+    def _median(self, name: str, window_size: int) -> float:
+        """The median of the values of a scalar's last ``window_size`` iterations."""
+        newest = self._latest[name][1]
+        values = self._history[name].values()[-window_size:]
+        count = sum(1 for _, iteration in values if iteration > newest - window_size)
+        return self._history[name].median(count)
 
     def __enter__(self) -> EventStorage:
         _STORAGES.append(self)
@@ -174,44 +157,3 @@ class TensorboardXWriter(EventWriter):
         """Close the events file if there is one."""
         if "_writer" in self.__dict__:
             self._writer.close()
-
-
-class CommonMetricPrinter(EventWriter):
-    """Log losses, times, learning rate, memory and the time left.
-
-    Args:
-        max_iter: last iteration, for the time left; None shows none.
-        window_size: number of iterations of the medians.
-    """
-
-    def __init__(self, max_iter: int | None = None, window_size: int = 20) -> None:
-        self.logger = logging.getLogger(__name__)
-        self._max_iter = max_iter
-        self._window_size = window_size
-
-    def write(self) -> None:
-        """Log one line."""
-        storage = get_event_storage()
-        if storage.iter == self._max_iter:
-            return
-        histories = storage.histories()
-        parts = []
-        if self._max_iter is not None and "time" in histories:
-            seconds = histories["time"].median(1000) * (self._max_iter - storage.iter - 1)
-            storage.put_scalar("eta_seconds", seconds, smoothing_hint=False)
-            parts.append(f"eta: {datetime.timedelta(seconds=int(seconds))}")
-        parts.append(f"iter: {storage.iter}")
-        for name, history in histories.items():
-            if "loss" in name:
-                window = storage.count_samples(name, self._window_size)
-                parts.append(f"{name}: {history.median(window):.4g}")
-        if "time" in histories:
-            parts.append(f"time: {histories['time'].global_avg():.4f}")
-            parts.append(f"last_time: {histories['time'].latest():.4f}")
-        if "data_time" in histories:
-            window = storage.count_samples("data_time", self._window_size)
-            parts.append(f"data_time: {histories['data_time'].avg(window):.4f}")
-        parts.append(f"lr: {histories['lr'].latest():.5g}" if "lr" in histories else "lr: N/A")
-        if torch.cuda.is_available():
-            parts.append(f"max_mem: {torch.cuda.max_memory_allocated() / 2**20:.0f}M")
-        self.logger.info("  ".join(parts))

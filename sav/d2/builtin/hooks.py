@@ -6,81 +6,26 @@ import datetime
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from fvcore.common.checkpoint import PeriodicCheckpointer as _PeriodicCheckpointer
 from fvcore.common.timer import Timer
 
-from sav.d2.builtin.evaluation import flatten_results_dict
 from sav.d2.builtin.events import EventWriter
-from sav.d2.builtin.train_loop import HookBase, TrainerBase
+from sav.d2.builtin.train_loop import HookBase
 from sav.d2.shared import comm
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "CallbackHook",
-    "EvalHook",
-    "IterationTimer",
-    "LRScheduler",
-    "PeriodicCheckpointer",
-    "PeriodicWriter",
-]
-
-_Callback = Callable[[TrainerBase], None] | None
-
-
-class CallbackHook(HookBase):
-    """Functions as a hook; each takes the trainer."""
-
-    def __init__(
-        self,
-        *,
-        before_train: _Callback = None,
-        after_train: _Callback = None,
-        before_step: _Callback = None,
-        after_step: _Callback = None,
-    ) -> None:
-        self._callbacks = {
-            "before_train": before_train,
-            "after_train": after_train,
-            "before_step": before_step,
-            "after_step": after_step,
-        }
-
-    def _call(self, name: str) -> None:
-        callback = self._callbacks[name]
-        if callback is not None:
-            callback(self.trainer)
-
-    def before_train(self) -> None:
-        """Call the function of that name."""
-        self._call("before_train")
-
-    def after_train(self) -> None:
-        """Call the function of that name."""
-        self._call("after_train")
-
-    def before_step(self) -> None:
-        """Call the function of that name."""
-        self._call("before_step")
-
-    def after_step(self) -> None:
-        """Call the function of that name."""
-        self._call("after_step")
+_WARMUP = 3
+"""Iterations at the beginning of a run that are not timed."""
 
 
 class IterationTimer(HookBase):
-    """Measures the iterations without the hooks; goes first in the list of hooks.
+    """Measures the iterations without the hooks; goes first in the list of hooks."""
 
-    Args:
-        warmup_iter: iterations at the beginning that do not count.
-    """
-
-    def __init__(self, warmup_iter: int = 3) -> None:
-        self._warmup_iter = warmup_iter
+    def __init__(self) -> None:
         self._step_timer = Timer()
         self._total_timer = Timer()
         self._start_time = time.perf_counter()
@@ -96,7 +41,7 @@ class IterationTimer(HookBase):
         total = time.perf_counter() - self._start_time
         in_steps = self._total_timer.seconds()
         trainer = self.trainer
-        iterations = trainer.storage.iter - trainer.start_iter - self._warmup_iter
+        iterations = trainer.storage.iter - trainer.start_iter - _WARMUP
         if iterations > 0 and in_steps > 0:
             logger.info(
                 "Overall training speed: %d iterations in %s (%.4f s / it)",
@@ -118,7 +63,7 @@ class IterationTimer(HookBase):
     def after_step(self) -> None:
         """Store the time of the iteration."""
         done = self.trainer.iter - self.trainer.start_iter + 1
-        if done >= self._warmup_iter:
+        if done >= _WARMUP:
             self.trainer.storage.put_scalars(time=self._step_timer.seconds())
         else:
             self._start_time = time.perf_counter()
@@ -160,31 +105,11 @@ class PeriodicCheckpointer(_PeriodicCheckpointer, HookBase):
 
 
 class LRScheduler(HookBase):
-    """Steps the schedule after each iteration and stores the learning rate.
-
-    Args:
-        optimizer: by default the trainer's.
-        scheduler: by default the trainer's.
-    """
-
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer | None = None,
-        scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
-    ) -> None:
-        self._optimizer = optimizer
-        self._scheduler = scheduler
-        self._group = 0
-
-    @property
-    def scheduler(self) -> torch.optim.lr_scheduler.LRScheduler:
-        """The schedule."""
-        return self._scheduler or self.trainer.scheduler
+    """Steps the trainer's schedule after each iteration and stores the learning rate."""
 
     def before_train(self) -> None:
         """Choose the group whose rate is shown: the one with most parameters, or most common."""
-        self._optimizer = self._optimizer or self.trainer.optimizer
-        groups = self._optimizer.param_groups
+        groups = self.trainer.optimizer.param_groups
         sizes = [len(group["params"]) for group in groups]
         if max(sizes) > 1:
             self._group = sizes.index(max(sizes))
@@ -194,17 +119,17 @@ class LRScheduler(HookBase):
 
     def after_step(self) -> None:
         """Store the rate that was used, and go on."""
-        rate = self._optimizer.param_groups[self._group]["lr"]
+        rate = self.trainer.optimizer.param_groups[self._group]["lr"]
         self.trainer.storage.put_scalar("lr", rate, smoothing_hint=False)
-        self.scheduler.step()
+        self.trainer.scheduler.step()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the schedule."""
-        return self.scheduler.state_dict()
+        return self.trainer.scheduler.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back the state of the schedule."""
-        self.scheduler.load_state_dict(state_dict)
+        self.trainer.scheduler.load_state_dict(state_dict)
 
 
 class EvalHook(HookBase):
@@ -213,31 +138,18 @@ class EvalHook(HookBase):
     Args:
         eval_period: 0 evaluates at the end only.
         eval_function: returns a nested dict of numbers, or None.
-        eval_after_train: whether to evaluate at the end.
     """
 
     def __init__(
-        self,
-        eval_period: int,
-        eval_function: Callable[[], dict[str, Any] | None],
-        eval_after_train: bool = True,
+        self, eval_period: int, eval_function: Callable[[], dict[str, Any] | None]
     ) -> None:
         self._period = eval_period
         self._function = eval_function
-        self._after_train = eval_after_train
 
     def _evaluate(self) -> None:
         results = self._function()
         if results:
-            flat = flatten_results_dict(results)
-            for name, value in flat.items():
-                try:
-                    flat[name] = float(value)
-                except (TypeError, ValueError) as error:
-                    raise ValueError(
-                        f"an evaluation returns a nested dict of numbers, but {name} is {value!r}"
-                    ) from error
-            self.trainer.storage.put_scalars(**flat, smoothing_hint=False)
+            self.trainer.storage.put_scalars(**_flatten(results), smoothing_hint=False)
         # Ranks that evaluated less wait here rather than time out in the next iteration.
         comm.synchronize()
 
@@ -249,5 +161,16 @@ class EvalHook(HookBase):
 
     def after_train(self) -> None:
         """Evaluate unless training failed."""
-        if self._after_train and self.trainer.iter >= self.trainer.max_iter:
+        if self.trainer.iter >= self.trainer.max_iter:
             self._evaluate()
+
+
+def _flatten(results: Mapping[str, Any]) -> dict[str, float]:
+    """Turn nested results into one dict with keys like ``segm/AP``."""
+    flat: dict[str, float] = {}
+    for key, value in results.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{key}/{name}": number for name, number in _flatten(value).items()})
+        else:
+            flat[key] = value
+    return flat

@@ -1,99 +1,112 @@
-"""Data loaders from a config."""
+"""Data loaders from a config, and the order in which they go through the images."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
-from torch.utils.data import Dataset, Sampler
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sav.d2.builtin.catalog import DatasetCatalog, MetadataCatalog
-from sav.d2.builtin.config import CfgNode, configurable
-from sav.d2.shared import loaders
-from sav.d2.shared.loaders import Mapper
-from sav.d2.shared.samplers import TrainingSampler
-
-logger = logging.getLogger(__name__)
+from sav.d2.builtin.catalog import DatasetCatalog
+from sav.d2.builtin.config import CfgNode
+from sav.d2.shared import comm
+from sav.d2.shared.loaders import Mapper, TrainLoader, as_list, stream_seed
 
 
-def get_detection_dataset_dicts(
-    names: str | Sequence[str], filter_empty: bool = True
-) -> list[dict[str, Any]]:
-    """Load registered data sets into one list.
+class TrainingSampler(Sampler):
+    """An endless shuffled stream of indices, dealt out to the processes in turn.
+
+    The stream is one permutation after another, all from one seed; process r of n takes the items
+    r, r + n, r + 2n, ... so all of them together see the stream of a single process.
 
     Args:
-        names: one name or several; their class names must agree.
-        filter_empty: leave out images without an annotation that is not a crowd.
+        size: number of images.
+        seed: of the stream, the same in all processes.
+    """
 
-    Returns:
-        The records.
+    def __init__(self, size: int, seed: int) -> None:
+        if size <= 0:
+            raise ValueError(f"a training sampler needs at least one image, not {size}")
+        self._size = size
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.islice(self._stream(), comm.get_rank(), None, comm.get_world_size())
+
+    def _stream(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed)
+        while True:
+            yield from torch.randperm(self._size, generator=generator).tolist()
+
+
+def build_detection_train_loader(
+    cfg: CfgNode,
+    mapper: Mapper,
+    *,
+    dataset: list[dict[str, Any]],
+    sampler: Sampler | None = None,
+) -> TrainLoader:
+    """Build the loader of training batches from ``DATALOADER``, ``SOLVER`` and ``SEED``.
+
+    Args:
+        cfg: the config.
+        mapper: turns a record into what the model takes.
+        dataset: records.
+        sampler: of indices; by default a :class:`TrainingSampler`.
+    """
+    seed = stream_seed(cfg.SEED)
+    return TrainLoader(
+        dataset,
+        mapper=mapper,
+        sampler=TrainingSampler(len(dataset), seed) if sampler is None else sampler,
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        seed=seed,
+    )
+
+
+class _Mapped(Dataset):
+    """Records seen through a mapper."""
+
+    def __init__(self, records: list[dict[str, Any]], mapper: Mapper) -> None:
+        self._records = records
+        self._mapper = mapper
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._mapper(self._records[index])
+
+
+def build_detection_test_loader(
+    cfg: CfgNode, dataset_name: str, mapper: Mapper, *, batch_size: int = 1
+) -> DataLoader:
+    """Build a loader that gives every image once.
+
+    Each process has a contiguous share; the first ones are longer when they cannot be even.
+
+    Args:
+        cfg: the config.
+        dataset_name: a registered data set.
+        mapper: turns a record into what the model takes; it leaves the record as it is.
+        batch_size: of each process.
 
     Raises:
-        AssertionError: when there is no name, no record, or the classes differ.
+        AssertionError: when the data set is empty.
     """
-    names = [names] if isinstance(names, str) else list(names)
-    if not names:
-        raise AssertionError("no data set is named; set DATASETS.TRAIN or DATASETS.TEST")
-    records: list[dict[str, Any]] = []
-    for name in names:
-        loaded = DatasetCatalog.get(name)
-        if not loaded:
-            raise AssertionError(f"data set {name!r} is empty")
-        records += loaded
-    classes = {tuple(MetadataCatalog.get(name).get("thing_classes", ())) for name in names}
-    if len(classes) > 1:
-        raise AssertionError(f"data sets {', '.join(names)} have different thing_classes")
-    if filter_empty and "annotations" in records[0]:
-        kept = [r for r in records if any(a.get("iscrowd", 0) == 0 for a in r["annotations"])]
-        left_out = len(records) - len(kept)
-        logger.info("%d of %d images without annotation are left out", left_out, len(records))
-        records = kept
+    records = DatasetCatalog.get(dataset_name)
     if not records:
-        raise AssertionError(f"no image of {', '.join(names)} has an annotation")
-    return records
-
-
-def _train_loader_from_config(
-    cfg: CfgNode,
-    mapper: Mapper | None = None,
-    *,
-    dataset: Sequence[Any] | Dataset | None = None,
-    sampler: Sampler | None = None,
-) -> dict[str, Any]:
-    if dataset is None:
-        dataset = get_detection_dataset_dicts(
-            cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-        )
-    if sampler is None:
-        if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-            raise ValueError(f"unknown DATALOADER.SAMPLER_TRAIN {cfg.DATALOADER.SAMPLER_TRAIN!r}")
-        # A negative seed asks for a random run.
-        sampler = TrainingSampler(len(dataset), seed=cfg.SEED if cfg.SEED >= 0 else None)
-    return {
-        "dataset": dataset,
-        "mapper": mapper,
-        "sampler": sampler,
-        "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
-        "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
-        "num_workers": cfg.DATALOADER.NUM_WORKERS,
-    }
-
-
-def _test_loader_from_config(
-    cfg: CfgNode, dataset_name: str | Sequence[str], mapper: Mapper | None = None
-) -> dict[str, Any]:
-    return {
-        "dataset": get_detection_dataset_dicts(dataset_name, filter_empty=False),
-        "mapper": mapper,
-        "num_workers": cfg.DATALOADER.NUM_WORKERS,
-    }
-
-
-build_detection_train_loader = configurable(from_config=_train_loader_from_config)(
-    loaders.build_detection_train_loader
-)
-
-build_detection_test_loader = configurable(from_config=_test_loader_from_config)(
-    loaders.build_detection_test_loader
-)
+        raise AssertionError(f"data set {dataset_name!r} is empty")
+    rank = comm.get_rank()
+    length, longer = divmod(len(records), comm.get_world_size())
+    begin = rank * length + min(rank, longer)
+    return DataLoader(
+        _Mapped(records[begin : begin + length + (rank < longer)], mapper),
+        batch_size=batch_size,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=as_list,
+    )

@@ -26,21 +26,16 @@ class _Formatter(logging.Formatter):
 
 
 def setup_logger(
-    output: str | None = None,
-    distributed_rank: int = 0,
-    *,
-    color: bool = True,
-    name: str = "sav",
+    output: str | None = None, distributed_rank: int = 0, *, name: str = "sav"
 ) -> logging.Logger:
     """Send a logger to stdout (first process) and to a file (every process).
 
     Calling it again with the same arguments adds nothing.
 
     Args:
-        output: a file ending in .txt or .log, or a folder for ``log.txt``; processes other than the
-            first add ``.rankN``. None writes no file.
+        output: folder of ``log.txt``; processes other than the first add ``.rankN``. None writes no
+            file.
         distributed_rank: number of this process.
-        color: colour the lines on a terminal.
         name: the logger; its children are included.
 
     Returns:
@@ -49,30 +44,20 @@ def setup_logger(
     logger = logging.getLogger(name)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-
-    has_stdout = any(
+    handlers = logger.handlers
+    if distributed_rank == 0 and not any(
         type(handler) is logging.StreamHandler and handler.stream is sys.stdout
-        for handler in logger.handlers
-    )
-    if distributed_rank == 0 and not has_stdout:
+        for handler in handlers
+    ):
         stdout = logging.StreamHandler(sys.stdout)
         stdout.setLevel(logging.INFO)
-        stdout.setFormatter(_Formatter(color and sys.stdout.isatty()))
+        stdout.setFormatter(_Formatter(color=sys.stdout.isatty()))
         logger.addHandler(stdout)
-
     if output is not None:
-        path = Path(output)
-        if path.suffix not in (".txt", ".log"):
-            path = path / "log.txt"
-        if distributed_rank > 0:
-            path = path.with_name(f"{path.name}.rank{distributed_rank}")
-        path = path.resolve()
-        open_files = {
-            Path(handler.baseFilename)
-            for handler in logger.handlers
-            if isinstance(handler, logging.FileHandler)
-        }
-        if path not in open_files:
+        rank = f".rank{distributed_rank}" if distributed_rank else ""
+        path = Path(output, f"log.txt{rank}").resolve()
+        open_files = [h.baseFilename for h in handlers if isinstance(h, logging.FileHandler)]
+        if str(path) not in open_files:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = logging.FileHandler(path, encoding="utf-8")
             file.setFormatter(_Formatter(color=False))

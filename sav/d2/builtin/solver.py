@@ -30,80 +30,61 @@ _NORM_LAYERS = (
 )
 
 
-def get_default_optimizer_params(  # noqa: PLR0917  (Detectron2's own signature)
+def get_default_optimizer_params(
     model: nn.Module,
-    base_lr: float | None = None,
-    weight_decay: float | None = None,
-    weight_decay_norm: float | None = None,
-    bias_lr_factor: float | None = 1.0,
-    weight_decay_bias: float | None = None,
-    lr_factor_func: Callable[[str], float] | None = None,
-    overrides: dict[str, dict[str, float]] | None = None,
+    *,
+    base_lr: float,
+    weight_decay: float,
+    weight_decay_norm: float,
+    weight_decay_bias: float | None,
+    bias_lr_factor: float,
 ) -> list[dict[str, Any]]:
     """Sort the trainable parameters into optimizer groups.
 
     Args:
         model: parameters that need no gradient are left out; shared ones appear once.
-        base_lr: learning rate of every group; None leaves it to the optimizer.
+        base_lr: learning rate of every group.
         weight_decay: likewise.
         weight_decay_norm: weight decay of normalisation layers.
+        weight_decay_bias: weight decay of biases; None treats them as their layer's other
+            parameters.
         bias_lr_factor: factor of the learning rate of biases.
-        weight_decay_bias: weight decay of biases.
-        lr_factor_func: full parameter name to a factor of the learning rate.
-        overrides: hyper-parameters by the last part of a parameter's name.
 
     Returns:
         As few groups as there are different settings.
-
-    Raises:
-        ValueError: when a factor is given without ``base_lr``, or biases are overridden twice.
     """
-    overrides = dict(overrides or {})
-    defaults = {"lr": base_lr, "weight_decay": weight_decay}
-    defaults = {name: value for name, value in defaults.items() if value is not None}
-    scales_bias = bias_lr_factor is not None and bias_lr_factor != 1.0
-    if base_lr is None and (scales_bias or lr_factor_func is not None):
-        raise ValueError("a learning rate factor needs base_lr")
-    bias: dict[str, float] = {}
-    if scales_bias:
-        bias["lr"] = base_lr * bias_lr_factor
-    if weight_decay_bias is not None:
-        bias["weight_decay"] = weight_decay_bias
-    if bias and "bias" in overrides:
-        raise ValueError("biases are overridden twice")
-    if bias:
-        overrides["bias"] = bias
-
-    groups: dict[tuple[tuple[str, float], ...], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     seen: set[nn.Parameter] = set()
-    for module_name, module in model.named_modules():
+    for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad or parameter in seen:
                 continue
             seen.add(parameter)
-            settings = dict(defaults)
-            if isinstance(module, _NORM_LAYERS) and weight_decay_norm is not None:
-                settings["weight_decay"] = weight_decay_norm
-            if lr_factor_func is not None:
-                settings["lr"] *= lr_factor_func(f"{module_name}.{name}")
-            settings.update(overrides.get(name, {}))
-            groups.setdefault(tuple(settings.items()), []).append(parameter)
-    return [{"params": params, **dict(settings)} for settings, params in groups.items()]
+            decay = weight_decay_norm if isinstance(module, _NORM_LAYERS) else weight_decay
+            rate = base_lr
+            if name == "bias":
+                rate *= bias_lr_factor
+                decay = decay if weight_decay_bias is None else weight_decay_bias
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
 
 
 def maybe_add_gradient_clipping(
-    cfg: CfgNode, optimizer: type[torch.optim.Optimizer] | torch.optim.Optimizer
-) -> Any:
+    cfg: CfgNode, optimizer: type[torch.optim.Optimizer]
+) -> type[torch.optim.Optimizer]:
     """Let an optimizer clip gradients before each step, if ``SOLVER.CLIP_GRADIENTS`` says so.
 
     Clipping is for each parameter on its own: ``value`` limits the elements, ``norm`` the norm.
 
     Args:
         cfg: the config.
-        optimizer: a class, or an optimizer, which is changed in place.
+        optimizer: the class.
 
     Returns:
-        The class or optimizer.
+        The class, or one derived from it.
     """
     clip = cfg.SOLVER.CLIP_GRADIENTS
     if not clip.ENABLED:
@@ -111,8 +92,6 @@ def maybe_add_gradient_clipping(
     if clip.CLIP_TYPE not in ("value", "norm"):
         raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is value or norm, not {clip.CLIP_TYPE}")
     by_value, limit, norm_type = clip.CLIP_TYPE == "value", clip.CLIP_VALUE, clip.NORM_TYPE
-    is_class = isinstance(optimizer, type)
-    base = optimizer if is_class else type(optimizer)
 
     def step(self: torch.optim.Optimizer, closure: Callable[[], float] | None = None) -> Any:
         for group in self.param_groups:
@@ -121,33 +100,9 @@ def maybe_add_gradient_clipping(
                     nn.utils.clip_grad_value_(parameter, limit)
                 else:
                     nn.utils.clip_grad_norm_(parameter, limit, norm_type)
-        return base.step(self, closure)
+        return optimizer.step(self, closure)
 
-    clipping = type(f"{base.__name__}WithGradientClip", (base,), {"step": step})
-    if is_class:
-        return clipping
-    optimizer.__class__ = clipping
-    return optimizer
-
-
-def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Build SGD with momentum from ``cfg.SOLVER``, with gradient clipping if enabled."""
-    solver = cfg.SOLVER
-    groups = get_default_optimizer_params(
-        model,
-        base_lr=solver.BASE_LR,
-        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
-        bias_lr_factor=solver.BIAS_LR_FACTOR,
-        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
-    )
-    optimizer = torch.optim.SGD(
-        groups,
-        lr=solver.BASE_LR,
-        momentum=solver.MOMENTUM,
-        nesterov=solver.NESTEROV,
-        weight_decay=solver.WEIGHT_DECAY,
-    )
-    return maybe_add_gradient_clipping(cfg, optimizer)
+    return type(f"{optimizer.__name__}WithGradientClip", (optimizer,), {"step": step})
 
 
 class LRMultiplier(LRScheduler):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -32,9 +31,6 @@ class HookBase:
 
     def before_step(self) -> None:
         """Run before each iteration."""
-
-    def after_backward(self) -> None:
-        """Run between the backward pass and the optimizer's step."""
 
     def after_step(self) -> None:
         """Run after each iteration."""
@@ -111,11 +107,6 @@ class TrainerBase:
         for hook in self._hooks:
             hook.before_step()
 
-    def after_backward(self) -> None:
-        """Call the hooks before the optimizer's step."""
-        for hook in self._hooks:
-            hook.after_backward()
-
     def after_step(self) -> None:
         """Call the hooks after an iteration."""
         for hook in self._hooks:
@@ -149,10 +140,10 @@ class TrainerBase:
 
 
 class SimpleTrainer(TrainerBase):
-    """One model, one optimizer, one stream of data.
+    """One model, one optimizer, one stream of data; a subclass has ``run_step``.
 
     Args:
-        model: takes a batch and returns a dict of losses (or one loss).
+        model: takes a batch and returns a dict of losses.
         data_loader: batches; its iterator is made when first needed.
         optimizer: steps once an iteration.
     """
@@ -165,36 +156,13 @@ class SimpleTrainer(TrainerBase):
         self.model = model
         self.data_loader = data_loader
         self.optimizer = optimizer
-        self._batches: Iterator[Any] | None = None
 
-    @property
+    @cached_property
     def _data_loader_iter(self) -> Iterator[Any]:
-        if self._batches is None:
-            self._batches = iter(self.data_loader)
-        return self._batches
-
-    def run_step(self) -> None:
-        """Fetch a batch, go forward and backward, write the losses, step."""
-        if not self.model.training:
-            raise AssertionError("the model was left in evaluation mode")
-        start = time.perf_counter()
-        data = next(self._data_loader_iter)
-        data_time = time.perf_counter() - start
-        losses = self.model(data)
-        if isinstance(losses, torch.Tensor):
-            losses = {"total_loss": losses}
-        self.optimizer.zero_grad()
-        sum(losses.values()).backward()
-        self.after_backward()
-        self._write_metrics(losses, data_time)
-        self.optimizer.step()
+        return iter(self.data_loader)
 
     def _write_metrics(self, losses: dict[str, torch.Tensor], data_time: float) -> None:
-        """Store the mean losses and the longest data time of all processes.
-
-        Raises:
-            FloatingPointError: when a loss is not finite; the message names the losses.
-        """
+        """Store the mean losses and the longest data time of all processes."""
         values = torch.stack([loss.detach().float().reshape(()) for loss in losses.values()])
         metrics = dict(zip(losses, values.tolist(), strict=True))
         gathered = comm.gather({**metrics, "data_time": data_time})
@@ -203,12 +171,7 @@ class SimpleTrainer(TrainerBase):
         storage = get_event_storage()
         storage.put_scalar("data_time", max(m.pop("data_time") for m in gathered))
         means = {name: sum(m[name] for m in gathered) / len(gathered) for name in gathered[0]}
-        total = sum(means.values())
-        if not math.isfinite(total):
-            raise FloatingPointError(
-                f"Loss became infinite or NaN at iteration={self.iter}! losses: {means}"
-            )
-        storage.put_scalar("total_loss", total)
+        storage.put_scalar("total_loss", sum(means.values()))
         if len(means) > 1:
             storage.put_scalars(**means)
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+from typing import Any
+
 from detectron2.config import CfgNode as _CfgNode
 from detectron2.config import get_cfg as _get_cfg
+from detectron2.engine import default_setup as _default_setup
+from detectron2.utils import comm
 
-from sav.d2.shared.config import CarefulMerge
+from sav.d2.shared.config import DEFAULTS, CarefulMerge
 
 
 class CfgNode(CarefulMerge, _CfgNode):
@@ -15,3 +21,22 @@ class CfgNode(CarefulMerge, _CfgNode):
 def get_cfg() -> CfgNode:
     """Return a fresh copy of Detectron2's default config."""
     return CfgNode(_get_cfg())
+
+
+def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Set up as Detectron2 does, and keep a config with the run that both engines can read."""
+    _default_setup(cfg, args)
+    if comm.is_main_process() and cfg.OUTPUT_DIR:
+        kept = _without_foreign_defaults(cfg, _get_cfg(), DEFAULTS)
+        (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(kept.dump(), encoding="utf-8")
+
+
+def _without_foreign_defaults(cfg: CfgNode, own: CfgNode, common: dict[str, Any]) -> CfgNode:
+    """Leave out what only Detectron2 knows and nobody has changed."""
+    kept = CfgNode()
+    for key, value in cfg.items():
+        if key in own and key not in common and value == own[key]:
+            continue
+        nested = isinstance(value, _CfgNode) and key in own and key in common
+        kept[key] = _without_foreign_defaults(value, own[key], common[key]) if nested else value
+    return kept

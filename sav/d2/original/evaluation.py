@@ -13,19 +13,7 @@ from sav.d2.shared.average_precision import average_precision
 
 
 class COCOEvaluator(_COCOEvaluator):
-    """Detectron2's evaluator, which reports boxes and masks also when nothing is predicted.
-
-    Args:
-        dataset_name: as in Detectron2.
-        tasks: ``bbox`` and ``segm`` by default, instead of whatever the predictions contain.
-        args: as in Detectron2.
-        kwargs: as in Detectron2.
-    """
-
-    def __init__(
-        self, dataset_name: str, tasks: Sequence[str] | None = None, *args: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(dataset_name, tuple(tasks or ("bbox", "segm")), *args, **kwargs)
+    """Detectron2's evaluator, which keeps every row also when nothing is predicted."""
 
     def evaluate(self, img_ids: Sequence[int] | None = None) -> dict[str, dict[str, float]]:
         """Return the metrics in percent, also when not one image was seen."""

@@ -18,7 +18,6 @@ def average_precision(
     predictions: Sequence[dict[str, Any]],
     task: str,
     class_names: Sequence[str],
-    max_dets: Sequence[int] = (1, 10, 100),
 ) -> dict[str, float]:
     """Compute the precision of one task.
 
@@ -27,7 +26,6 @@ def average_precision(
         predictions: COCO results with the annotations' category ids; there may be none.
         task: ``bbox`` or ``segm``.
         class_names: in the order of the category ids.
-        max_dets: three limits of detections per image; the last one counts.
 
     Returns:
         The metrics in percent; NaN where the annotations do not define one.
@@ -36,7 +34,6 @@ def average_precision(
     geometry, other = ("segmentation", "bbox") if task == "segm" else ("bbox", "segmentation")
     found = [{k: v for k, v in p.items() if k != other} for p in predictions if geometry in p]
     evaluation = COCOeval_faster(coco, coco.loadRes(found), task, print_function=logger.debug)
-    evaluation.params.maxDets = list(max_dets)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()

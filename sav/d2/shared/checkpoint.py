@@ -8,34 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from fvcore.common.checkpoint import Checkpointer
 
+from sav.d2.shared import comm
 from sav.errors import SAVError
 from sav.files import atomic_path
 
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    SafetensorError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    KeyError,
-)
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError)
 
 
 class UnreadableCheckpointError(SAVError):
-    """A file of weights is missing or broken; nothing has been loaded from it."""
+    """A checkpoint is missing or broken; nothing has been loaded from it."""
 
 
-class SafeCheckpoints:
-    """Mix-in of a fvcore checkpointer.
+class DetectionCheckpointer(Checkpointer):
+    """Saves and loads a model and what belongs to its training.
 
     - A file appears under its name only when it is complete.
     - A run goes on from its last checkpoint that can be read.
-    - Loading unpickles tensors, numbers and strings only; ``.safetensors`` files are read too.
+    - Loading unpickles tensors, numbers and strings only.
+
+    Args:
+        model: its ``state_dict`` is kept under ``model``.
+        save_dir: folder of the checkpoints; empty saves nothing. Only the first process writes.
+        checkpointables: objects with ``state_dict`` and ``load_state_dict``, by name.
     """
+
+    def __init__(self, model: torch.nn.Module, save_dir: str = "", **checkpointables: Any) -> None:
+        super().__init__(model, save_dir, save_to_disk=comm.is_main_process(), **checkpointables)
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``<save_dir>/<name>.pth`` and make it the one to resume from.
@@ -100,30 +100,27 @@ class SafeCheckpoints:
         numbered = sorted(Path(self.save_dir).glob("model_[0-9]*.pth"), reverse=True)
         return [tagged, *(path for path in numbered if path.name != tagged.name)]
 
-    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Load weights and, if asked, the other checkpointables; see fvcore.
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+        """Load weights and the other checkpointables; see fvcore.
 
         Raises:
             SAVError: when the file is missing or cannot be read.
         """
-        if path and "://" not in path and not Path(path).is_file():
+        if path and not Path(path).is_file():
             raise UnreadableCheckpointError(f"{path}: no such weights file; check MODEL.WEIGHTS")
-        return super().load(path, *args, **kwargs)
+        return super().load(path, checkpointables)
 
-    def _load_file(self, filename: str) -> dict[str, Any]:
+    def _load_file(self, f: str) -> dict[str, Any]:
         try:
-            if filename.endswith(".safetensors"):
-                loaded = load_file(filename)
-            else:
-                loaded = torch.load(filename, map_location="cpu", weights_only=True)
+            loaded = torch.load(f, map_location="cpu", weights_only=True)
         except _UNREADABLE as error:
             reason = _first_line(error)
             raise UnreadableCheckpointError(
-                f"{filename}: cannot be read as a checkpoint ({reason})"
+                f"{f}: cannot be read as a checkpoint ({reason})"
             ) from error
-        if not isinstance(loaded, dict):
-            raise UnreadableCheckpointError(f"{filename}: holds no state dict")
-        return loaded if "model" in loaded else {"model": loaded}
+        if not isinstance(loaded, dict) or "model" not in loaded:
+            raise UnreadableCheckpointError(f"{f}: holds no model")
+        return loaded
 
 
 def _first_line(error: BaseException) -> str:

@@ -28,11 +28,6 @@ def get_local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0")) if _initialised() else 0
 
 
-def get_local_size() -> int:
-    """Return the number of processes on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _initialised() else 1
-
-
 def is_main_process() -> bool:
     """Return whether this is the process that writes files and logs."""
     return get_rank() == 0

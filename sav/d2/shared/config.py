@@ -1,4 +1,4 @@
-"""Config nodes that are merged with care."""
+"""Config nodes that are merged with care, and the keys that both engines know."""
 
 from __future__ import annotations
 
@@ -6,6 +6,52 @@ import contextlib
 from typing import Any
 
 from fvcore.common.config import CfgNode
+
+DEFAULTS: dict[str, Any] = {
+    "VERSION": 2,
+    "MODEL": {
+        "META_ARCHITECTURE": "GeneralizedRCNN",
+        "DEVICE": "cuda",
+        "WEIGHTS": "",
+        "PIXEL_MEAN": [103.53, 116.28, 123.675],
+        "PIXEL_STD": [1.0, 1.0, 1.0],
+        "BACKBONE": {"NAME": "build_resnet_backbone"},
+    },
+    "INPUT": {},
+    "DATASETS": {"TRAIN": (), "TEST": ()},
+    "DATALOADER": {"NUM_WORKERS": 4, "ASPECT_RATIO_GROUPING": True},
+    "SOLVER": {
+        "LR_SCHEDULER_NAME": "WarmupMultiStepLR",
+        "MAX_ITER": 40000,
+        "BASE_LR": 0.001,
+        "BASE_LR_END": 0.0,
+        "WEIGHT_DECAY": 0.0001,
+        "WEIGHT_DECAY_NORM": 0.0,
+        "WEIGHT_DECAY_BIAS": None,
+        "BIAS_LR_FACTOR": 1.0,
+        "GAMMA": 0.1,
+        "STEPS": (30000,),
+        "WARMUP_FACTOR": 0.001,
+        "WARMUP_ITERS": 1000,
+        "WARMUP_METHOD": "linear",
+        "CHECKPOINT_PERIOD": 5000,
+        "IMS_PER_BATCH": 16,
+        "REFERENCE_WORLD_SIZE": 0,
+        "CLIP_GRADIENTS": {
+            "ENABLED": False,
+            "CLIP_TYPE": "value",
+            "CLIP_VALUE": 1.0,
+            "NORM_TYPE": 2.0,
+        },
+        "AMP": {"ENABLED": False},
+    },
+    "TEST": {"EVAL_PERIOD": 0},
+    "OUTPUT_DIR": "./output",
+    "SEED": -1,
+    "CUDNN_BENCHMARK": False,
+    "FLOAT32_PRECISION": "",
+}
+"""Detectron2's keys that SAV reads, with Detectron2's values; SAV adds its own to them."""
 
 
 class CarefulMerge:

@@ -23,7 +23,8 @@ from torch import multiprocessing as mp
 
 from sav.d2.shared import comm
 from sav.d2.shared.meeting import check_address, meet
-from sav.errors import SAVError, exit_on_signal
+from sav.errors import SAVError
+from sav.process import exit_on_signal
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 PARTING_SECONDS = 10

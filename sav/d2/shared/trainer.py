@@ -1,4 +1,4 @@
-"""How a trainer is put together."""
+"""How a trainer is put together, and how it goes on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sav.d2.shared import comm
+from sav.d2.shared.checkpoint import DetectionCheckpointer
 
 
 class AssembledTrainer:
-    """Mix-in of a trainer with ``build_*`` methods: on any number of processes, GPUs or CPUs."""
+    """Mix-in of Detectron2's trainer: on any number of processes, GPUs or CPUs.
 
-    def _assemble(self, cfg: Any, checkpointer_type: type) -> None:
+    Beside Detectron2's ``build_*`` methods it needs ``build_step_trainer(cfg, model, data_loader,
+    optimizer)``, which returns what does one step.
+    """
+
+    def _assemble(self, cfg: Any) -> None:
         """Build everything that the config asks for."""
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
@@ -24,15 +29,28 @@ class AssembledTrainer:
         model = _for_processes(model)
         self._trainer = self.build_step_trainer(cfg, model, data_loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = checkpointer_type(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer = DetectionCheckpointer(
+            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+        )
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
 
-    def _start_data(self) -> None:
-        """Let the data of a resumed run go on where they stopped."""
-        if hasattr(self.data_loader, "start_at"):
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Go on from the last checkpoint, or load the weights of ``MODEL.WEIGHTS``.
+
+        Resuming restores weights, optimizer, schedule, hooks and everything else that the
+        checkpointer knows, and the training data go on where they stopped.
+
+        Args:
+            resume: False always starts a new run at iteration 0.
+        """
+        resume = resume and self.checkpointer.has_checkpoint()
+        self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        if resume:
+            # The checkpoint holds the iteration that was just finished.
+            self.start_iter = self.iter + 1
             self.data_loader.start_at(self.start_iter)
 
 

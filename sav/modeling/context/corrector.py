@@ -1,4 +1,4 @@
-"""The second look: masks and scores corrected by what the neighbours say."""
+"""Masks and scores of the decoder, corrected by the evidence of neighbours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sav.modeling.context.evidence import Evidence
 from sav.modeling.sam.decoder import DecoderOutput
 
-REDUCTION = 4  # of the masks' resolution: neighbours know no finer where parts are
+REDUCTION = 4  # of the masks' resolution: evidence is no finer
 _HIDDEN = 16
 _CHANNELS = 12
 _LOGIT_SCALE = 4.0
@@ -20,12 +20,11 @@ _LOGIT_SCALE = 4.0
 class ContextCorrector(nn.Module):
     """Corrects the decoder's output by the evidence of neighbours.
 
-    One small network looks at every query in the same way, whatever its class: at what the decoder
-    says of it, of its class's other queries and of the other classes, and at what the neighbours
-    say of its class and of the others. What it returns is added to the logits, and is nothing where
-    there is no neighbour, so that without a gallery the decoder stands as it is. It reads the
-    decoder's output but sends no gradient back: what the weights know, they learn as if there were
-    no gallery.
+    One small network treats every query in the same way, whatever its class. It reads the
+    decoder's output for the query, for the other queries of its class and for the other classes,
+    and the evidence for its class and for the others. Its result is added to the logits, and is
+    zero where there is no neighbour: without a gallery the decoder's output stays as it is. No
+    gradient flows back to the decoder, so the other weights learn as if there were no gallery.
 
     Args:
         query_classes: (N,) sorted class of each query.
@@ -34,7 +33,7 @@ class ContextCorrector(nn.Module):
     def __init__(self, *, query_classes: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("query_classes", query_classes, persistent=False)
-        self.look = nn.Sequential(
+        self.trunk = nn.Sequential(
             nn.Conv2d(_CHANNELS, _HIDDEN, 3, padding=1),
             nn.GELU(),
             nn.Conv2d(_HIDDEN, _HIDDEN, 3, padding=1),
@@ -57,8 +56,8 @@ class ContextCorrector(nn.Module):
             evidence: of the same images, on the same grid.
         """
         batch, queries = output.presence.shape
-        seen = self._channels(output, parts, evidence)
-        hidden = self.look(seen.flatten(0, 1))
+        channels = self._channels(output, parts, evidence)
+        hidden = self.trunk(channels.flatten(0, 1))
         masks = self.masks(hidden).reshape(batch, queries, *hidden.shape[-2:])
         masks = F.interpolate(
             masks, size=output.masks.shape[-2:], mode="bilinear", align_corners=False
@@ -76,28 +75,28 @@ class ContextCorrector(nn.Module):
     def _channels(
         self, output: DecoderOutput, parts: torch.Tensor, evidence: Evidence
     ) -> torch.Tensor:
-        """(B, N, channels, g, g) what is looked at."""
+        """(B, N, channels, g, g) input of the network."""
         classes = self.query_classes
         logits = F.avg_pool2d(output.masks.detach().float(), REDUCTION)
         presence = output.presence.detach().float().sigmoid()[..., None, None]
-        own = presence * logits.sigmoid()
+        query = presence * logits.sigmoid()
         # Of the noisy-or of all queries of the class, what is left without this one.
-        same = 1 - (1 - parts[:, classes]) / (1 - own).clamp(min=1e-3)
-        every = [
+        same = 1 - (1 - parts[:, classes]) / (1 - query).clamp(min=1e-3)
+        channels = [
             logits / _LOGIT_SCALE,
-            own,
+            query,
             same.clamp(0, 1),
             _rivals(parts)[:, classes],
-            evidence.placed[:, classes],
-            _rivals(evidence.placed)[:, classes],
-            evidence.mistaken[:, classes],
-            evidence.alike[:, classes],
-            _rivals(evidence.alike)[:, classes],
-            presence.expand_as(own),
-            evidence.seen[:, classes, None, None].expand_as(own),
-            evidence.trust[:, None, None, None].expand_as(own),
+            evidence.layout[:, classes],
+            _rivals(evidence.layout)[:, classes],
+            evidence.error[:, classes],
+            evidence.appearance[:, classes],
+            _rivals(evidence.appearance)[:, classes],
+            presence.expand_as(query),
+            evidence.visibility[:, classes, None, None].expand_as(query),
+            evidence.similarity[:, None, None, None].expand_as(query),
         ]
-        return torch.stack(every, dim=2)
+        return torch.stack(channels, dim=2)
 
 
 def _rivals(shares: torch.Tensor) -> torch.Tensor:

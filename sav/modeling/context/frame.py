@@ -1,4 +1,4 @@
-"""The vehicle's own frame: parts of photos laid over each other, wherever the vehicle stands."""
+"""The vehicle's frame: parts within its box, wherever in the photo the vehicle stands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional as F
 # Of the parts seen along one side of the photo, this share may lie outside the vehicle's box.
 _TAIL = 0.02
 _FAINT = 0.15
-_MARGIN = 0.1  # of a side, added at both ends: what the model has overlooked may lie there
+_MARGIN = 0.1  # of a side, added at both ends: parts that the model has missed may lie there
 
 
 def vehicle_boxes(parts: torch.Tensor) -> torch.Tensor:
-    """The box around what is taken for parts.
+    """The box around the predicted parts.
 
     Args:
         parts: (B, C, h, w) probability of each part at each place.

@@ -1,37 +1,48 @@
-"""The second look at a photo: what the weights say, corrected by what similar vehicles show."""
+"""The context module: the decoder's output, corrected by similar annotated vehicles."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sav.d2 import CfgNode, comm
 from sav.errors import SAVError
-from sav.gallery.exemplars import GalleryViews, Neighbours, Queries
+from sav.gallery.exemplars import ExemplarBatch, Neighbours, RetrievalKeys
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
 from sav.modeling.context.corrector import REDUCTION, ContextCorrector
-from sav.modeling.context.evidence import ContextEncoder
+from sav.modeling.context.evidence import EvidenceEncoder
 from sav.modeling.context.frame import crop, vehicle_boxes
-from sav.modeling.context.pooling import LAYOUT_SIDE, describe, pool_batch
-from sav.modeling.criterion import PartCriterion, Supervision, Targets
+from sav.modeling.context.pooling import LAYOUT_SIDE, pool_exemplars, retrieval_key
+from sav.modeling.criterion import PartCriterion
 from sav.modeling.embedding import EMBEDDING_DIM
 from sav.modeling.postprocess import part_probabilities
 from sav.modeling.sam.decoder import DecoderOutput
+from sav.modeling.targets import Supervision, Targets
+from sav.ontology import Ontology
 
 
-class SecondLook(nn.Module):
-    """Looks for vehicles on which the decoder says the like, and corrects it by their annotations.
+class ContextModule(nn.Module):
+    """Retrieves exemplars by what the decoder predicts, and corrects it by their annotations.
+
+    It owns the gallery. In training each forward pass adds its photos' exemplars to it, in all
+    processes alike, so any training loop will do.
 
     Args:
         query_classes: (N,) sorted class of each query.
         mirror_ids: the class that each class is in the mirror.
         neighbours: k.
-        passes: how often prediction looks for neighbours, each time by the parts found so far.
-        random_neighbours: look at any vehicles instead of similar ones, to measure what it costs.
-        share: of the training photos that look for neighbours, and that lend what they show.
+        share: of the training photos that retrieve exemplars, and become exemplars.
         thinning: training photos look into galleries that are up to so many times thinner.
+        capacity: exemplars that training keeps at most.
+        loss_weight: of the losses after the correction.
     """
+
+    optional = True  # weights without this module can be the start of a training
 
     def __init__(
         self,
@@ -39,160 +50,209 @@ class SecondLook(nn.Module):
         query_classes: torch.Tensor,
         mirror_ids: list[int],
         neighbours: int,
-        passes: int,
-        random_neighbours: bool,
         share: float,
         thinning: int,
+        capacity: int,
+        loss_weight: float,
     ) -> None:
         super().__init__()
         if not 0 < share <= 1:
             raise SAVError(f"MODEL.SAV.CONTEXT.SHARE: {share} is not above 0 and at most 1")
-        if thinning < 1:
-            raise SAVError(f"MODEL.SAV.CONTEXT.THINNING: {thinning} is not 1 or more")
+        for key, value in (("THINNING", thinning), ("CAPACITY", capacity)):
+            if value < 1:
+                raise SAVError(f"MODEL.SAV.CONTEXT.{key}: {value} is not 1 or more")
         self.register_buffer("query_classes", query_classes, persistent=False)
         self.register_buffer("mirror_ids", torch.tensor(mirror_ids), persistent=False)
         self.neighbours = neighbours
-        self.passes = passes
-        self.random_neighbours = random_neighbours
         self.share = share
         self.thinning = thinning
-        self.context = ContextEncoder(dim=EMBEDDING_DIM)
+        self.capacity = capacity
+        self.loss_weight = loss_weight
+        self.evidence = EvidenceEncoder(dim=EMBEDDING_DIM)
         self.corrector = ContextCorrector(query_classes=query_classes)
+        self.gallery = Gallery({})
+        self._parts: list[tuple[int, ExemplarBatch]] | None = None
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, ontology: Ontology, query_classes: torch.Tensor
+    ) -> ContextModule | None:
+        """As MODEL.SAV.CONTEXT says; None where it is switched off."""
+        context = cfg.MODEL.SAV.CONTEXT
+        if not context.ENABLED:
+            return None
+        return cls(
+            query_classes=query_classes,
+            mirror_ids=ontology.mirror_ids,
+            neighbours=context.NEIGHBOURS,
+            share=context.SHARE,
+            thinning=context.THINNING,
+            capacity=context.CAPACITY,
+            loss_weight=cfg.MODEL.SAV.LOSS.CONTEXT,
+        )
 
     def forward(
         self,
-        gallery: Gallery,
         embedding: torch.Tensor,
         output: DecoderOutput,
         photos: list[Photo | None],
         thinning: torch.Tensor | None = None,
     ) -> DecoderOutput:
-        """Correct what the decoder says of B photos.
+        """Correct the decoder's output for B photos; an empty gallery leaves it as it is.
 
         Args:
-            gallery: where neighbours are looked for; never the photo itself, its vehicle's others
-                or its copies.
             embedding: (B, 256, h, w).
             output: the decoder's.
-            photos: who asks, or None for who may see everybody.
+            photos: of each row, never its own neighbour, nor are its vehicle's others or its
+                copies; None excludes no exemplar.
             thinning: see :meth:`Gallery.neighbours`.
         """
-        parts = self._see_parts(output)
+        if not self.training and not len(self.gallery):
+            return output
+        parts = self._predicted_parts(output)
+        boxes = vehicle_boxes(parts)
+        found = self._retrieve(self._keys(parts, boxes), photos, thinning)
         coarse = F.avg_pool2d(parts, 2)
-        corrected = output
-        for _ in range(1 if self.training else self.passes):
-            by = parts if corrected is output else self._see_parts(corrected)
-            boxes = vehicle_boxes(by)
-            neighbours = self._look_up(gallery, self._ask(by, boxes), photos, thinning)
-            evidence = self.context(neighbours, embedding.detach(), boxes, coarse.shape[-1])
-            corrected = self.corrector(output, coarse, evidence)
-        return corrected
+        evidence = self.evidence(found, embedding.detach(), boxes, coarse.shape[-1])
+        return self.corrector(output, coarse, evidence)
 
-    def learn(
+    def losses(
         self,
-        gallery: Gallery,
         embedding: torch.Tensor,
         output: DecoderOutput,
         photos: list[Photo | None],
-        *,
         supervision: Supervision,
         criterion: PartCriterion,
-    ) -> tuple[torch.Tensor, GalleryViews]:
-        """Some of B training photos look into the gallery, and lend what they show.
+    ) -> dict[str, torch.Tensor]:
+        """Learn from a share of B training photos, which then become exemplars.
 
         Args:
-            gallery: see :meth:`forward`.
             embedding: (B, 256, h, w).
             output: the decoder's.
-            photos: who asks and lends; None lends nothing, and may see everybody.
+            photos: see :meth:`forward`; None does not become an exemplar.
             supervision: of the same photos.
-            criterion: its losses after the second look are learned from.
-
-        Returns:
-            the loss, a scalar, and what the gallery gets.
+            criterion: gives the losses of the corrected output.
         """
         draws = [torch.rand(1, generator=g, device=g.device) for g in supervision.generators]
-        looking = (torch.cat(draws) < self.share).nonzero()[:, 0].tolist()
-        # With nobody looking, somebody does for nothing: every parameter stays in use, as
+        chosen = (torch.cat(draws) < self.share).nonzero()[:, 0].tolist()
+        # Without a chosen photo one takes part with weight 0: every parameter stays in use, as
         # distributed training demands.
-        rows = looking or [0]
+        rows = chosen or [0]
         index = torch.tensor(rows, device=embedding.device)
-        askers, truth = [photos[row] for row in rows], supervision.select(rows)
-        thinning = None
-        if self.thinning > 1:
-            count = self.thinning.bit_length()  # of 1, 2, 4 ... up to the most
-            draws = [
-                torch.randint(count, (1,), generator=g, device=g.device) for g in truth.generators
-            ]
-            thinning = 2 ** torch.cat(draws).cpu()
-        corrected = self(gallery, embedding[index], output.select(index), askers, thinning)
-        lending = [photo if row in looking else None for row, photo in enumerate(photos)]
-        views = self.lend(lending, embedding, output, supervision.targets)
-        weight = len(looking) / (len(photos) * self.share)
-        return weight * sum(criterion.supervise(corrected, truth).values()), views
+        truth = supervision.select(rows)
+        thinning = self._draw_thinning(truth.generators)
+        retrieving = [photos[row] for row in rows]
+        corrected = self(embedding[index], output.select(index), retrieving, thinning)
+        if torch.is_grad_enabled():
+            kept = [photo if row in chosen else None for row, photo in enumerate(photos)]
+            exemplars = self.exemplars(embedding, output, kept, supervision.targets)
+            self._remember(len(photos), exemplars)
+        weight = len(chosen) / (len(photos) * self.share)
+        loss = weight * sum(criterion.supervise(corrected, truth).values())
+        return {"loss_context": self.loss_weight * loss}
+
+    def _draw_thinning(self, generators: list[torch.Generator]) -> torch.Tensor | None:
+        """(B,) int64 powers of two up to the greatest; None where galleries are not thinned."""
+        if self.thinning == 1:
+            return None
+        count = self.thinning.bit_length()
+        draws = [torch.randint(count, (1,), generator=g, device=g.device) for g in generators]
+        return 2 ** torch.cat(draws).cpu()
 
     @torch.no_grad()
-    def queries(self, output: DecoderOutput) -> Queries:
-        """With what the neighbours of photos are looked up, by the decoder's output of them."""
-        parts = self._see_parts(output)
-        return self._ask(parts, vehicle_boxes(parts))
+    def retrieval_keys(self, output: DecoderOutput) -> RetrievalKeys:
+        """The keys of photos, from the decoder's output for them."""
+        parts = self._predicted_parts(output)
+        return self._keys(parts, vehicle_boxes(parts))
 
     @torch.no_grad()
-    def lend(
+    def exemplars(
         self,
-        photos: list[Photo | None],
         embedding: torch.Tensor,
         output: DecoderOutput,
+        photos: list[Photo | None],
         targets: list[Targets],
-    ) -> GalleryViews:
-        """What annotated photos lend to others.
+    ) -> ExemplarBatch:
+        """Exemplars of annotated photos.
 
         Args:
-            photos: None takes the place of one that is not to lend anything.
             embedding: (B, 256, h, w).
             output: the decoder's.
+            photos: None, or a photo without an annotated part, becomes no exemplar.
             targets: the annotations.
         """
-        lending = [
-            photo if len(target.classes) else None
-            for photo, target in zip(photos, targets, strict=True)
+        rows = [
+            row
+            for row, (photo, target) in enumerate(zip(photos, targets, strict=True))
+            if photo is not None and len(target.classes)
         ]
-        rows = [row for row, photo in enumerate(lending) if photo is not None]
         if not rows:
-            return GalleryViews(lending, None)
+            return ExemplarBatch([], [], None)
         index = torch.tensor(rows, device=embedding.device)
         annotated = torch.stack([targets[row].parts(len(self.mirror_ids)) for row in rows])
-        predicted = self._see_parts(output.select(index))
+        predicted = self._predicted_parts(output.select(index))
         boxes = vehicle_boxes(predicted)
-        return GalleryViews(lending, pool_batch(embedding[index], annotated, predicted, boxes))
+        exemplars = pool_exemplars(embedding[index], annotated, predicted, boxes)
+        return ExemplarBatch([photos[row] for row in rows], rows, exemplars)
+
+    @contextmanager
+    def one_step(self) -> Iterator[None]:
+        """Within it, forward passes are parts of one step: exemplars enter the gallery at its end.
+
+        Steps of one forward pass do not need it.
+        """
+        self._parts, batches, first = [], [], 0
+        try:
+            yield
+            for size, batch in self._parts:
+                places = [first + place for place in batch.places]
+                batches.append(ExemplarBatch(batch.photos, places, batch.exemplars))
+                first += size
+        finally:
+            self._parts = None
+        self._insert(ExemplarBatch.merge(batches))
+
+    def _remember(self, size: int, batch: ExemplarBatch) -> None:
+        """Take the exemplars of one forward pass over ``size`` photos."""
+        if self._parts is None:
+            self._insert(batch)
+        else:
+            self._parts.append((size, batch))
+
+    def _insert(self, batch: ExemplarBatch) -> None:
+        """Insert the exemplars of all processes; every process must call it."""
+        merged = ExemplarBatch.merge(comm.all_gather(batch.to_storage()))
+        room = self.capacity - len(self.gallery)
+        known, rows = set(self.gallery.photos.ids), []
+        for row, photo in enumerate(merged.photos):
+            if photo.id in known or room > 0:
+                room -= photo.id not in known
+                known.add(photo.id)
+                rows.append(row)
+        if rows:
+            photos = [merged.photos[row] for row in rows]
+            self.gallery.update(photos, merged.exemplars.select(torch.tensor(rows)))
 
     @torch.no_grad()
-    def _see_parts(self, output: DecoderOutput) -> torch.Tensor:
+    def _predicted_parts(self, output: DecoderOutput) -> torch.Tensor:
         """(B, C, n, n) probability of each class at each place."""
         logits = F.avg_pool2d(output.masks.float(), REDUCTION // 2)
         presence = output.presence.sigmoid()
         return part_probabilities(logits, presence, self.query_classes, len(self.mirror_ids))
 
     @torch.no_grad()
-    def _ask(self, parts: torch.Tensor, boxes: torch.Tensor) -> Queries:
+    def _keys(self, parts: torch.Tensor, boxes: torch.Tensor) -> RetrievalKeys:
         """For the vehicles in boxes (B, 4) of parts (B, C, n, n)."""
-        seen = crop(parts, boxes, LAYOUT_SIDE)
-        mirrored = seen[:, self.mirror_ids].flip(-1)
-        return Queries(describe(seen), describe(mirrored), self.mirror_ids)
+        layouts = crop(parts, boxes, LAYOUT_SIDE)
+        mirrored = layouts[:, self.mirror_ids].flip(-1)
+        return RetrievalKeys(retrieval_key(layouts), retrieval_key(mirrored), self.mirror_ids)
 
     @torch.no_grad()
-    def _look_up(
-        self,
-        gallery: Gallery,
-        queries: Queries,
-        photos: list[Photo | None],
-        thinning: torch.Tensor | None,
+    def _retrieve(
+        self, keys: RetrievalKeys, photos: list[Photo | None], thinning: torch.Tensor | None
     ) -> Neighbours:
-        if min(self.neighbours, len(gallery)) == 0:
+        if min(self.neighbours, len(self.gallery)) == 0:
             # Every parameter stays in use, as distributed training demands.
-            return Neighbours.nobody(
-                len(photos), len(self.mirror_ids), EMBEDDING_DIM, LAYOUT_SIDE, queries.device
-            )
-        if self.random_neighbours:
-            return gallery.random_neighbours(queries, self.neighbours, photos)
-        return gallery.neighbours(queries, self.neighbours, photos, thinning)
+            classes = len(self.mirror_ids)
+            return Neighbours.none(len(photos), classes, EMBEDDING_DIM, LAYOUT_SIDE, keys.device)
+        return self.gallery.neighbours(keys, self.neighbours, photos, thinning)

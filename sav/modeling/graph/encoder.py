@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from sav.ontology.ontology import Ontology
+from sav.d2 import CfgNode
+from sav.modeling.embedding import EMBEDDING_DIM
+from sav.ontology import Ontology
+from sav.ontology.graph import relation_support, relation_weights
+from sav.ontology.priors import Priors
 from sav.ontology.relations import PREDICATES, Relation
 from sav.ontology.text import text_embeddings
 
@@ -15,7 +20,7 @@ _SIDE_CODE = {"left": 1.0, "right": -1.0, "none": 0.0}
 
 
 def node_features(ontology: Ontology, text_model: str) -> torch.Tensor:
-    """What each node says of itself, in three blocks of about one size.
+    """The features of each node, in three blocks of about one size.
 
     Sentence vectors of "left front door" and "right front door" are nearly the same (cosine 0.97
     with all-MiniLM-L6-v2), so the text is standardised over the nodes, and side and nominal
@@ -45,19 +50,13 @@ def adjacency(ontology: Ontology, support: Mapping[Relation, float] | None = Non
 
     Args:
         ontology: the knowledge graph.
-        support: how much a relation counts, see :func:`sav.ontology.support.relation_support`; 1
-            for those that it does not name.
+        support: see :func:`sav.ontology.graph.relation_weights`.
 
     Returns:
         (R, nodes, nodes) float32; entry (r, i, j) weighs the message from node j to node i along
         predicate r. Each row sums to one, or to zero where node i has no such relation.
     """
-    index = {node.name: i for i, node in enumerate(ontology.nodes)}
-    matrix = torch.zeros(len(PREDICATES), len(index), len(index))
-    for relation in ontology.relations:
-        predicate = PREDICATES.index(relation.predicate)
-        weight = 1.0 if support is None else support.get(relation, 1.0)
-        matrix[predicate, index[relation.subject], index[relation.object]] = weight
+    matrix = torch.from_numpy(relation_weights(ontology, PREDICATES, support))
     return matrix / matrix.sum(-1, keepdim=True).clamp(min=1e-6)
 
 
@@ -80,10 +79,10 @@ class RelationalLayer(nn.Module):
 class GraphEncoder(nn.Module):
     """Encodes an ontology into class prompts.
 
-    A prompt has two parts: what the graph says of the class, and a free embedding that lets
-    training pull apart what text and relations cannot. With ``enabled=False`` there is only the
-    second, the ablation without knowledge. Where an ontology joins several vocabularies, each has
-    its own small shift of every prompt: one data set's doors end at the window, another's do not.
+    A prompt is a sum of two: the encoded node of the class, and a learned class embedding for what
+    text and relations cannot tell apart. With ``enabled=False`` there is only the second, the
+    ablation without knowledge. Where an ontology joins several vocabularies, a vocabulary embedding
+    is added to every prompt: the doors of one data set end at the window, those of another do not.
 
     Args:
         ontology: vocabulary and relations.
@@ -93,6 +92,10 @@ class GraphEncoder(nn.Module):
         text_model: see :func:`sav.ontology.text.text_embeddings`.
         support: see :func:`adjacency`.
     """
+
+    # See :mod:`sav.modeling.weights`.
+    class_axes: ClassVar = {"class_embedding": 0}
+    vocabulary_parameters = ("vocabulary_embedding",)
 
     def __init__(
         self,
@@ -106,11 +109,11 @@ class GraphEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes = len(ontology)
-        self.free = nn.Parameter(torch.randn(self.num_classes, dim))
-        self.dialects = None
+        self.class_embedding = nn.Parameter(torch.randn(self.num_classes, dim))
+        self.vocabulary_embedding = None
         if ontology.joined:
             shape = len(ontology.vocabularies), self.num_classes, dim
-            self.dialects = nn.Parameter(torch.zeros(shape))
+            self.vocabulary_embedding = nn.Parameter(torch.zeros(shape))
         self.enabled = enabled
         if not enabled:
             return
@@ -121,27 +124,47 @@ class GraphEncoder(nn.Module):
         self.layers = nn.ModuleList(RelationalLayer(dim, len(PREDICATES)) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
+    @classmethod
+    def from_config(cls, cfg: CfgNode, ontology: Ontology) -> GraphEncoder:
+        """As MODEL.SAV.GRAPH says."""
+        graph = cfg.MODEL.SAV.GRAPH
+        priors = Priors.load(graph.PRIORS, ontology) if graph.PRIORS else None
+        return cls(
+            ontology,
+            dim=EMBEDDING_DIM,
+            layers=graph.LAYERS,
+            enabled=graph.ENABLED,
+            text_model=graph.TEXT_MODEL,
+            support=priors and relation_support(ontology, priors),
+        )
+
     @property
     def class_features(self) -> torch.Tensor:
-        """(C, F) float32, what the classes' own nodes say; one-hot without the graph."""
+        """(C, F) float32 features of the classes' nodes; one-hot without the graph."""
         return self.features[: self.num_classes] if self.enabled else torch.eye(self.num_classes)
 
-    def forward(self, vocabularies: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    def forward(self, vocabularies: torch.Tensor) -> torch.Tensor:
         """Prompts for B photos.
 
         Args:
             vocabularies: (B,) index of each photo's vocabulary.
-            taught: (C,) bool, the classes that training shows; others' prompts have no free part.
 
         Returns:
             (B, C, dim).
         """
-        own = self.free.expand(len(vocabularies), -1, -1)
-        if self.dialects is not None:
-            own = own + self.dialects[vocabularies]
-        if not self.enabled:
-            return own
+        learned = self.embeddings(vocabularies)
+        return self.encoded_nodes() + learned if self.enabled else learned
+
+    def embeddings(self, vocabularies: torch.Tensor) -> torch.Tensor:
+        """(B, C, dim) the learned part of the prompts."""
+        learned = self.class_embedding.expand(len(vocabularies), -1, -1)
+        if self.vocabulary_embedding is not None:
+            learned = learned + self.vocabulary_embedding[vocabularies]
+        return learned
+
+    def encoded_nodes(self) -> torch.Tensor:
+        """(C, dim) the part of the prompts that comes from the graph."""
         nodes = self.project(self.features)
         for layer in self.layers:
             nodes = layer(nodes, self.adjacency)
-        return self.norm(nodes)[: self.num_classes] + own * taught[:, None]
+        return self.norm(nodes)[: self.num_classes]

@@ -16,7 +16,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT
 
 from sav.errors import SAVError
-from sav.modeling.keys import check_keys
+from sav.modeling.weights import check_keys
 
 _ENCODER = "image_encoder."
 

@@ -1,4 +1,4 @@
-"""The part decoder: Segment Anything's mask decoder, asked for every part at once."""
+"""The part decoder: Segment Anything's mask decoder for all parts in one pass."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch import nn
 from torch.nn import functional as F
 
-from sav.d2 import ShapeSpec
+from sav.d2 import CfgNode, ShapeSpec
 from sav.errors import SAVError
 from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.sam.checkpoint import read_sam_checkpoint
 
 NEVER = -1e4  # a logit; fits into half precision
 
@@ -25,7 +26,7 @@ _SAM_MASK_TOKENS = 4
 
 @dataclass
 class DecoderOutput:
-    """What the decoder says of B images and N queries.
+    """The decoder's output for B images and N queries.
 
     Attributes:
         masks: (B, N, h, w) logits, at a quarter of the embedding's stride, or at an eighth where
@@ -41,7 +42,7 @@ class DecoderOutput:
     features: torch.Tensor
 
     def select(self, rows: torch.Tensor) -> DecoderOutput:
-        """What it says of some of the images, an index (R,)."""
+        """That of some of the images, an index (R,)."""
         return DecoderOutput(
             self.masks[rows], self.presence[rows], self.iou[rows], self.features[rows]
         )
@@ -102,6 +103,21 @@ class PartDecoder(nn.Module):
             nn.init.zeros_(self.shortcut.weight)
             nn.init.zeros_(self.shortcut.bias)
 
+    @classmethod
+    def from_config(cls, cfg: CfgNode, encoder_shape: dict[str, ShapeSpec]) -> PartDecoder:
+        """As MODEL.SAV.DECODER says, with SAM's weights where MODEL.SAM.CHECKPOINT has them."""
+        sizes = cfg.MODEL.SAV.DECODER
+        decoder = cls(
+            encoder_shape=encoder_shape,
+            depth=sizes.DEPTH,
+            heads=sizes.HEADS,
+            mlp_dim=sizes.MLP_DIM,
+        )
+        if cfg.MODEL.BACKBONE.NAME == "SAMEncoder" and cfg.MODEL.SAM.CHECKPOINT:
+            official = read_sam_checkpoint(cfg.MODEL.SAM.CHECKPOINT)
+            decoder.load_sam(official, cfg.MODEL.SAM.MASK_TOKEN)
+        return decoder
+
     def load_sam(self, official: dict[str, torch.Tensor], mask_token: int = 0) -> None:
         """Take over the decoder of an official SAM checkpoint.
 
@@ -153,7 +169,7 @@ class PartDecoder(nn.Module):
     def attend(
         self, encoded: dict[str, torch.Tensor], tokens: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Let tokens and image look at each other, and upscale the image.
+        """Two-way attention between tokens and image, then the upscaling of the image.
 
         Args:
             encoded: the encoder's output, with "embedding" (B, 256, h, w).
@@ -169,7 +185,7 @@ class PartDecoder(nn.Module):
         return tokens, self._upscale(keys.transpose(1, 2).reshape(embedding.shape), encoded)
 
     def read(self, tokens: torch.Tensor, features: torch.Tensor) -> DecoderOutput:
-        """What attended tokens (B, N, 256) say of features (B, 32, H, W)."""
+        """Masks and scores from attended tokens (B, N, 256) and features (B, 32, H, W)."""
         weights = self.sam.output_hypernetworks_mlps[0](tokens) + self.shortcut(tokens)
         masks = torch.einsum("bnd,bdhw->bnhw", weights, features) + self.mask_bias
         return DecoderOutput(

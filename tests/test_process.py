@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 
-from sav.errors import SAVError, run_command
+from sav.errors import SAVError
+from sav.process import run_command
 
 CHILD = "import time; print('here', flush=True); time.sleep(600)"
 

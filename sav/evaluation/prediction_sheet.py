@@ -1,4 +1,4 @@
-"""A sheet of photos with truth and prediction side by side: the first thing to look at."""
+"""A sheet of photos with truth and prediction side by side."""
 
 from __future__ import annotations
 
@@ -6,23 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 
 from sav.d2 import DatasetEvaluator, Instances, MetadataCatalog, comm
 from sav.data.annotations import load_instance_masks
 from sav.drawing.parts import CONFIDENT, draw_parts, drawing_size, keep_confident, resize_image
-from sav.files import atomic_path
+from sav.drawing.sheet import Panel, write_sheet
 from sav.formats.images import read_rgb
 from sav.ontology import load_ontology
 
 _PANEL = 560
 """Long side of one picture, in pixels."""
-
-_GAP = 8
-_HEADER = 40
-_TEXT = (40, 40, 40)
 
 
 class PredictionSheet(DatasetEvaluator):
@@ -81,18 +75,18 @@ class PredictionSheet(DatasetEvaluator):
                 if image_id in kept
             ]
             titles = ["photo", "truth", f"prediction, score at least {self._score_threshold:.0%}"]
-            with atomic_path(self._path) as temporary:
-                Image.fromarray(_stack(rows, titles)).save(temporary)
+            rows[0] = [Panel(p.picture, [title]) for p, title in zip(rows[0], titles, strict=True)]
+            write_sheet(self._path, rows)
         return {}
 
-    def _row(self, record: dict[str, Any], prediction: Instances) -> list[np.ndarray]:
+    def _row(self, record: dict[str, Any], prediction: Instances) -> list[Panel]:
         image = read_rgb(record["file_name"])
         size = drawing_size(image.shape[1], image.shape[0], _PANEL, _PANEL)
         drawn = [
             draw_parts(image, parts, self._ontology, min_side=_PANEL, max_side=_PANEL)
             for parts in (truth_instances(record), prediction)
         ]
-        return [resize_image(image, size), *drawn]
+        return [Panel(picture) for picture in (resize_image(image, size), *drawn)]
 
 
 def truth_instances(record: dict[str, Any]) -> Instances:
@@ -109,24 +103,3 @@ def truth_instances(record: dict[str, Any]) -> Instances:
     truth.pred_masks = torch.from_numpy(masks.astype(bool))
     truth.pred_classes = torch.from_numpy(classes)
     return truth
-
-
-def _stack(rows: list[list[np.ndarray]], titles: list[str]) -> np.ndarray:
-    """Put pictures on a white sheet: columns of `_PANEL` pixels, rows as high as they need."""
-    heights = [row[0].shape[0] for row in rows]
-    height = _HEADER + sum(heights) + _GAP * (len(rows) - 1)
-    width = len(titles) * (_PANEL + _GAP) - _GAP
-    sheet = np.full((height, width, 3), 255, dtype=np.uint8)
-    top = _HEADER
-    for row, row_height in zip(rows, heights, strict=True):
-        for column, picture in enumerate(row):
-            left = column * (_PANEL + _GAP) + (_PANEL - picture.shape[1]) // 2
-            sheet[top : top + row_height, left : left + picture.shape[1]] = picture
-        top += row_height + _GAP
-    canvas = Image.fromarray(sheet)
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=22)
-    for column, title in enumerate(titles):
-        middle = column * (_PANEL + _GAP) + _PANEL // 2
-        draw.text((middle, _HEADER // 2), title, fill=_TEXT, font=font, anchor="mm")
-    return np.asarray(canvas)

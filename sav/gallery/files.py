@@ -1,0 +1,86 @@
+"""A gallery as a folder of two or three files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from sav.errors import SAVError
+from sav.files import atomic_path
+from sav.gallery.exemplars import Exemplars
+from sav.gallery.photos import photos_from_columns
+from sav.gallery.search import KeyIndex
+from sav.gallery.store import Gallery
+
+GALLERY_FILE = "gallery.json"
+_TENSORS = "gallery.safetensors"
+_INDEX = "gallery.faiss"
+_VERSION = 4
+
+
+def save_gallery(gallery: Gallery, folder: Path) -> None:
+    """Write a gallery, each of its files atomically."""
+    tensors = {} if gallery.exemplars is None else gallery.exemplars.tensors()
+    # An index that belongs to other tensors must not be found, whenever we are interrupted.
+    (folder / _INDEX).unlink(missing_ok=True)
+    with atomic_path(folder / _TENSORS) as temporary:
+        temporary.write_bytes(save({k: value.contiguous() for k, value in tensors.items()}))
+    contents = {
+        "version": _VERSION,
+        "fingerprint": gallery.fingerprint,
+        "sources": gallery.sources,
+        "index": gallery.index and gallery.index.recipe,
+        **gallery.photos.columns(),
+    }
+    with atomic_path(folder / GALLERY_FILE) as temporary:
+        temporary.write_text(json.dumps(contents, indent=1), encoding="utf-8")
+    if gallery.index is not None:
+        gallery.index.save(folder / _INDEX)
+
+
+def load_gallery(folder: Path) -> Gallery:
+    """Read a saved gallery, ready for search.
+
+    Raises:
+        SAVError: a file is missing, broken or of another version.
+    """
+    try:
+        contents = json.loads((folder / GALLERY_FILE).read_text(encoding="utf-8"))
+        if contents.get("version") != _VERSION:
+            raise ValueError("it is of another version of SAV")
+        tensors = load_file(folder / _TENSORS)
+        gallery = Gallery(contents["fingerprint"])
+        gallery.sources = contents["sources"]
+        photos = photos_from_columns(contents)
+        if photos:
+            gallery.update(photos, Exemplars(**tensors))
+            _open_index(gallery, folder / _INDEX, contents["index"])
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise SAVError(
+            f"{folder}: the gallery cannot be read ({error}); build it again with "
+            "'sav gallery build'"
+        ) from error
+    return gallery
+
+
+def _open_index(gallery: Gallery, path: Path, recipe: str | None) -> None:
+    """Read the index where there is one, and make it where its file is gone."""
+    if recipe is None or not path.is_file():
+        gallery.build_index()
+        return
+    index = KeyIndex.read(path, recipe)
+    if len(index) != len(gallery):
+        raise ValueError(f"{path.name} has {len(index)} of {len(gallery)} vehicles")
+    gallery.index = index

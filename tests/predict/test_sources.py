@@ -1,0 +1,35 @@
+import pytest
+from PIL import Image
+
+from sav.errors import SAVError
+from sav.predict.sources import UnreadableInputError, find_inputs, read_photo
+
+
+def test_inputs_are_found_once_and_in_order(photos):
+    (photos / "notes.txt").write_text("")
+    found = find_inputs([str(photos / "two.jpg"), str(photos), str(photos / "*.png")])
+    assert [p.name for p in found] == ["two.jpg", "one.png"]
+
+
+def test_inputs_that_lead_nowhere_are_errors(tmp_path):
+    with pytest.raises(SAVError, match="no photo and no video"):
+        find_inputs([str(tmp_path)])
+    with pytest.raises(SAVError, match="no such file"):
+        find_inputs([str(tmp_path / "x.jpg")])
+    with pytest.raises(SAVError, match="pattern without a match"):
+        find_inputs([str(tmp_path / "*.jpg")])
+
+
+def test_photos_of_any_mode_are_read_upright_in_rgb(tmp_path):
+    image = Image.new("L", (30, 20), 100)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_photo(tmp_path / "turned.jpg").shape == (30, 20, 3)
+
+
+def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UnreadableInputError, match="too large"):
+        read_photo(tmp_path / "bomb.png")
