@@ -88,6 +88,9 @@ class PhotoTable:
     def __getitem__(self, row: int) -> Photo:
         return self._photos[row]
 
+    def __contains__(self, photo: Photo) -> bool:
+        return photo.id in self._rows
+
     @property
     def ids(self) -> list[str]:
         """Ids in row order."""

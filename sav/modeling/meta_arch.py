@@ -92,11 +92,6 @@ class SAV(nn.Module):
             "queries": PartQueries(classes),
         }
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model lives."""
-        return self.vocabulary_ids.device
-
     def forward(self, batched_inputs: Batch) -> dict[str, torch.Tensor] | Batch:
         """Train on, or predict, a batch.
 
@@ -128,7 +123,7 @@ class SAV(nn.Module):
         maps = self.encoder(self.preprocess([item["image"] for item in batched_inputs]))
         names = [vocabulary.name for vocabulary in self.ontology.vocabularies]
         chosen = [names.index(item.get("vocabulary", names[0])) for item in batched_inputs]
-        vocabularies = torch.tensor(chosen, device=self.device)
+        vocabularies = torch.tensor(chosen, device=self.vocabulary_ids.device)
         known = self.vocabulary_ids[vocabularies] >= 0
         photos = [Photo.of(item) for item in batched_inputs]
         return EncodedPhotos(maps, vocabularies, known, known, photos)
@@ -150,7 +145,7 @@ class SAV(nn.Module):
         ]
         supervision = Supervision(
             self.targets(batched_inputs, photos),
-            [torch.Generator(self.device).manual_seed(item["seed"]) for item in batched_inputs],
+            [torch.Generator(supervised.device).manual_seed(item["seed"]) for item in batched_inputs],
             supervised[:, self.queries.classes],
         )
         losses = self.criterion(output, dense, supervision)

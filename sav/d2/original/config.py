@@ -15,7 +15,11 @@ from sav.d2.shared.config import DEFAULTS, CarefulMerge
 
 
 class CfgNode(CarefulMerge, _CfgNode):
-    """Detectron2's config node, merged with care."""
+    """Detectron2's config node, merged with care; a config file cannot run code."""
+
+    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
+        """Merge a YAML file; Python tags are refused, whatever the caller allows."""
+        super().merge_from_file(cfg_filename, allow_unsafe=False)
 
 
 def get_cfg() -> CfgNode:
@@ -32,7 +36,7 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
 
 
 def _without_foreign_defaults(cfg: CfgNode, own: CfgNode, common: dict[str, Any]) -> CfgNode:
-    """Leave out what only Detectron2 knows and nobody has changed."""
+    """Leave out the keys that only Detectron2 knows and that have their default value."""
     kept = CfgNode()
     for key, value in cfg.items():
         if key in own and key not in common and value == own[key]:

@@ -222,16 +222,14 @@ class ContextModule(nn.Module):
     def _insert(self, batch: ExemplarBatch) -> None:
         """Insert the exemplars of all processes; every process must call it."""
         merged = ExemplarBatch.merge(comm.all_gather(batch.to_storage()))
+        if merged.exemplars is None:
+            return
+        new = torch.tensor([photo not in self.gallery.photos for photo in merged.photos])
         room = self.capacity - len(self.gallery)
-        known, rows = set(self.gallery.photos.ids), []
-        for row, photo in enumerate(merged.photos):
-            if photo.id in known or room > 0:
-                room -= photo.id not in known
-                known.add(photo.id)
-                rows.append(row)
-        if rows:
-            photos = [merged.photos[row] for row in rows]
-            self.gallery.update(photos, merged.exemplars.select(torch.tensor(rows)))
+        rows = (~new | (new.cumsum(0) <= room)).nonzero()[:, 0]
+        if len(rows):
+            photos = [merged.photos[row] for row in rows.tolist()]
+            self.gallery.update(photos, merged.exemplars.select(rows))
 
     @torch.no_grad()
     def _predicted_parts(self, output: DecoderOutput) -> torch.Tensor:
