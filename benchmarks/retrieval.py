@@ -1,7 +1,9 @@
 """How fast and how complete the search in a gallery is, by its size and its kind of index.
 
-Descriptors are synthetic: unit vectors in overlapping clusters on a subspace of few dimensions, as
-encoders make them, with noise in all dimensions. Queries come one by one, as in ``sav predict``.
+Retrieval keys are synthetic: unit vectors in overlapping clusters on a subspace of few dimensions,
+as encoders make them, with noise in all dimensions. Searches come one by one, as in
+``sav predict``.
+
 Run with ``python benchmarks/retrieval.py --sizes 10000 100000``.
 """
 
@@ -26,7 +28,7 @@ VEHICLES_PER_CLUSTER = 200
 INTRINSIC_DIM = 48
 
 
-def descriptors(count: int, dim: int, seed: int = 0) -> np.ndarray:
+def retrieval_keys(count: int, dim: int, seed: int = 0) -> np.ndarray:
     """Unit vectors (count, dim) float32 with cluster structure; the seed sets only the draw."""
     structure, draw = np.random.default_rng(0), np.random.default_rng(seed)
     basis = structure.standard_normal((INTRINSIC_DIM, dim), dtype=np.float32)
@@ -45,7 +47,7 @@ def descriptors(count: int, dim: int, seed: int = 0) -> np.ndarray:
 
 def measure(size: int, dim: int, recipes: list[str], queries: int, k: int) -> list[dict[str, Any]]:
     """One row a kind of search over ``size`` vehicles."""
-    vectors, asked = descriptors(size, dim), descriptors(queries, dim, seed=1)
+    vectors, wanted = retrieval_keys(size, dim), retrieval_keys(queries, dim, seed=1)
     rows = []
     truth = None
     for recipe in ["exact", *recipes]:
@@ -53,7 +55,7 @@ def measure(size: int, dim: int, recipes: list[str], queries: int, k: int) -> li
         index = None if recipe == "exact" else KeyIndex.build(vectors, recipe)
         built = time.perf_counter() - start
         answers, times = [], []
-        for query in tqdm(asked, desc=f"{size} {recipe}", leave=False, disable=None):
+        for query in tqdm(wanted, desc=f"{size} {recipe}", leave=False, disable=None):
             start = time.perf_counter()
             if index is None:
                 _, nearest = exact_search(vectors, query[None], k)
@@ -79,7 +81,7 @@ def main() -> None:
     """Measure, print a table, write the figures."""
     parser = argparse.ArgumentParser(description="Measure search in galleries.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--dim", type=int, default=1053, help="of descriptors; %(default)s")
+    parser.add_argument("--dim", type=int, default=1053, help="of keys; %(default)s")
     parser.add_argument("--queries", type=int, default=200, help="%(default)s")
     parser.add_argument("--k", type=int, default=8, help="neighbours; %(default)s")
     parser.add_argument(

@@ -128,7 +128,7 @@ class PhotoTable:
             (B, N) bool.
         """
         known = [photo or Photo("") for photo in photos]
-        own = np.array([[self._rows.get(photo.id, -1)] for photo in known])
+        itself = np.array([[self._rows.get(photo.id, -1)] for photo in known])
         # No row has the number -2.
         group = np.array([[self._group_ids.get(photo.group, -2)] for photo in known])
         hashes = np.array([[photo.hash or 0] for photo in known], dtype=np.uint64)
@@ -136,7 +136,7 @@ class PhotoTable:
         difference = self._hashes[rows] ^ hashes
         bits = np.minimum(np.bitwise_count(difference), np.bitwise_count(difference ^ _MIRRORED))
         copies = (bits <= COPY_DISTANCE) & self._hashed[rows] & hashed
-        return (rows == own) | (self._groups[rows] == group) | copies
+        return (rows == itself) | (self._groups[rows] == group) | copies
 
     def columns(self) -> dict[str, list[Any]]:
         """Ids, groups, hashes and files as plain lists, for files."""

@@ -145,7 +145,10 @@ class SAV(nn.Module):
         ]
         supervision = Supervision(
             self.targets(batched_inputs, photos),
-            [torch.Generator(supervised.device).manual_seed(item["seed"]) for item in batched_inputs],
+            [
+                torch.Generator(supervised.device).manual_seed(item["seed"])
+                for item in batched_inputs
+            ],
             supervised[:, self.queries.classes],
         )
         losses = self.criterion(output, dense, supervision)

@@ -48,7 +48,7 @@ class TimmEncoder(Backbone):
         )
         if not {4, 8, 16} <= self._channels.keys():
             raise SAVError(f"MODEL.TIMM.NAME: '{name}' has no feature maps at strides 4, 8 and 16")
-        deep = [own for own in self._channels if own >= stride]
+        deep = [s for s in self._channels if s >= stride]
         self.lateral = nn.ModuleDict(
             {str(s): nn.Conv2d(self._channels[s], EMBEDDING_DIM, 1) for s in deep}
         )
@@ -92,7 +92,7 @@ class TimmEncoder(Backbone):
                     deep, size=merged.shape[-2:], mode="bilinear", align_corners=False
                 )
         merged = merged + self.whole(features[max(features)].mean((2, 3), keepdim=True))
-        skips = {f"skip{own}": features[own] for own in features if own < self.stride}
+        skips = {f"skip{s}": features[s] for s in features if s < self.stride}
         return {EMBEDDING: self.neck(merged), **skips}
 
     def output_shape(self) -> dict[str, ShapeSpec]:

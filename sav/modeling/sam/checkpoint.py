@@ -47,9 +47,9 @@ def load_image_encoder(sam_type: str, checkpoint: str) -> ImageEncoderViT:
         sam = sam_model_registry[sam_type]()
     where = f"MODEL.SAM.CHECKPOINT: {checkpoint}"
     check_keys(sam.state_dict(), state, where, f"MODEL.SAM.TYPE {sam_type}")
-    own = {k.removeprefix(_ENCODER): v for k, v in state.items() if k.startswith(_ENCODER)}
+    weights = {k.removeprefix(_ENCODER): v for k, v in state.items() if k.startswith(_ENCODER)}
     encoder = sam.image_encoder.to_empty(device="cpu")
-    encoder.load_state_dict(own, strict=True)
+    encoder.load_state_dict(weights, strict=True)
     logger.info("SAM %s: image encoder loaded from %s", sam_type, Path(checkpoint).name)
     return encoder
 

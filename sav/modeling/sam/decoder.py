@@ -131,8 +131,9 @@ class PartDecoder(nn.Module):
         Raises:
             SAVError: the transformer is not of SAM's shape, or there is no such mask token.
         """
-        own = self.sam.transformer
-        if (own.depth, own.num_heads, own.mlp_dim) != _SAM_TRANSFORMER:
+        transformer = self.sam.transformer
+        shape = transformer.depth, transformer.num_heads, transformer.mlp_dim
+        if shape != _SAM_TRANSFORMER:
             raise SAVError(
                 "MODEL.SAV.DECODER: SAM's weights need DEPTH {}, HEADS {} and MLP_DIM {}".format(
                     *_SAM_TRANSFORMER
