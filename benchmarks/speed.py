@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from sav.commands.prepare import CONVERTERS
 from sav.config import load_config
 from sav.d2 import CfgNode, DatasetCatalog, EventStorage, engine_description
 from sav.data.mapper import PartDatasetMapper
 from sav.data.registration import register_part_datasets
 from sav.engine.trainer import Trainer
+from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.modeling.meta_arch import SAV
+from sav.ontology import load_ontology
 from sav.predict.predictor import SAVPredictor
 from sav.synthetic import generate_dataset, render_scene
 
@@ -51,10 +52,9 @@ def prepare(root: Path) -> dict[str, float]:
     folder = root / "synthetic"
     splits = {"train": PHOTOS, "valid": 8}
     generate_dataset(folder, splits=splits, seed=0, image_size=256, workers=1)
-    parser = argparse.ArgumentParser()
-    CONVERTERS["vehicleseg10k"].add_arguments(parser)
+    source = VehicleSegSource(folder, load_ontology("vehicleseg10k"))
     start = time.perf_counter()
-    CONVERTERS["vehicleseg10k"].run(parser.parse_args(["--root", str(folder), "--workers", "1"]))
+    convert_vehicleseg10k(source, folder / "coco", workers=1)
     converted = (time.perf_counter() - start) / (PHOTOS + 8)
     rendered = seconds(lambda: render_scene(np.random.default_rng(1), 256), 20)
     return {"render one 256x256 photo (one core)": rendered, "convert one photo": converted}

@@ -12,7 +12,7 @@ __all__ = ["SAVPredictor", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the predictor, and torch with it, only when it is asked for."""
+    """Load the predictor, and torch with it, only when it is used."""
     if name == "SAVPredictor":
         from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
 

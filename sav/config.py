@@ -26,8 +26,7 @@ def add_sav_config(cfg: CfgNode) -> None:
     _add_data(cfg)
     _add_encoders(cfg)
     _add_model(cfg)
-    _add_solver(cfg)
-    _add_logging(cfg)
+    _add_training(cfg)
     # What an experiment of `sav bench` changes, see sav/bench/train.py.
     cfg.EXPERIMENT = CfgNode(new_allowed=True)
 
@@ -66,10 +65,7 @@ def _add_encoders(cfg: CfgNode) -> None:
     cfg.MODEL.SAM.CHECKPOINT = ""  # path of the official sam_vit_*.pth; empty: random weights
     cfg.MODEL.SAM.MASK_TOKEN = 0  # which of SAM's mask tokens part queries go on from, 0 to 3
     cfg.MODEL.SAM.TUNING = "frozen"  # or "lora", or "full"
-    cfg.MODEL.SAM.LORA = CfgNode()
-    cfg.MODEL.SAM.LORA.RANK = 8
-    cfg.MODEL.SAM.LORA.ALPHA = 16.0
-    cfg.MODEL.SAM.LORA.DROPOUT = 0.0
+    cfg.MODEL.SAM.LORA = CfgNode({"RANK": 8, "ALPHA": 16.0, "DROPOUT": 0.0})
 
 
 def _add_model(cfg: CfgNode) -> None:
@@ -95,19 +91,14 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.CONTEXT.THINNING = 64
     cfg.MODEL.SAV.CONTEXT.CAPACITY = 20000  # exemplars that training keeps at most
 
-    cfg.MODEL.SAV.DECODER = CfgNode()
-    cfg.MODEL.SAV.DECODER.DEPTH = 2
-    cfg.MODEL.SAV.DECODER.HEADS = 8
-    cfg.MODEL.SAV.DECODER.MLP_DIM = 2048
+    cfg.MODEL.SAV.DECODER = CfgNode({"DEPTH": 2, "HEADS": 8, "MLP_DIM": 2048})
 
     cfg.MODEL.SAV.LOSS = CfgNode()
     cfg.MODEL.SAV.LOSS.MASK = 5.0
     cfg.MODEL.SAV.LOSS.DICE = 3.0
     cfg.MODEL.SAV.LOSS.PRESENCE = 2.0
     cfg.MODEL.SAV.LOSS.IOU = 1.0
-    cfg.MODEL.SAV.LOSS.DENSE = (
-        1.0  # auxiliary cross-entropy on the encoder's and decoder's features
-    )
+    cfg.MODEL.SAV.LOSS.DENSE = 1.0  # cross-entropy on the encoder's and the decoder's features
     # The context module learns apart from the rest: the weight only keeps its gradient from using
     # up what SOLVER.CLIP_GRADIENTS leaves to the others.
     cfg.MODEL.SAV.LOSS.CONTEXT = 0.1
@@ -121,7 +112,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.TEST.BACKGROUND = 0.4  # a pixel belongs to a part when its probability is higher
 
 
-def _add_solver(cfg: CfgNode) -> None:
+def _add_training(cfg: CfgNode) -> None:
     # Starts of the names of the parameters that learn, such as "context."; empty: all.
     cfg.SOLVER.TRAINED = ()
     # Pairs of (start of a parameter's name, value), such as ("encoder.body", 0.1).
@@ -135,8 +126,6 @@ def _add_solver(cfg: CfgNode) -> None:
     # bf16, fp16 with a loss scale, or auto: bf16 where the hardware has it, float32 elsewhere.
     cfg.SOLVER.AMP.PRECISION = "auto"
 
-
-def _add_logging(cfg: CfgNode) -> None:
     # The best of the evaluations every TEST.EVAL_PERIOD iterations is kept in OUTPUT_DIR/best.
     cfg.TEST.BEST = CfgNode()
     cfg.TEST.BEST.METRIC = "segm/AP"  # of the first test set, or "data set/segm/AP"
@@ -168,7 +157,6 @@ def load_config(path: str | Path, opts: Sequence[str] = (), *, experiment: bool 
     add_sav_config(cfg)
     try:
         cfg.merge_from_file(str(path))
-        _make_room(cfg, opts[::2])
         cfg.merge_from_list(list(opts))
     except KeyError as error:
         raise SAVError(
@@ -183,14 +171,3 @@ def load_config(path: str | Path, opts: Sequence[str] = (), *, experiment: bool 
             "alone can read; see docs/benchmarks.md"
         )
     return cfg
-
-
-def _make_room(cfg: CfgNode, keys: Sequence[str]) -> None:
-    """Let the command line add keys where a config file can."""
-    for key in keys:
-        *path, name = key.split(".")
-        node = cfg
-        for step in path:
-            node = node.get(step) if isinstance(node, CfgNode) else None
-        if isinstance(node, CfgNode) and node.is_new_allowed():
-            node.setdefault(name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sav.errors import SAVError
@@ -28,15 +28,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}-{os.getpid()}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
-    try:
         yield temporary
         temporary.replace(target)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise SAVError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder cannot be made, there is nothing to remove either.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> None:
@@ -47,10 +46,6 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def _cannot_write(target: Path, error: OSError) -> SAVError:
-    return SAVError(f"{target}: cannot be written: {error.strerror or error}")
 
 
 def file_digest(path: Path) -> str:

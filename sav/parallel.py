@@ -41,12 +41,9 @@ def map_in_processes(
         SAVError: a process was killed.
     """
     workers = min(workers or os.cpu_count() or 1, len(tasks) // chunk)
-    with tqdm(total=len(tasks), desc=title, unit="img", disable=None) as bar:
-        several = workers > 1
-        results = _spawn(function, tasks, workers, chunk) if several else map(function, tasks)
-        for result in results:
-            bar.update()
-            yield result
+    several = workers > 1
+    results = _spawn(function, tasks, workers, chunk) if several else map(function, tasks)
+    yield from tqdm(results, total=len(tasks), desc=title, unit="img", disable=None)
 
 
 def _spawn(

@@ -18,7 +18,7 @@ _EXPERIMENTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the experiments; :func:`run` executes what was chosen."""
-    actions = parser.add_subparsers(dest="experiment", required=True, metavar="EXPERIMENT")
+    actions = parser.add_subparsers(required=True, metavar="EXPERIMENT")
     for name, (experiment, summary) in _EXPERIMENTS.items():
         action = actions.add_parser(
             name,
@@ -26,18 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             description=f"{summary.capitalize()}. The same command goes on where it was "
             "interrupted and repeats no finished run. docs/benchmarks.md says more.",
         )
+        action.set_defaults(run=experiment.run)
         experiment.add_arguments(action)
-        usual = action.get_default("iterations") or "as the config says"
-        action.add_argument(
-            "--iterations", type=count, metavar="N", help=f"of each training; {usual}"
-        )
-        action.add_argument(
-            "--output",
-            type=Path,
-            default=Path("output/bench") / name,
-            metavar="DIR",
-            help="gets table.md, results.json and the runs; %(default)s",
-        )
+        usual = f"of each training; {action.get_default('iterations') or 'as the config says'}"
+        action.add_argument("--iterations", type=count, metavar="N", help=usual)
+        folder = Path("output/bench", name)
+        files = "gets table.md, results.json and the runs; %(default)s"
+        action.add_argument("--output", type=Path, default=folder, metavar="DIR", help=files)
         several = "trainings at a time, which share GPUs and CPU threads; %(default)s"
         action.add_argument("--parallel", type=count, default=1, metavar="N", help=several)
         last = "config options of all runs; after a list of names write -- before them"
@@ -50,5 +45,4 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SAVError: something the user can mend.
     """
-    experiment, _ = _EXPERIMENTS[args.experiment]
-    experiment.run(args)
+    args.run(args)

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
         if not args.model.is_dir():
             raise SAVError(f"{args.model}: no such run folder; give the OUTPUT_DIR of a training")
         args.config_file = args.config_file or str(args.model / CONFIG_FILE)
-        of_run = ["MODEL.WEIGHTS", args.model / WEIGHTS_FILE, "OUTPUT_DIR", args.model]
+        weights = str(args.model / WEIGHTS_FILE)
         # What the user sets comes last and wins.
-        args.opts = [*map(str, of_run), *args.opts]
+        args.opts = ["MODEL.WEIGHTS", weights, "OUTPUT_DIR", str(args.model), *args.opts]
     train.run(args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 from tabulate import tabulate
@@ -12,35 +13,43 @@ from sav.commands.options import add_run_arguments
 from sav.config import load_config
 from sav.d2 import CfgNode, MetadataCatalog
 from sav.data.registration import register_part_datasets
-from sav.drawing.parts import CONFIDENT, keep_confident
 from sav.engine.gallery import build_gallery
 from sav.errors import SAVError
+from sav.files import file_digest
 from sav.gallery.files import GALLERY_FILE, load_gallery, save_gallery
-from sav.gallery.store import Gallery
-from sav.modeling.weights import gallery_fingerprint
-from sav.predict.gallery_summary import describe_gallery
 from sav.predict.neighbour_sheet import draw_neighbours
 from sav.predict.predictor import SAVPredictor
 from sav.predict.sources import read_photo
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE
 
-_NO_CONTEXT = "MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions; :func:`run` executes what was chosen."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
     summary = "encode annotated photos into a gallery, with the weights of a finished training"
     build = actions.add_parser("build", help=summary, description=summary)
+    build.set_defaults(action=_build)
     _add_build(build)
     summary = "print what a gallery holds: data sets, classes, fingerprint, size"
     inspect = actions.add_parser("inspect", help=summary, description=summary)
+    inspect.set_defaults(action=_inspect)
     inspect.add_argument(
         "folder", type=Path, metavar="FOLDER", help="a gallery, or the run folder that has one"
     )
     summary = "draw a photo and the exemplars of the gallery that the model uses for it"
     query = actions.add_parser("query", help=summary, description=summary)
-    _add_query(query)
+    query.set_defaults(action=_query)
+    query.add_argument("photo", type=Path, metavar="PHOTO")
+    add_run_arguments(query)
+    query.add_argument(
+        "--neighbours", type=int, metavar="K", help="how many; as many as the model uses"
+    )
+    query.add_argument(
+        "--no-copies", action="store_true", help="leave out copies of the photo, as training does"
+    )
+    query.add_argument(
+        "--output", type=Path, default=Path("neighbours.png"), metavar="PNG", help="%(default)s"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -49,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SAVError: something the user can mend.
     """
-    {"build": _build, "inspect": _inspect, "query": _query}[args.action](args)
+    args.action(args)
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
@@ -62,10 +71,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
-        "--data",
-        nargs="+",
-        metavar="NAME",
-        help="data sets of the config (default: DATASETS.TRAIN)",
+        "--data", nargs="+", metavar="NAME", help="data sets of the config; else DATASETS.TRAIN"
     )
     data.add_argument(
         "--json", type=Path, metavar="FILE", help="part annotations, as 'sav prepare' writes them"
@@ -77,9 +83,11 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         "--name", help="with --json: of the data set; FOLDER/FILE without its ending"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="the gallery; RUN_FOLDER/gallery, where 'sav "
-        "predict' finds it"
-    )  # fmt: skip
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="the gallery; RUN_FOLDER/gallery, where 'sav predict' finds it",
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--add", action="store_true", help="keep what the gallery has; the same data set is renewed"
@@ -90,9 +98,12 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> None:
-    cfg, weights = _load(args)
+    cfg = load_config(args.config_file or args.model / CONFIG_FILE, args.opts)
+    if args.config_file and not cfg.MODEL.WEIGHTS:
+        raise SAVError(f"{args.config_file}: give MODEL.WEIGHTS, whose encoder is to be used")
+    weights = Path(cfg.MODEL.WEIGHTS) if args.config_file else args.model / WEIGHTS_FILE
     if not cfg.MODEL.SAV.CONTEXT.ENABLED:
-        raise SAVError(_NO_CONTEXT)
+        raise SAVError("MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery")
     output = args.output or (args.model and args.model / GALLERY_FOLDER)
     if output is None:
         raise SAVError("--config-file: say with --output where the gallery is to be written")
@@ -104,21 +115,11 @@ def _build(args: argparse.Namespace) -> None:
     _choose_data(cfg, args)
     register_part_datasets(cfg)
     model = SAVPredictor.from_config(cfg, weights, output if args.add else None, args.device).model
-    gallery = model.context.gallery if args.add else Gallery(gallery_fingerprint(model))
-    _check_names(gallery, cfg)
-    build_gallery(cfg, model, gallery)
+    _check_names(model.context.gallery.sources, cfg.DATASETS.TRAIN)
+    gallery = build_gallery(cfg, model, model.context.gallery if args.add else None)
     save_gallery(gallery, output)
     added = sum(gallery.sources[name]["vehicles"] for name in cfg.DATASETS.TRAIN)
     sys.stdout.write(f"{added} vehicles encoded, {len(gallery)} in {output}\n")
-
-
-def _load(args: argparse.Namespace) -> tuple[CfgNode, Path]:
-    if args.model is None:
-        cfg = load_config(args.config_file, args.opts)
-        if not cfg.MODEL.WEIGHTS:
-            raise SAVError(f"{args.config_file}: give MODEL.WEIGHTS, whose encoder is to be used")
-        return cfg, Path(cfg.MODEL.WEIGHTS)
-    return load_config(args.model / CONFIG_FILE, args.opts), args.model / WEIGHTS_FILE
 
 
 def _choose_data(cfg: CfgNode, args: argparse.Namespace) -> None:
@@ -138,10 +139,10 @@ def _choose_data(cfg: CfgNode, args: argparse.Namespace) -> None:
     cfg.DATASETS.TRAIN = (name,)
 
 
-def _check_names(gallery: Gallery, cfg: CfgNode) -> None:
+def _check_names(sources: dict[str, dict[str, str | None]], names: tuple[str, ...]) -> None:
     """Refuse to renew one data set with another that happens to have its name."""
-    for name in cfg.DATASETS.TRAIN:
-        known = gallery.sources.get(name, {}).get("file")
+    for name in names:
+        known = sources.get(name, {}).get("file")
         file = MetadataCatalog.get(name).get("json_file")
         if known not in (None, file):
             raise SAVError(
@@ -155,27 +156,35 @@ def _inspect(args: argparse.Namespace) -> None:
     if not (folder / GALLERY_FILE).is_file():
         folder = folder / GALLERY_FOLDER
     if not (folder / GALLERY_FILE).is_file():
-        raise SAVError(
-            f"{args.folder}: no gallery there; give a gallery or the OUTPUT_DIR of a finished "
-            "training"
-        )
-    sys.stdout.write(describe_gallery(load_gallery(folder), folder) + "\n")
+        raise SAVError(f"{args.folder}: no gallery there; give one or the OUTPUT_DIR of a training")
+    gallery = load_gallery(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    groups = Counter(photo.group for photo in gallery.photos if photo.group is not None)
+    lines = [
+        f"{len(gallery)} vehicles",
+        f"size: {size / 2**20:.1f} MiB",
+        f"search: {gallery.search_method}",
+        f"groups: {len(groups)}, with {groups.total()} of the photos",
+    ]
+    for name, value in sorted(gallery.fingerprint.items()):
+        lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    if gallery.sources:
+        rows = [
+            [name, source["vehicles"], source["file"], _freshness(source)]
+            for name, source in gallery.sources.items()
+        ]
+        lines += ["", tabulate(rows, ["data set", "vehicles", "annotations", "since then"])]
+    classes, exemplars = gallery.fingerprint.get("classes"), gallery.exemplars
+    if classes and exemplars is not None:
+        rows = list(zip(classes, exemplars.present.sum(dim=0).tolist(), strict=True))
+        lines += ["", tabulate(rows, ["class", "vehicles that show it"])]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _add_query(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photo", type=Path, metavar="PHOTO")
-    add_run_arguments(parser)
-    parser.add_argument(
-        "--neighbours", type=int, metavar="K", help="how many; as many as the model uses"
-    )
-    parser.add_argument(
-        "--no-copies",
-        action="store_true",
-        help="leave out copies of the photo that are in the gallery, as training does",
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("neighbours.png"), metavar="PNG", help="%(default)s"
-    )
+def _freshness(source: dict[str, str | None]) -> str:
+    if not source["file"] or not Path(source["file"]).is_file():
+        return "not here"
+    return "unchanged" if file_digest(Path(source["file"])) == source["digest"] else "changed"
 
 
 def _query(args: argparse.Namespace) -> None:
@@ -184,27 +193,15 @@ def _query(args: argparse.Namespace) -> None:
     image = read_photo(args.photo)
     folder = args.gallery or args.model / GALLERY_FOLDER
     predictor = SAVPredictor.from_pretrained(args.model, args.device, gallery=folder)
-    context = predictor.model.context
-    if context is None:
-        raise SAVError(_NO_CONTEXT)
-    count = args.neighbours or context.neighbours
+    count = args.neighbours or predictor.model.context.neighbours
     if not count:
         raise SAVError("MODEL.SAV.CONTEXT.NEIGHBOURS is 0: say with --neighbours how many to show")
     found = predictor.nearest(image, count, copies=not args.no_copies)
     if not found:
         raise SAVError(f"{folder}: the gallery has no vehicle to show")
-    parts = keep_confident(predictor(image), CONFIDENT)
-    draw_neighbours(
-        args.output,
-        image,
-        parts,
-        found,
-        gallery=context.gallery,
-        ontology=predictor.ontology,
-        vocabularies=predictor.model.ontology.vocabularies,
-    )
+    draw_neighbours(args.output, image, found, predictor)
     rows = [
-        [f"{similarity:.3f}", "yes" if mirrored else "", photo.id, photo.file or "-"]
+        [f"{similarity:.3f}", "yes" if mirrored else "", photo.id, photo.file or "not here"]
         for photo, similarity, mirrored in found
     ]
     table = tabulate(rows, ["similarity", "mirrored", "key", "photo"], disable_numparse=True)

@@ -4,45 +4,40 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from tabulate import tabulate
 
 from sav.ontology import Ontology, available_ontologies, load_ontology
 
-DEFAULT = "vehicleseg10k"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions and their arguments; :func:`run` takes what they parse to."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    """Declare the actions; :func:`run` executes what was chosen."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
 
-    def action(name: str, summary: str) -> argparse.ArgumentParser:
-        return actions.add_parser(name, help=summary, description=summary)
+    def action(
+        name: str, does: Callable[[argparse.Namespace], str], summary: str
+    ) -> argparse.ArgumentParser:
+        parser = actions.add_parser(name, help=summary, description=summary)
+        parser.set_defaults(action=does)
+        return parser
 
-    show = action("show", "print the classes and the relations of an ontology")
-    check = action("check", "check an ontology file; the first error is named with its line")
-    plot = action("plot", "draw an ontology: parts at their places, relations by type")
-    shipped = ", ".join(available_ontologies())
-    for needs_ontology in (show, check, plot):
-        needs_ontology.add_argument(
-            "ontology",
-            nargs="?",
-            default=DEFAULT,
-            help=f"a YAML file, or one of {shipped} (default: %(default)s)",
-        )
+    show = action("show", _show, "print the classes and the relations of an ontology")
+    check = action(
+        "check", _check, "check an ontology file; the first error is named with its line"
+    )
+    plot = action("plot", _plot, "draw an ontology: parts at their places, relations by type")
+    mine = action("mine", _mine, "count in part annotations how pairs of parts lie together")
+    known = f"a YAML file, or one of {', '.join(available_ontologies())} (default: %(default)s)"
+    for one in (show, check, plot):
+        one.add_argument("ontology", nargs="?", default="vehicleseg10k", help=known)
     plot.add_argument(
         "--priors",
         type=Path,
         metavar="JSON",
         help="file of 'sav graph mine': widths show how well annotations support a relation",
     )
-    plot.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="picture to write: .png, .svg or .pdf",
-    )
-    mine = action("mine", "count in part annotations how pairs of parts lie together")
     mine.add_argument(
         "--json",
         type=Path,
@@ -54,28 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mine.add_argument(
         "--ontology", help="a YAML file or a shipped name; default: what the first file names"
     )
-    mine.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="priors to write: .json, see docs/graph.md",
-    )
+    for one, written in (
+        (plot, "picture to write: .png, .svg or .pdf"),
+        (mine, "priors to write: .json, see docs/graph.md"),
+    ):
+        one.add_argument("--output", type=Path, required=True, metavar="FILE", help=written)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the arguments say."""
-    if args.action == "mine":
-        text = _mine(args)
-    else:
-        ontology = load_ontology(args.ontology)
-        if args.action == "show":
-            text = _describe(ontology)
-        elif args.action == "check":
-            text = f"{args.ontology}: valid; {_counts(ontology)}"
-        else:
-            text = _plot(args, ontology)
-    sys.stdout.write(text + "\n")
+    """Do what :func:`add_arguments` has parsed.
+
+    Raises:
+        SAVError: something the user can mend.
+    """
+    sys.stdout.write(args.action(args) + "\n")
 
 
 def _mine(args: argparse.Namespace) -> str:
@@ -89,22 +76,26 @@ def _mine(args: argparse.Namespace) -> str:
     return f"{args.output}: priors of {priors.vehicles} vehicles of {priors.ontology}; {pairs}"
 
 
-def _plot(args: argparse.Namespace, ontology: Ontology) -> str:
+def _plot(args: argparse.Namespace) -> str:
     from sav.ontology.plot import plot_graph  # noqa: PLC0415
     from sav.ontology.priors import Priors  # noqa: PLC0415
 
+    ontology = load_ontology(args.ontology)
     priors = Priors.load(args.priors, ontology) if args.priors else None
     plot_graph(ontology, args.output, priors)
     return f"{args.output}: {ontology.name}; {_counts(ontology)}"
+
+
+def _check(args: argparse.Namespace) -> str:
+    return f"{args.ontology}: valid; {_counts(load_ontology(args.ontology))}"
 
 
 def _counts(ontology: Ontology) -> str:
     return f"{len(ontology.classes)} classes, {len(ontology.relations)} relations"
 
 
-def _describe(ontology: Ontology) -> str:
-    from tabulate import tabulate  # noqa: PLC0415
-
+def _show(args: argparse.Namespace) -> str:
+    ontology = load_ontology(args.ontology)
     rows = [
         [p.id, p.name, p.side, p.mirror or "-", p.max_instances, ontology.graph.out_degree(p.name)]
         for p in ontology.classes

@@ -12,7 +12,7 @@ from sav.drawing.parts import CONFIDENT
 from sav.predict.files import predict_files
 from sav.predict.predictor import SAVPredictor
 from sav.predict.sources import find_inputs
-from sav.predict.writers import FORMATS, plan_outputs
+from sav.predict.writers import WRITERS, plan_outputs
 from sav.run_folder import GALLERY_FOLDER, WEIGHTS_FILE
 
 
@@ -29,10 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run ``sav predict``.
-
-    Args:
-        args: what :func:`add_arguments` has parsed.
+    """Do what :func:`add_arguments` has parsed.
 
     Raises:
         SAVError: something the user can mend; nothing is written before the inputs, the outputs and
@@ -51,7 +48,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser, formats: Sequence[str
     parser.add_argument(
         "--format",
         nargs="+",
-        choices=list(FORMATS),
+        choices=list(WRITERS),
         default=list(formats),
         help="json: instances with run-length masks; labelme: polygon drafts for annotators; mask: "
         "label map as an index PNG; overlay: picture, or video, with named parts "
@@ -111,10 +108,8 @@ def _demo_predictor(config_file: Path, opts: list[str]) -> SAVPredictor:
     runs without one.
     """
     cfg = load_config(config_file, opts)
-    if "MODEL.WEIGHTS" in opts[::2]:
-        weights = Path(cfg.MODEL.WEIGHTS)
-    else:
-        weights = config_file.parent / WEIGHTS_FILE
+    named = "MODEL.WEIGHTS" in opts[::2]
+    weights = Path(cfg.MODEL.WEIGHTS) if named else config_file.parent / WEIGHTS_FILE
     device = cfg.MODEL.DEVICE if "MODEL.DEVICE" in opts[::2] else None
     gallery = weights.parent / GALLERY_FOLDER if weights.name == WEIGHTS_FILE else None
     return SAVPredictor.from_config(cfg, weights, gallery, device)

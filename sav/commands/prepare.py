@@ -14,34 +14,32 @@ from sav.ontology import load_ontology
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser one sub-command a data set; :func:`run` executes what was chosen."""
-    commands = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
-    for name, (summary, add_options, _) in _CONVERTERS.items():
+    commands = parser.add_subparsers(required=True, metavar="DATASET")
+    for name, (summary, add_options) in _CONVERTERS.items():
         add_options(commands.add_parser(name, help=summary, description=summary))
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the converter that ``args.dataset`` names.
+    """Run the converter that was chosen.
 
     Raises:
         SAVError: the input is not usable.
     """
-    _, _, convert = _CONVERTERS[args.dataset]
-    convert(args)
+    args.convert(args)
 
 
 def main(dataset: str) -> None:
     """Entry point of a script that prepares one data set."""
-    summary, add_options, convert = _CONVERTERS[dataset]
+    summary, add_options = _CONVERTERS[dataset]
     parser = argparse.ArgumentParser(description=summary)
     add_options(parser)
-    convert(parser.parse_args())
+    run(parser.parse_args())
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=_count, default=0, help="processes; 0 for one a core")
-    parser.add_argument(
-        "--strict", action="store_true", help="stop at the first record that cannot be used"
-    )
+    strict = "stop at the first record that cannot be used"
+    parser.add_argument("--strict", action="store_true", help=strict)
 
 
 def _count(text: str) -> int:
@@ -52,9 +50,8 @@ def _count(text: str) -> int:
 
 
 def _add_vehicleseg10k(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--root", type=Path, required=True, help="folder with images/ and annotations/"
-    )
+    root = "folder with images/ and annotations/"
+    parser.add_argument("--root", type=Path, required=True, help=root)
     parser.add_argument("--out", type=Path, help="output folder (default: ROOT/coco)")
     parser.add_argument("--splits", nargs="+", default=["train", "valid"], metavar="SPLIT")
     parser.add_argument(
@@ -64,48 +61,33 @@ def _add_vehicleseg10k(parser: argparse.ArgumentParser) -> None:
         help="a Foreground polygon covers the whole vehicle; keep what the other parts leave of "
         "it (rest, the default), or all of it (whole)",
     )
-    parser.add_argument(
-        "--ontology", default="vehicleseg10k", help="name or YAML file (default: %(default)s)"
-    )
+    ontology = "name or YAML file (default: %(default)s)"
+    parser.add_argument("--ontology", default="vehicleseg10k", help=ontology)
     _add_common(parser)
+    parser.set_defaults(convert=_convert_vehicleseg10k)
 
 
-def _run_vehicleseg10k(args: argparse.Namespace) -> None:
+def _convert_vehicleseg10k(args: argparse.Namespace) -> None:
     source = VehicleSegSource(args.root, load_ontology(args.ontology), args.foreground)
-    convert_vehicleseg10k(
-        source,
-        args.out or args.root / "coco",
-        splits=args.splits,
-        workers=args.workers,
-        strict=args.strict,
-    )
-
-
-def _add_split(parser: argparse.ArgumentParser, valid: int) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
-    parser.add_argument(
-        "--valid", type=_count, default=valid, help="images held out (default: %(default)s)"
-    )
-    _add_common(parser)
+    options = {"splits": args.splits, "workers": args.workers, "strict": args.strict}
+    convert_vehicleseg10k(source, args.out or args.root / "coco", **options)
 
 
 def _add_dsmlr(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--root", type=Path, required=True, help="folder with instances_train.json and JPEGImages/"
-    )
+    root = "folder with instances_train.json and JPEGImages/"
+    parser.add_argument("--root", type=Path, required=True, help=root)
     _add_split(parser, valid=60)
+    parser.set_defaults(convert=_convert_dsmlr)
 
 
-def _run_dsmlr(args: argparse.Namespace) -> None:
-    ontology = load_ontology("dsmlr")
-    # Upstream stores all wheels of a photo as one annotation of several polygons. Specks of a few
-    # pixels are slips of the annotator's hand.
+def _convert_dsmlr(args: argparse.Namespace) -> None:
     source = CocoSource(
         args.root / "instances_train.json",
         args.root / "JPEGImages",
-        ontology,
+        load_ontology("dsmlr"),
+        # Upstream stores all wheels of a photo as one annotation of several polygons.
         split_classes=frozenset({"wheel"}),
+        # Specks of a few pixels are slips of the annotator's hand.
         min_pixels=16,
     )
     _convert_split(source, args)
@@ -115,13 +97,8 @@ def _add_coco(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, required=True, help="COCO instances file")
     parser.add_argument("--images", type=Path, required=True, help="folder of its images")
     parser.add_argument("--ontology", required=True, help="name or YAML file")
-    parser.add_argument(
-        "--split-classes",
-        nargs="*",
-        default=[],
-        metavar="CLASS",
-        help="classes of which each polygon becomes one instance",
-    )
+    split = "classes of which each polygon becomes one instance"
+    parser.add_argument("--split-classes", nargs="*", default=[], metavar="CLASS", help=split)
     parser.add_argument(
         "--group-by-folder",
         action="store_true",
@@ -129,9 +106,10 @@ def _add_coco(parser: argparse.ArgumentParser) -> None:
         'not learn from one another; an image field "group" says the same (docs/gallery.md)',
     )
     _add_split(parser, valid=0)
+    parser.set_defaults(convert=_convert_coco)
 
 
-def _run_coco(args: argparse.Namespace) -> None:
+def _convert_coco(args: argparse.Namespace) -> None:
     source = CocoSource(
         args.json,
         args.images,
@@ -142,30 +120,27 @@ def _run_coco(args: argparse.Namespace) -> None:
     _convert_split(source, args)
 
 
+def _add_split(parser: argparse.ArgumentParser, valid: int) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+    held_out = "images held out (default: %(default)s)"
+    parser.add_argument("--valid", type=_count, default=valid, help=held_out)
+    _add_common(parser)
+
+
 def _convert_split(source: CocoSource, args: argparse.Namespace) -> None:
     if not source.image_root.is_dir():
         raise SAVError(f"{source.image_root}: there is no such image folder")
-    convert_coco(
-        source,
-        args.out,
-        valid=args.valid,
-        seed=args.seed,
-        workers=args.workers,
-        strict=args.strict,
-    )
+    options = {name: getattr(args, name) for name in ("valid", "seed", "workers", "strict")}
+    convert_coco(source, args.out, **options)
 
 
 _CONVERTERS = {
     "vehicleseg10k": (
         "VehicleSeg10K (LabelMe polygons or index masks) to COCO part annotations",
         _add_vehicleseg10k,
-        _run_vehicleseg10k,
     ),
-    "dsmlr": (
-        "DSMLR Car Parts to COCO part annotations, with a validation split",
-        _add_dsmlr,
-        _run_dsmlr,
-    ),
-    "coco": ("any COCO instances file to COCO part annotations", _add_coco, _run_coco),
+    "dsmlr": ("DSMLR Car Parts to COCO part annotations, with a validation split", _add_dsmlr),
+    "coco": ("any COCO instances file to COCO part annotations", _add_coco),
 }
-"""What it converts, what declares its options, and what converts as they say."""
+"""What it converts, and what declares its options and sets ``convert``."""

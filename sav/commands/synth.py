@@ -25,9 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotation-format", choices=ANNOTATION_FORMATS, default="labelme", help="%(default)s"
     )
-    parser.add_argument(
-        "--color-masks", action="store_true", help="with index_png: coloured masks beside them"
-    )
+    colors = "with index_png: coloured masks beside them"
+    parser.add_argument("--color-masks", action="store_true", help=colors)
     parser.add_argument(
         "--bodies",
         nargs="+",
@@ -36,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         help=f"types of vehicles that occur: {', '.join(BODY_TYPES)}, or none (default: all)",
     )
-    parser.add_argument(
-        "--sheet", type=Path, metavar="PNG", help="also, or only, draw a sheet of all body types"
-    )
+    sheet = "also, or only, draw a sheet of all body types"
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help=sheet)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,37 +19,31 @@ from sav.d2 import transforms as T
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
+@dataclass(eq=False)
 class AffineTransform(T.Transform):
     """An affine map of the plane onto a canvas of fixed size.
 
-    Args:
-        matrix: (2, 3) float, takes continuous (x, y) of the input to those of the output; (0, 0) is
+    Attributes:
+        matrix: (2, 3), takes continuous (x, y) of the input to those of the output; (0, 0) is
             the outer corner of the top left pixel.
         size: (height, width) of the canvas in pixels.
         border: RGB, 0 to 255, where the canvas shows nothing of the input.
     """
 
-    def __init__(
-        self, matrix: np.ndarray, size: tuple[int, int], border: tuple[float, ...]
-    ) -> None:
-        super().__init__()
-        self.matrix = np.asarray(matrix, dtype=np.float64)
-        self.size = size
-        self.border = border
+    matrix: np.ndarray
+    size: tuple[int, int]
+    border: Sequence[float]
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         """Warp (H, W, 3) uint8 with bilinear interpolation, area-averaged where it shrinks."""
         height, width = img.shape[:2]
-        linear = self.matrix[:, :2]
-        factor = int(1 / math.sqrt(abs(np.linalg.det(linear))) + 1e-6)
         matrix = self.matrix
+        factor = int(1 / math.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6)
         if factor > 1:
             # Bilinear sampling skips pixels beyond a factor of two; shrink by whole steps first.
             shape = max(1, width // factor), max(1, height // factor)
             img = cv2.resize(img, shape, interpolation=cv2.INTER_AREA)
-            matrix = self.matrix.copy()
-            matrix[:, 0] *= width / shape[0]
-            matrix[:, 1] *= height / shape[1]
+            matrix = matrix * (width / shape[0], height / shape[1], 1)
         return self._warp(img, matrix, cv2.INTER_LINEAR, self.border)
 
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
@@ -64,32 +59,29 @@ class AffineTransform(T.Transform):
         return coords @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def _warp(
-        self, img: np.ndarray, matrix: np.ndarray, interpolation: int, border: float | tuple
+        self, img: np.ndarray, matrix: np.ndarray, flags: int, border: float | Sequence[float]
     ) -> np.ndarray:
         # OpenCV's integer coordinates are pixel centres, which lie half a pixel from the corners.
-        centred = matrix.copy()
+        centred = matrix.astype(np.float64)
         centred[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-        return cv2.warpAffine(
-            img, centred, self.size[::-1], flags=interpolation, borderValue=border
-        )
+        return cv2.warpAffine(img, centred, self.size[::-1], flags=flags, borderValue=border)
 
 
+@dataclass(eq=False)
 class ColorTransform(T.Transform):
     """Colour matrix, blur and noise; nothing moves.
 
-    Args:
+    Attributes:
         matrix: (3, 4) float, takes (r, g, b, 1) to (r, g, b), each 0 to 255.
         blur: standard deviation in pixels, 0 for none.
         noise: standard deviation in grey levels, 0 for none.
         seed: of the noise.
     """
 
-    def __init__(self, matrix: np.ndarray, blur: float, noise: float, seed: int) -> None:
-        super().__init__()
-        self.matrix = matrix
-        self.blur = blur
-        self.noise = noise
-        self.seed = seed
+    matrix: np.ndarray
+    blur: float
+    noise: float
+    seed: int
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         """Recolour (H, W, 3) uint8 RGB."""
@@ -111,6 +103,7 @@ class ColorTransform(T.Transform):
         return segmentation
 
 
+@dataclass(kw_only=True, eq=False)
 class RandomAffine(T.Augmentation):
     """Scale, aspect ratio, rotation, shift and flip in one map onto a square canvas.
 
@@ -118,7 +111,7 @@ class RandomAffine(T.Augmentation):
     corner, so the position is drawn between that place and the middle of the canvas, and then
     shifted.
 
-    Args:
+    Attributes:
         size: side of the canvas in pixels.
         scale: lowest and highest scale, drawn uniformly in the logarithm.
         aspect: lowest and highest ratio of the two axes' scales, drawn likewise.
@@ -128,25 +121,13 @@ class RandomAffine(T.Augmentation):
         border: RGB, 0 to 255, around the photo.
     """
 
-    def __init__(
-        self,
-        *,
-        size: int,
-        scale: tuple[float, float],
-        aspect: tuple[float, float],
-        rotation: float,
-        shift: float,
-        flip_prob: float,
-        border: tuple[float, ...],
-    ) -> None:
-        super().__init__()
-        self.size = size
-        self.scale = scale
-        self.aspect = aspect
-        self.rotation = rotation
-        self.shift = shift
-        self.flip_prob = flip_prob
-        self.border = border
+    size: int
+    scale: tuple[float, float]
+    aspect: tuple[float, float]
+    rotation: float
+    shift: float
+    flip_prob: float
+    border: Sequence[float]
 
     def get_transform(self, image: np.ndarray) -> AffineTransform:
         """Draw a map for an image (H, W, 3) from numpy's global random state."""
@@ -162,44 +143,39 @@ class RandomAffine(T.Augmentation):
         middle = np.full(2, self.size / 2)
         centre = corner + np.random.uniform() * (middle - corner)
         centre = centre + np.random.uniform(-self.shift, self.shift, 2) * self.size
-        offset = centre - linear @ (width / 2, height / 2)
-        return AffineTransform(
-            np.column_stack([linear, offset]), (self.size, self.size), self.border
-        )
+        matrix = np.column_stack([linear, centre - linear @ (width / 2, height / 2)])
+        return AffineTransform(matrix, (self.size, self.size), self.border)
 
 
+@dataclass(eq=False)
 class FitCanvas(T.Augmentation):
     """Scale the long side to the canvas, at its top left corner, as at test time.
 
-    Args:
+    Attributes:
         size: canvas side in pixels.
         border: RGB, 0 to 255, beside the photo.
     """
 
-    def __init__(self, size: int, border: Sequence[float]) -> None:
-        super().__init__()
-        self.size = size
-        self.border = tuple(border)
+    size: int
+    border: Sequence[float]
 
     def get_transform(self, image: np.ndarray) -> AffineTransform:
         """The map for an image (H, W, 3)."""
-        scale = self.size / max(image.shape[:2])
-        matrix = np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]])
+        matrix = np.eye(2, 3) * (self.size / max(image.shape[:2]))
         return AffineTransform(matrix, (self.size, self.size), self.border)
 
 
+@dataclass(kw_only=True, eq=False)
 class RandomColor(T.Augmentation):
     """Brightness, contrast, saturation, hue, white balance, grey, light blur and noise.
 
-    Args:
+    Attributes:
         strength: 0 for none to 1.
         grey_prob: probability that all colour is taken out.
     """
 
-    def __init__(self, *, strength: float, grey_prob: float) -> None:
-        super().__init__()
-        self.strength = strength
-        self.grey_prob = grey_prob
+    strength: float
+    grey_prob: float
 
     def get_transform(self, image: np.ndarray) -> ColorTransform:
         """Draw a colour change for an image (H, W, 3) from numpy's global random state."""
@@ -215,9 +191,8 @@ class RandomColor(T.Augmentation):
         mean = float(_LUMA @ cv2.mean(image)[:3])
         offset = brightness * (1 - contrast) * mean * balance
         blur, noise = np.random.uniform(0, (2.0 * s, 20.0 * s)) * (np.random.uniform(size=2) < 0.15)
-        return ColorTransform(
-            np.column_stack([color, offset]), blur, noise, seed=np.random.randint(2**31)
-        )
+        matrix = np.column_stack([color, offset])
+        return ColorTransform(matrix, blur, noise, seed=np.random.randint(2**31))
 
 
 def _log_uniform(low: float, high: float) -> float:
@@ -235,5 +210,4 @@ def _rotate_hue(angle: float) -> np.ndarray:
 def is_mirrored(transform: T.Transform) -> bool:
     """Whether a transform shows the scene as a mirror does, so that left becomes right."""
     origin, x, y = transform.apply_coords(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
-    (a, b), (c, d) = x - origin, y - origin
-    return bool(a * d - b * c < 0)
+    return bool(np.linalg.det([x - origin, y - origin]) < 0)

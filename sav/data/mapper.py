@@ -114,9 +114,7 @@ class PartDatasetMapper:
         transform = self.augmentations(aug_input)
         record["image"] = _to_tensor(aug_input.image)
         record["seed"] = int(np.random.randint(2**31))
-        record["instances"] = self._instances(
-            {"height": height, "width": width, **dataset_dict}, transform
-        )
+        record["instances"] = self._instances({**dataset_dict, **record}, transform)
         return record
 
     def _instances(self, record: dict[str, Any], transform: T.Transform) -> Instances:

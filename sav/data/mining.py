@@ -58,29 +58,25 @@ def _mine_file(path: Path, contents: dict[str, Any], miner: PriorMiner) -> None:
         classes, codes = [], []
         for part in parts:
             try:
-                classes.append(class_ids[part["category_id"]])
-                codes.append(run_length_code(part["segmentation"], *sizes[image_id]))
+                cls = class_ids[part["category_id"]]
+                code = run_length_code(part["segmentation"], *sizes[image_id])
             except KeyError as error:
                 raise SAVError(f"{path}: annotation {part['id']}: no id {error} exists") from error
             except SAVError as error:
                 raise SAVError(f"{path}: annotation {part['id']}: {error}") from error
-        _mine_vehicle(np.array(classes), codes, sizes[image_id], miner)
+            if coco_mask.area(code):
+                classes.append(cls)
+                codes.append(code)
+        if codes:
+            _mine_vehicle(np.array(classes), codes, sizes[image_id], miner)
 
 
 def _mine_vehicle(
     classes: np.ndarray, codes: list[dict[str, Any]], size: tuple[int, int], miner: PriorMiner
 ) -> None:
-    boxes = coco_mask.toBbox(codes).reshape(-1, 4)
+    boxes = coco_mask.toBbox(codes)
     boxes[:, 2:] += boxes[:, :2]
-    shown = (boxes[:, 2:] > boxes[:, :2]).all(1)
-    if not shown.any():
-        return
-    boxes = boxes[shown]
     frame = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
     # One at a time: all masks of a large photo together would take hundreds of megabytes.
-    masks = [
-        to_grid(decode_codes([code], *size)[0], frame)
-        for code, any_pixel in zip(codes, shown, strict=True)
-        if any_pixel
-    ]
-    miner.add(classes[shown], boxes, np.stack(masks))
+    masks = [to_grid(decode_codes([code], *size)[0], frame) for code in codes]
+    miner.add(classes, boxes, np.stack(masks))

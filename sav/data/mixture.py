@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -12,6 +14,7 @@ from sav.d2 import CfgNode, comm
 from sav.errors import SAVError
 
 
+@dataclass(eq=False)
 class MixtureSampler(Sampler[int]):
     """An endless stream of indices into data sets that lie one after the other in one list.
 
@@ -21,27 +24,17 @@ class MixtureSampler(Sampler[int]):
     another. The processes take the items of one stream in turn, as with Detectron2's
     ``TrainingSampler``.
 
-    Args:
+    Attributes:
         sizes: photos of each data set.
         shares: of each data set, at the beginning and at the end; those of all are 1 together.
         length: photos of the whole training; afterwards the shares stay as they are.
         seed: of the stream, the same in all processes.
     """
 
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        shares: Sequence[tuple[float, float]],
-        *,
-        length: int,
-        seed: int,
-    ) -> None:
-        self.sizes = tuple(sizes)
-        self.shares = np.asarray(shares, dtype=np.float64)
-        self.length = length
-        self.seed = seed
-        self._rank = comm.get_rank()
-        self._world_size = comm.get_world_size()
+    sizes: Sequence[int]
+    shares: Sequence[tuple[float, float]]
+    length: int
+    seed: int
 
     @classmethod
     def from_config(cls, cfg: CfgNode, sizes: Sequence[int]) -> MixtureSampler:
@@ -51,10 +44,9 @@ class MixtureSampler(Sampler[int]):
             SAVError: the shares are not pairs of numbers that fit the data sets.
         """
         key, names = "DATASETS.TRAIN_SHARES", cfg.DATASETS.TRAIN
-        try:
+        shares = np.empty(0)
+        with suppress(TypeError, ValueError):
             shares = np.asarray(cfg.DATASETS.TRAIN_SHARES, dtype=np.float64)
-        except (TypeError, ValueError):
-            shares = np.empty(0)
         if shares.shape != (len(names), 2):
             raise SAVError(
                 f"{key}: give a pair for each of {', '.join(names)}, such as (0.2, 0.8): its share "
@@ -74,7 +66,7 @@ class MixtureSampler(Sampler[int]):
         )
 
     def __iter__(self) -> Iterator[int]:
-        yield from itertools.islice(self._stream(), self._rank, None, self._world_size)
+        yield from itertools.islice(self._stream(), comm.get_rank(), None, comm.get_world_size())
 
     def _stream(self) -> Iterator[int]:
         firsts = np.cumsum(self.sizes) - self.sizes
@@ -82,7 +74,7 @@ class MixtureSampler(Sampler[int]):
             _shuffled(np.arange(first, first + size), np.random.default_rng([self.seed, number]))
             for number, (first, size) in enumerate(zip(firsts, self.sizes, strict=True))
         ]
-        begin, end = self.shares.T
+        begin, end = np.asarray(self.shares, dtype=np.float64).T
         owed = np.zeros(len(photos))
         for position in itertools.count():
             owed += begin + (end - begin) * min(1.0, position / self.length)

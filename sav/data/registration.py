@@ -65,7 +65,14 @@ def _describe(name: str, path: Path, model_ontology: str) -> tuple[Ontology, dic
     Returns:
         its ontology and its contents.
     """
-    contents = _read(path, name, model_ontology)
+    if not path.is_file():
+        known = model_ontology in ("vehicleseg10k", "dsmlr")
+        raise SAVError(
+            f"{path}: data set '{name}' has no annotation file; make it with 'sav prepare "
+            f"{model_ontology if known else 'coco'} --out {path.parent} ...', or set DATASETS.ROOT "
+            "(or the environment variable SAV_DATASETS) to the folder that has it"
+        )
+    contents = read_coco(path)
     info = contents.get("info") or {}
     # A user's ontology file is known by its path, which only the config has.
     sources = {load_ontology(source).name: source for source in model_ontology.split("+")}
@@ -97,17 +104,6 @@ def _describe(name: str, path: Path, model_ontology: str) -> tuple[Ontology, dic
     return ontology, contents
 
 
-def _read(path: Path, name: str, ontology: str) -> dict[str, Any]:
-    if not path.is_file():
-        converter = ontology if ontology in ("vehicleseg10k", "dsmlr") else "coco"
-        raise SAVError(
-            f"{path}: data set '{name}' has no annotation file; make it with "
-            f"'sav prepare {converter} --out {path.parent} ...', or set DATASETS.ROOT (or the "
-            "environment variable SAV_DATASETS) to the folder that has it"
-        )
-    return read_coco(path)
-
-
 def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
     """What the catalog calls: the records of a data set."""
     ontology, contents = _describe(name, path, model_ontology)
@@ -116,10 +112,8 @@ def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
     records = load_coco_json(str(path), image_root, name, extra_annotation_keys=["vehicle_id"])
     missing = [r["file_name"] for r in records if not Path(r["file_name"]).is_file()]
     if missing:
-        raise SAVError(
-            f"{missing[0]}: no such image; {len(missing)} of the {len(records)} images that {path} "
-            "lists are missing"
-        )
+        share = f"{len(missing)} of the {len(records)} images"
+        raise SAVError(f"{missing[0]}: no such image; {share} that {path} lists are missing")
     for record in records:
         record["photo_id"] = f"{name}/{record['image_id']}"
         record["vocabulary"] = ontology.name

@@ -86,8 +86,5 @@ def _compose_row(row: Sequence[Panel], width: int, columns: int) -> np.ndarray:
 
 def _fit(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """Cut the start of a text that is too wide: the end of a key tells it apart."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength("..." + text) > width:
-        text = text[1:]
-    return "..." + text
+    shorter = (f"...{text[start:]}" for start in range(len(text)))
+    return next((t for t in (text, *shorter) if font.getlength(t) <= width), "...")

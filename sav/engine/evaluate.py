@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from torch import distributed as dist
 
 from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm, inference_on_dataset
 from sav.data.mapper import PartDatasetMapper
 from sav.engine.gallery import build_gallery
-from sav.evaluation.build import build_part_evaluator
+from sav.evaluation.parts import build_part_evaluator
 from sav.evaluation.results import Results, format_results_table, write_results
+from sav.files import write_atomic
 from sav.gallery.files import load_gallery, save_gallery
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, save_weights
@@ -55,33 +55,27 @@ def share_buffers(model: SAV) -> None:
 
 
 def evaluate(cfg: CfgNode, model: SAV) -> Results:
-    """Evaluate on every data set of DATASETS.TEST; writes results.json and the sheets.
+    """Evaluate a model that is ready to predict on every data set of DATASETS.TEST.
 
-    Args:
-        cfg: the run's config.
-        model: ready to predict.
+    Writes results.json and the sheets.
 
     Returns:
         {data set: {task: {metric: percent}}} on the main process; {} on the others.
     """
-    results = {
-        name: inference_on_dataset(model, *_test_set(cfg, name)) for name in cfg.DATASETS.TEST
-    }
+    results = {}
+    # Test photos come without their annotations.
+    mapper = PartDatasetMapper(cfg, is_train=False)
+    for name in cfg.DATASETS.TEST:
+        loader = build_detection_test_loader(
+            cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
+        )
+        results[name] = inference_on_dataset(model, loader, build_part_evaluator(cfg, name))
     if not comm.is_main_process():
         return {}
     write_results(Path(cfg.OUTPUT_DIR) / RESULTS_FILE, results)
     class_names = {name: MetadataCatalog.get(name).thing_classes for name in results}
-    table = format_results_table(results, class_names)
-    logging.getLogger(__name__).info("Results\n%s", table)
+    logging.getLogger(__name__).info("Results\n%s", format_results_table(results, class_names))
     return results
-
-
-def _test_set(cfg: CfgNode, name: str) -> tuple[Any, Any]:
-    # Test photos come without their annotations.
-    mapper = PartDatasetMapper(cfg, is_train=False)
-    batch_size = cfg.MODEL.SAV.TEST.BATCH
-    loader = build_detection_test_loader(cfg, name, mapper=mapper, batch_size=batch_size)
-    return loader, build_part_evaluator(cfg, name)
 
 
 def save_predictor(model: SAV, folder: Path) -> None:
@@ -98,6 +92,6 @@ def save_best(cfg: CfgNode, model: SAV, results: Results) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     save_predictor(model, partial)
     write_results(partial / RESULTS_FILE, results)
-    (partial / CONFIG_FILE).write_text(cfg.dump(), encoding="utf-8")
+    write_atomic(partial / CONFIG_FILE, cfg.dump())
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)

@@ -47,14 +47,11 @@ def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> G
             for batch in share:
                 if batch.exemplars is not None:
                     gallery.update(batch.photos, batch.exemplars)
-        gallery.sources[name] = {**_source(name), "vehicles": len(gallery) - before}
+        file = MetadataCatalog.get(name).get("json_file")  # None for what comes from no file
+        digest = file and file_digest(Path(file))
+        vehicles = len(gallery) - before
+        gallery.sources[name] = {"file": file, "digest": digest, "vehicles": vehicles}
     gallery.build_index()
     model.train(was_training)
     logging.getLogger(__name__).info("Gallery built: %d vehicles", len(gallery))
     return gallery
-
-
-def _source(name: str) -> dict[str, str | None]:
-    """The annotation file of a data set and its digest; None for what comes from no file."""
-    file = MetadataCatalog.get(name).get("json_file")
-    return {"file": file, "digest": file and file_digest(Path(file))}

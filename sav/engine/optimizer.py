@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -65,19 +65,32 @@ def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         bias_lr_factor=solver.BIAS_LR_FACTOR,
     )
     settings = {p: {**group, "params": None} for group in groups for p in group["params"]}
-    for key, name in (("LR_MULTIPLIERS", "lr"), ("WEIGHT_DECAYS", "weight_decay")):
-        for prefix, value in solver[key]:
-            for parameter in _trained(model, prefix, key):
-                own = settings[parameter]
-                own[name] = solver.BASE_LR * value if name == "lr" else value
+    for prefix, factor in solver.LR_MULTIPLIERS:
+        for parameter in _trained(model, prefix, "LR_MULTIPLIERS"):
+            settings[parameter]["lr"] = solver.BASE_LR * factor
+    for prefix, decay in solver.WEIGHT_DECAYS:
+        for parameter in _trained(model, prefix, "WEIGHT_DECAYS"):
+            settings[parameter]["weight_decay"] = decay
     if solver.LAYER_DECAY != 1:
         _decay_layers(model, solver.LAYER_DECAY, settings)
-    clip = solver.CLIP_GRADIENTS
-    if clip.ENABLED and clip.CLIP_TYPE == "full_model":
-        adamw = type("AdamWFullModelClip", (_FullModelClip,), {"max_norm": clip.CLIP_VALUE})
-    else:
-        adamw = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-    return adamw(_grouped(settings), lr=solver.BASE_LR, betas=tuple(solver.BETAS), fused=True)
+    # As few groups as there are different settings.
+    grouped: dict[Sequence[tuple[str, Any]], dict[str, Any]] = {}
+    for parameter, setting in settings.items():
+        group = grouped.setdefault(tuple(sorted(setting.items())), {**setting, "params": []})
+        group["params"].append(parameter)
+    clip, adamw, betas = solver.CLIP_GRADIENTS, torch.optim.AdamW, tuple(solver.BETAS)
+    clips_all = clip.ENABLED and clip.CLIP_TYPE == "full_model"
+    if not clips_all:
+        adamw = maybe_add_gradient_clipping(cfg, adamw)
+    optimizer = adamw([*grouped.values()], lr=solver.BASE_LR, betas=betas, fused=True)
+    if clips_all:
+
+        def clip_all(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+            every = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(every, clip.CLIP_VALUE)
+
+        optimizer.register_step_pre_hook(clip_all)
+    return optimizer
 
 
 def _decay_layers(
@@ -97,44 +110,21 @@ def _decay_layers(
         settings[parameter]["lr"] *= decay ** above[name]
 
 
-def _grouped(settings: dict[nn.Parameter, dict[str, Any]]) -> list[dict[str, Any]]:
-    """As few groups as there are different settings."""
-    groups: dict[Sequence[tuple[str, Any]], dict[str, Any]] = {}
-    for parameter, own in settings.items():
-        group = groups.setdefault(tuple(sorted(own.items())), {**own, "params": []})
-        group["params"].append(parameter)
-    return list(groups.values())
-
-
-class _FullModelClip(torch.optim.AdamW):
-    """Clips the norm of all gradients together before each step."""
-
-    max_norm: float
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Clip, then step."""
-        every = [p for group in self.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(every, self.max_norm)
-        return super().step(closure)
-
-
 def build_schedule(
     cfg: CfgNode, optimizer: torch.optim.Optimizer
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """Detectron2's schedules, and ``WarmupPolyLR``.
 
-    The latter goes from BASE_LR to 0 as (1 - progress) ** SOLVER.POLY_LR_POWER after a linear
-    warm-up.
+    The latter warms up linearly and goes to 0 as (1 - progress) ** SOLVER.POLY_LR_POWER.
     """
     solver = cfg.SOLVER
     if solver.LR_SCHEDULER_NAME != "WarmupPolyLR":
         return build_lr_scheduler(cfg, optimizer)
-    poly = PolynomialDecayParamScheduler(1.0, solver.POLY_LR_POWER)
+    schedule = PolynomialDecayParamScheduler(1.0, solver.POLY_LR_POWER)
     length = solver.WARMUP_ITERS / solver.MAX_ITER
-    if not 0 < length < 1:
-        return LRMultiplier(optimizer, poly, solver.MAX_ITER)
-    warmup = LinearParamScheduler(solver.WARMUP_FACTOR, poly(length))
-    schedule = CompositeParamScheduler(
-        [warmup, poly], lengths=[length, 1 - length], interval_scaling=["rescaled", "fixed"]
-    )
+    if 0 < length < 1:
+        warmup = LinearParamScheduler(solver.WARMUP_FACTOR, schedule(length))
+        schedule = CompositeParamScheduler(
+            [warmup, schedule], lengths=[length, 1 - length], interval_scaling=["rescaled", "fixed"]
+        )
     return LRMultiplier(optimizer, schedule, solver.MAX_ITER)

@@ -25,13 +25,16 @@ from sav.engine.trainer import Trainer
 from sav.errors import SAVError
 from sav.modeling.weights import load_weights
 
+argument_parser = default_argument_parser
+
 
 def setup(args: argparse.Namespace, *, experiment: bool = False) -> CfgNode:
     """Read the config, register its data sets, open the run folder and its log.
 
-    Args:
-        args: of the command line.
-        experiment: see :func:`~sav.config.load_config`.
+    What ``experiment`` allows, see :func:`~sav.config.load_config`.
+
+    Raises:
+        SAVError: the config or a data set is not usable, or there is no such device.
     """
     cfg = load_config(args.config_file, args.opts, experiment=experiment)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
@@ -74,8 +77,3 @@ def run(args: argparse.Namespace, trainer_type: type[Trainer] = Trainer) -> None
         dist_url=args.dist_url,
         args=(args, trainer_type),
     )
-
-
-def argument_parser() -> argparse.ArgumentParser:
-    """Detectron2's own arguments."""
-    return default_argument_parser()

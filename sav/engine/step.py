@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from sav.d2 import CfgNode, SimpleTrainer, comm
 from sav.errors import SAVError
-
-_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_AUTOMATIC = "auto"
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +31,13 @@ class StepTrainer(SimpleTrainer):
 
     Args:
         cfg: SEED, SOLVER.AMP and SOLVER.ACCUMULATE are used.
-        model: takes a batch and returns a dict of losses.
+        model: SAV, or its wrapper for several processes.
         data_loader: batches.
         optimizer: steps once an iteration.
 
     Raises:
-        SAVError: when the batch of a process cannot be accumulated in equal parts.
+        SAVError: when the batch of a process cannot be accumulated in equal parts, or
+            SOLVER.AMP.PRECISION is unknown.
     """
 
     def __init__(
@@ -51,6 +48,7 @@ class StepTrainer(SimpleTrainer):
         optimizer: torch.optim.Optimizer,
     ) -> None:
         super().__init__(model, data_loader, optimizer)
+        self._sav = getattr(model, "module", model)
         self._seed = cfg.SEED
         self._parts = cfg.SOLVER.ACCUMULATE
         batch = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
@@ -99,10 +97,13 @@ class StepTrainer(SimpleTrainer):
         """Add up the gradients of the parts; returns the mean losses, on the CPU."""
         size = len(batch) // self._parts
         parts: dict[str, list[torch.Tensor]] = defaultdict(list)
-        with self._one_step():
+        context = self._sav.context
+        # No part of a step retrieves exemplars of another part.
+        with nullcontext() if context is None else context.one_step():
             for begin in range(0, len(batch), size):
-                last = begin + size == len(batch)
-                with self._unshared_gradients(last=last):
+                # Gradients travel between the processes once a step, with its last part.
+                local = self.model is not self._sav and begin + size < len(batch)
+                with self.model.no_sync() if local else nullcontext():
                     losses = self._losses(self.model, batch[begin : begin + size])
                     self._scaler.scale(sum(losses.values()) / self._parts).backward()
                 for name, loss in losses.items():
@@ -111,25 +112,8 @@ class StepTrainer(SimpleTrainer):
         means = torch.stack([torch.stack(values) for values in parts.values()]).mean(1).cpu()
         return dict(zip(parts, means, strict=True))
 
-    def _one_step(self) -> contextlib.AbstractContextManager[Any]:
-        """No part of a step retrieves exemplars of another part."""
-        context = getattr(self._bare_model, "context", None)
-        return contextlib.nullcontext() if context is None else context.one_step()
-
-    @property
-    def _bare_model(self) -> nn.Module:
-        """The model, out of any distributed wrapper."""
-        return getattr(self.model, "module", self.model)
-
-    def _unshared_gradients(self, *, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """Gradients travel between the processes once a step, with its last part."""
-        if last or not isinstance(self.model, DistributedDataParallel):
-            return contextlib.nullcontext()
-        return self.model.no_sync()
-
     def _losses(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        enabled = self._dtype is not None
-        with torch.autocast(self._device, dtype=self._dtype, enabled=enabled):
+        with torch.autocast(self._device, self._dtype, enabled=self._dtype is not None):
             return model(batch)
 
     def _check_finite(self, losses: dict[str, torch.Tensor], batch: Batch) -> None:
@@ -139,7 +123,7 @@ class StepTrainer(SimpleTrainer):
         names = []
         with torch.no_grad():
             for item in batch:
-                alone = self._losses(self._bare_model, [item])
+                alone = self._losses(self._sav, [item])
                 if not all(math.isfinite(loss) for loss in alone.values()):
                     names.append(item["file_name"])
         if len(names) in (0, len(batch)):
@@ -163,20 +147,18 @@ class StepTrainer(SimpleTrainer):
 
 def _autocast_dtype(amp: CfgNode, device: str) -> torch.dtype | None:
     """What SOLVER.AMP computes in; None for float32 alone."""
-    if amp.PRECISION not in (*_PRECISIONS, _AUTOMATIC):
+    precisions = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    if amp.PRECISION not in (*precisions, "auto"):
         raise SAVError(f"SOLVER.AMP.PRECISION is auto, bf16 or fp16, not {amp.PRECISION}")
     if not amp.ENABLED:
         return None
-    if amp.PRECISION != _AUTOMATIC:
-        return _PRECISIONS[amp.PRECISION]
-    native = _has_bf16(device)
+    if amp.PRECISION != "auto":
+        return precisions[amp.PRECISION]
+    # bf16 where it is faster than float32, and not merely emulated.
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # torch.cpu.get_capabilities() says the same, but not yet in torch 2.11.
+        native = torch.cpu._is_avx512_bf16_supported()
     logger.info("SOLVER.AMP.PRECISION auto: %s", "bf16" if native else "float32, for want of bf16")
     return torch.bfloat16 if native else None
-
-
-def _has_bf16(device: str) -> bool:
-    """Whether bf16 is faster than float32 there, and not merely emulated."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # torch.cpu.get_capabilities() says the same, but not yet in torch 2.11.
-    return torch.cpu._is_avx512_bf16_supported()

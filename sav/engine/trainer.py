@@ -8,23 +8,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from sav.d2 import (
     CfgNode,
     DatasetCatalog,
     DefaultTrainer,
     HookBase,
-    SimpleTrainer,
     build_detection_train_loader,
     comm,
     hooks,
 )
 from sav.data.mapper import PartDatasetMapper
 from sav.data.mixture import MixtureSampler
-from sav.engine.best import BestResult, StopTraining
-from sav.engine.ema import EMAHook
 from sav.engine.evaluate import (
     evaluate,
     ready_to_predict,
@@ -32,6 +26,7 @@ from sav.engine.evaluate import (
     save_predictor,
     share_buffers,
 )
+from sav.engine.hooks import BestResult, EMAHook, LastCheckpoints, StopTraining
 from sav.engine.optimizer import build_adamw, build_schedule, freeze_others
 from sav.engine.step import StepTrainer
 from sav.engine.writers import build_writers, show_predictions
@@ -39,23 +34,7 @@ from sav.errors import SAVError
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import load_weights
 
-WRITE_PERIOD = 20
-
 logger = logging.getLogger(__name__)
-
-
-class LastCheckpoints(hooks.PeriodicCheckpointer):
-    """Keeps the last few checkpoints, those from before a resume included."""
-
-    def before_train(self) -> None:
-        """Look for earlier ones, which are removed in their turn."""
-        super().before_train()
-        folder = Path(self.checkpointer.save_dir)
-        earlier = folder.glob("model_[0-9]*.pth")
-        next_name = f"model_{self.trainer.start_iter:07d}.pth"
-        self.recent_checkpoints = sorted(str(path) for path in earlier if path.name < next_name)
-        for half_written in folder.glob(".model_*.pth"):
-            half_written.unlink()
 
 
 class Trainer(DefaultTrainer):
@@ -67,9 +46,13 @@ class Trainer(DefaultTrainer):
     evaluation.
     """
 
+    # What it is made of, besides what has methods below; experiments replace some.
+    build_mapper = PartDatasetMapper
+    build_step_trainer = StepTrainer
+    build_optimizer = staticmethod(build_adamw)
+    build_lr_scheduler = staticmethod(build_schedule)
+
     def __init__(self, cfg: CfgNode) -> None:
-        self.ema: EMAHook | None = None
-        self.best: BestResult | None = None
         super().__init__(cfg)
         # Random constants, such as SAM's position code: older releases of torch's wrapper share
         # the parameters alone.
@@ -94,7 +77,7 @@ class Trainer(DefaultTrainer):
         if comm.is_main_process():
             # Only now is it known where a resumed run goes on. Last, so that they see everything.
             writers = build_writers(self.cfg, self.start_iter, self.max_iter)
-            self.register_hooks([hooks.PeriodicWriter(writers, period=WRITE_PERIOD)])
+            self.register_hooks([hooks.PeriodicWriter(writers)])
         try:
             super().train()
         except StopTraining:
@@ -107,17 +90,18 @@ class Trainer(DefaultTrainer):
         Whatever a resumed run needs is done before the checkpoint is written, the evaluation
         included: what it says about the best result would be lost otherwise.
         """
-        cfg = self.cfg
-        self.ema = EMAHook(self.sav, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
-        self.best = BestResult.from_config(cfg)
-        checkpoints = LastCheckpoints(
-            self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, max_to_keep=2
-        )
+        cfg, solver, test = self.cfg, self.cfg.SOLVER, self.cfg.TEST
+        self.ema = EMAHook(self.sav, solver.EMA_DECAY) if solver.EMA_DECAY else None
+        self.best = None
+        if test.EVAL_PERIOD and cfg.DATASETS.TEST:
+            best = test.BEST
+            self.best = BestResult(best.METRIC, best.MODE, best.PATIENCE, cfg.DATASETS.TEST)
+        checkpoints = LastCheckpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, max_to_keep=2)
         return [
             hooks.IterationTimer(),
             hooks.LRScheduler(),
             self.ema,
-            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate),
+            hooks.EvalHook(test.EVAL_PERIOD, self.evaluate),
             self.best,
             checkpoints if comm.is_main_process() else None,
         ]
@@ -144,34 +128,6 @@ class Trainer(DefaultTrainer):
         return model
 
     @classmethod
-    def build_step_trainer(
-        cls,
-        cfg: CfgNode,
-        model: nn.Module,
-        data_loader: Iterable[Any],
-        optimizer: torch.optim.Optimizer,
-    ) -> SimpleTrainer:
-        """One step, see :mod:`sav.engine.step`."""
-        return StepTrainer(cfg, model, data_loader, optimizer)
-
-    @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """AdamW, see :mod:`sav.engine.optimizer`."""
-        return build_adamw(cfg, model)
-
-    @classmethod
-    def build_lr_scheduler(
-        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
-    ) -> torch.optim.lr_scheduler.LRScheduler:
-        """Learning rates, see :mod:`sav.engine.optimizer`."""
-        return build_schedule(cfg, optimizer)
-
-    @classmethod
-    def build_mapper(cls, cfg: CfgNode) -> PartDatasetMapper:
-        """What augments training photos."""
-        return PartDatasetMapper(cfg, is_train=True)
-
-    @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[Any]:
         """Training photos, augmented, mixed as DATASETS.TRAIN_SHARES says."""
         # Detectron2 refuses to mix data sets with different classes; each record says which it has.
@@ -185,8 +141,7 @@ class Trainer(DefaultTrainer):
                 "photos without annotations teach it otherwise",
                 len(records),
             )
-        sampler = None
-        if cfg.DATASETS.TRAIN_SHARES:
-            sampler = MixtureSampler.from_config(cfg, [len(data_set) for data_set in data_sets])
+        sizes = [len(data_set) for data_set in data_sets]
+        sampler = MixtureSampler.from_config(cfg, sizes) if cfg.DATASETS.TRAIN_SHARES else None
         mapper = cls.build_mapper(cfg)
         return build_detection_train_loader(cfg, mapper=mapper, dataset=records, sampler=sampler)

@@ -6,11 +6,9 @@ import importlib
 import json
 import logging
 import sys
-import uuid
-from collections import defaultdict
 from datetime import timedelta
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +23,7 @@ from sav.d2 import (
     get_event_storage,
 )
 from sav.errors import SAVError
-from sav.files import atomic_path
+from sav.files import write_atomic
 from sav.formats.images import read_rgb
 
 if sys.platform != "win32":
@@ -33,20 +31,14 @@ if sys.platform != "win32":
 
 _WINDOW = 20
 """Iterations whose median is shown."""
-
 _ETA_WINDOW = 1000
 
 
 def build_writers(cfg: CfgNode, start_iter: int, max_iter: int) -> list[EventWriter]:
-    """Make the writers of a run, which goes on where a checkpoint ends or begins at 0.
+    """Make the writers of a run of ``max_iter`` iterations that goes on at ``start_iter``, or at 0.
 
     What a killed run wrote after its last checkpoint is dropped, so that metrics.json and the
     charts read as if the run had never been interrupted.
-
-    Args:
-        cfg: the run's config.
-        start_iter: the first iteration that is going to run.
-        max_iter: the iterations of the whole training.
 
     Raises:
         SAVError: metrics.json cannot be written, or W&B is wanted but cannot be used.
@@ -54,33 +46,28 @@ def build_writers(cfg: CfgNode, start_iter: int, max_iter: int) -> list[EventWri
     folder = Path(cfg.OUTPUT_DIR)
     metrics = folder / "metrics.json"
     forget_after(metrics, start_iter)
-    writers: list[EventWriter] = [
+    return [
         ProgressLine(max_iter, cfg.SOLVER.IMS_PER_BATCH),
         JSONWriter(str(metrics), _WINDOW),
+        *([WandbWriter(cfg, start_iter)] if cfg.WANDB.ENABLED else []),
+        # It comes last: it takes the pictures out of the storage.
+        TensorboardXWriter(str(folder), _WINDOW, purge_step=start_iter),
     ]
-    if cfg.WANDB.ENABLED:
-        writers.append(WandbWriter(cfg, start_iter))
-    # TensorBoard's writer comes last: it takes the pictures out of the storage.
-    return [*writers, TensorboardXWriter(str(folder), _WINDOW, purge_step=start_iter)]
 
 
 def forget_after(metrics_file: Path, iteration: int) -> None:
     """Drop the lines of a metrics file from an iteration on, and a last line that was cut short.
 
-    Args:
-        metrics_file: JSON lines, each with "iteration"; it need not exist.
-        iteration: the first one to drop.
+    The file has JSON lines, each with "iteration". It need not exist.
 
     Raises:
         SAVError: the file cannot be written.
     """
-    if not metrics_file.is_file():
-        return
-    lines = metrics_file.read_text("utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if _iteration(line) < iteration]
-    if kept != lines:
-        with atomic_path(metrics_file) as temporary:
-            temporary.write_text("".join(kept), "utf-8")
+    if metrics_file.is_file():
+        lines = metrics_file.read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if _iteration(line) < iteration]
+        if kept != lines:
+            write_atomic(metrics_file, "".join(kept))
 
 
 def _iteration(line: str) -> float:
@@ -91,16 +78,10 @@ def _iteration(line: str) -> float:
         return float("inf")
 
 
-def show_predictions(storage: EventStorage, png: Path, name: str = "predictions") -> None:
-    """Put a sheet of predictions among the pictures of TensorBoard and W&B.
-
-    Args:
-        storage: of the run.
-        png: an RGB picture; without such a file nothing happens.
-        name: of the picture.
-    """
+def show_predictions(storage: EventStorage, png: Path) -> None:
+    """Put a sheet of predictions, if there is one, among the pictures of TensorBoard and W&B."""
     if png.is_file():
-        storage.put_image(name, read_rgb(png).transpose(2, 0, 1))
+        storage.put_image("predictions", read_rgb(png).transpose(2, 0, 1))
 
 
 class ProgressLine(EventWriter):
@@ -127,28 +108,26 @@ class ProgressLine(EventWriter):
             logging.getLogger(__name__).info(self._line(storage, iteration + 1))
 
     def _line(self, storage: EventStorage, done: int) -> str:
-        shown = {
-            name: value for name, (value, _) in storage.latest_with_smoothing_hint(_WINDOW).items()
-        }
+        latest = storage.latest_with_smoothing_hint(_WINDOW)
+        shown = {name: value for name, (value, _) in latest.items()}
         losses = [
             f"{name.removeprefix('loss_')} {value:.4g}"
             for name, value in shown.items()
             if "loss" in name and "/" not in name and name != "total_loss"
         ]
-        parts = [f"{done / self._max_iter:6.1%}  {done}/{self._max_iter}"]
+        eta, speed = [], []
         # There are no times before the first few iterations are over.
         if "time" in shown:
             seconds = storage.history("time").median(_ETA_WINDOW) * (self._max_iter - done)
-            parts.append(f"eta {timedelta(seconds=round(seconds))}")
-        parts.append(f"loss {shown['total_loss']:.4g} ({', '.join(losses)})")
-        if "time" in shown:
-            parts.append(f"{self._batch_size / shown['time']:.3g} images/s")
-            parts.append(f"step {shown['time']:.3g} s")
+            eta = [f"eta {timedelta(seconds=round(seconds))}"]
+            speed = [f"{self._batch_size / shown['time']:.3g} images/s  step {shown['time']:.3g} s"]
         if "data_time" in shown:
-            parts.append(f"data {shown['data_time']:.3g} s")
+            speed.append(f"data {shown['data_time']:.3g} s")
         if "lr" in shown:
-            parts.append(f"lr {shown['lr']:.3g}")
-        return "  ".join([*parts, _peak_memory()]).rstrip()
+            speed.append(f"lr {shown['lr']:.3g}")
+        loss = f"loss {shown['total_loss']:.4g} ({', '.join(losses)})"
+        progress = f"{done / self._max_iter:6.1%}  {done}/{self._max_iter}"
+        return "  ".join([progress, *eta, loss, *speed, _peak_memory()]).rstrip()
 
 
 def _peak_memory() -> str:
@@ -186,14 +165,12 @@ class WandbWriter(EventWriter):
             ) from error
         folder = Path(cfg.OUTPUT_DIR)
         id_file = folder / "wandb_run_id"
-        if start_iter == 0 or not id_file.is_file():
-            with atomic_path(id_file) as temporary:
-                temporary.write_text(uuid.uuid4().hex[:8], "utf-8")
+        goes_on = start_iter > 0 and id_file.is_file()
         try:
             self._run = self._wandb.init(
                 project=cfg.WANDB.PROJECT,
                 name=cfg.WANDB.NAME or folder.resolve().name,
-                id=id_file.read_text("utf-8"),
+                id=id_file.read_text("utf-8") if goes_on else None,
                 resume="allow",
                 dir=str(folder),
                 config=yaml.safe_load(cfg.dump()),
@@ -202,21 +179,20 @@ class WandbWriter(EventWriter):
             raise SAVError(
                 f"WANDB.ENABLED is True, but: {error} (without an account set WANDB_MODE=offline)"
             ) from error
+        write_atomic(id_file, self._run.id)
         self._last_iter = start_iter - 1
 
     def write(self) -> None:
         """Send what is new."""
         storage = get_event_storage()
-        rows: dict[int, dict[str, Any]] = defaultdict(dict)
-        for name, (value, iteration) in storage.latest_with_smoothing_hint(_WINDOW).items():
-            if iteration > self._last_iter:
-                rows[iteration][name] = value
-        for name, image, iteration in storage._vis_data:
-            pixels = np.asarray(image).transpose(1, 2, 0)
-            rows[iteration][name] = self._wandb.Image(pixels)
-        for iteration in sorted(rows):
-            self._run.log(rows[iteration], step=iteration)
-        self._last_iter = max([self._last_iter, *rows])
+        scalars = storage.latest_with_smoothing_hint(_WINDOW).items()
+        news = [(i, name, value) for name, (value, i) in scalars if i > self._last_iter]
+        for name, image, i in storage._vis_data:
+            news.append((i, name, self._wandb.Image(np.asarray(image).transpose(1, 2, 0))))
+        # W&B puts together what is of one step, and takes the steps in their order alone.
+        for iteration, name, value in sorted(news, key=itemgetter(0)):
+            self._run.log({name: value}, step=iteration)
+            self._last_iter = max(self._last_iter, iteration)
 
     def close(self) -> None:
         """Wait until everything is sent."""

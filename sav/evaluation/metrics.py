@@ -2,7 +2,7 @@
 
 A label map holds class id + 1 per pixel, 0 for background, so that background never shares an
 index with a part class. Confusion matrices have the truth in rows and the prediction in columns.
-All metrics are in percent.
+All metrics are in percent, and NaN where they are not defined.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from sav.ontology import Ontology
-
-NOT_DEFINED = math.nan
-"""Value of a metric whose denominator is zero, such as the IoU of a class that no truth shows."""
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
@@ -45,8 +42,8 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
 def dataset_metrics(confusion: np.ndarray, ontology: Ontology) -> dict[str, float]:
     """Metrics over all pixels of a data set.
 
-    A class that no truth pixel of the whole set shows has no IoU (NaN) and enters no mean; its
-    false pixels still count against the classes they cover.
+    A class that no truth pixel of the whole set shows has no IoU and enters no mean; its false
+    pixels still count against the classes they cover.
 
     Args:
         confusion: (C + 1, C + 1) counts over the data set.
@@ -57,22 +54,15 @@ def dataset_metrics(confusion: np.ndarray, ontology: Ontology) -> dict[str, floa
         included), "IoU-<class>" each, and "side_confusion": the share of pixels of a sided part
         that are predicted as its mirror.
     """
-    correct = np.diag(confusion).astype(np.float64)
-    in_truth = confusion.sum(axis=1)
-    in_either = in_truth + confusion.sum(axis=0) - correct
-    shown = in_truth > 0
-    iou = np.full(len(correct), NOT_DEFINED)
-    iou[shown] = 100 * correct[shown] / in_either[shown]
-    recall = np.full(len(correct), NOT_DEFINED)
-    recall[shown] = 100 * correct[shown] / in_truth[shown]
-    metrics = {
-        "mIoU": _mean(iou[1:]),
-        "mAcc": _mean(recall[1:]),
-        "mIoU_bg": _mean(iou),
-    }
-    for name, value in zip(ontology.class_names, iou[1:], strict=True):
-        metrics[f"IoU-{name}"] = float(value)
-    metrics["side_confusion"] = _side_confusion(confusion, ontology)
+    iou, recall = _iou_and_recall(confusion)
+    metrics = {"mIoU": _mean(iou[1:]), "mAcc": _mean(recall[1:]), "mIoU_bg": _mean(iou)}
+    for name, value in zip(ontology.class_names, iou[1:].tolist(), strict=True):
+        metrics[f"IoU-{name}"] = value
+    mirrors = np.array(ontology.mirror_ids)
+    (sided,) = np.nonzero(mirrors != np.arange(len(mirrors)))
+    pixels = confusion[sided + 1].sum()
+    swapped = confusion[sided + 1, mirrors[sided] + 1].sum()
+    metrics["side_confusion"] = float(100 * swapped / pixels) if pixels else math.nan
     return metrics
 
 
@@ -86,26 +76,19 @@ def instance_mean_iou(confusions: Iterable[np.ndarray]) -> float:
     Args:
         confusions: one (C + 1, C + 1) count matrix per image.
     """
-    values: list[np.ndarray] = []
-    for confusion in confusions:
-        correct = np.diag(confusion)[1:]
-        in_truth = confusion.sum(axis=1)[1:]
-        in_either = in_truth + confusion.sum(axis=0)[1:] - correct
-        shown = in_truth > 0
-        values.append(100 * correct[shown] / in_either[shown])
-    return _mean(np.concatenate(values)) if values else NOT_DEFINED
+    return _mean(np.array([_iou_and_recall(confusion)[0][1:] for confusion in confusions]))
 
 
-def _side_confusion(confusion: np.ndarray, ontology: Ontology) -> float:
-    swapped = sided = 0
-    for part, mirror in enumerate(ontology.mirror_ids):
-        if mirror != part:
-            sided += int(confusion[part + 1].sum())
-            swapped += int(confusion[part + 1, mirror + 1])
-    return 100 * swapped / sided if sided else NOT_DEFINED
+def _iou_and_recall(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both (C + 1,) float64, NaN for a class that no truth pixel shows."""
+    correct = np.diag(confusion)
+    in_truth = confusion.sum(axis=1)
+    in_truth = np.where(in_truth > 0, in_truth, math.nan)
+    in_either = in_truth + confusion.sum(axis=0) - correct
+    return 100 * correct / in_either, 100 * correct / in_truth
 
 
 def _mean(values: np.ndarray) -> float:
     """Mean of the defined values, NaN when there are none."""
     defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else NOT_DEFINED
+    return float(defined.mean()) if defined.size else math.nan

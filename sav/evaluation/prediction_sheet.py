@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sav.drawing.sheet import Panel, write_sheet
 from sav.formats.images import read_rgb
 from sav.ontology import load_ontology
 
+_ROWS = 8
 _PANEL = 560
 """Long side of one picture, in pixels."""
 
@@ -23,58 +25,39 @@ class PredictionSheet(DatasetEvaluator):
     """Draws some images of the test set, spread evenly through it, into one PNG.
 
     It measures nothing: its results are empty.
+
+    Args:
+        dataset_name: a registered part data set.
+        records: those of the data set.
+        path: the PNG to write.
     """
 
-    def __init__(
-        self,
-        dataset_name: str,
-        records: Sequence[dict[str, Any]],
-        path: str | Path,
-        *,
-        num_images: int = 8,
-        score_threshold: float = CONFIDENT,
-    ) -> None:
-        """Choose the images.
-
-        Args:
-            dataset_name: a registered part data set.
-            records: those of the data set.
-            path: the PNG to write.
-            num_images: rows of the sheet; fewer when the data set is smaller.
-            score_threshold: predictions below it are not drawn.
-        """
-        count = min(num_images, len(records))
+    def __init__(self, dataset_name: str, records: Sequence[dict[str, Any]], path: Path) -> None:
+        count = min(_ROWS, len(records))
         # The middles of `count` equal stretches of the data set.
         chosen = [(2 * i + 1) * len(records) // (2 * count) for i in range(count)]
         self._records = {records[i]["image_id"]: records[i] for i in chosen}
-        self._path = Path(path)
-        self._score_threshold = score_threshold
+        self._path = path
         self._ontology = load_ontology(MetadataCatalog.get(dataset_name).ontology)
-        self._kept: dict[Any, Instances] = {}
+        self.reset()
 
     def reset(self) -> None:
         """Forget the predictions kept."""
-        self._kept = {}
+        self._kept: dict[Any, Instances] = {}
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Keep the predictions of the chosen images."""
+        """Keep the confident predictions of the chosen images."""
         for given, output in zip(inputs, outputs, strict=True):
             if given["image_id"] in self._records:
                 parts = output["instances"].to(torch.device("cpu"))
-                self._kept[given["image_id"]] = keep_confident(parts, self._score_threshold)
+                self._kept[given["image_id"]] = keep_confident(parts, CONFIDENT)
 
     def evaluate(self) -> dict[str, Any]:
         """Write the sheet on the first process; returns {}."""
-        comm.synchronize()
-        gathered = comm.gather(self._kept, dst=0)
-        kept = {image_id: parts for shard in gathered for image_id, parts in shard.items()}
-        if comm.is_main_process() and kept:
-            rows = [
-                self._row(record, kept[image_id])
-                for image_id, record in self._records.items()
-                if image_id in kept
-            ]
-            titles = ["photo", "truth", f"prediction, score at least {self._score_threshold:.0%}"]
+        kept = ChainMap(*comm.gather(self._kept))
+        rows = [self._row(record, kept[i]) for i, record in self._records.items() if i in kept]
+        if rows:
+            titles = ["photo", "truth", f"prediction, score at least {CONFIDENT:.0%}"]
             rows[0] = [Panel(p.picture, [title]) for p, title in zip(rows[0], titles, strict=True)]
             write_sheet(self._path, rows)
         return {}
@@ -90,10 +73,7 @@ class PredictionSheet(DatasetEvaluator):
 
 
 def truth_instances(record: dict[str, Any]) -> Instances:
-    """The annotations of a record in the form of predictions.
-
-    Args:
-        record: a data set record.
+    """The annotations of a data set record in the form of predictions.
 
     Returns:
         Instances with pred_masks (N, H, W) bool and pred_classes (N,) int64.

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import math
+import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sav.errors import SAVError
-from sav.formats.coco import read_coco
+from sav.formats.coco import convert_splits, read_coco
 from sav.formats.images import read_image_size
-from sav.formats.masks import decode_codes, run_length_code
-from sav.formats.part_files import write_splits
-from sav.formats.polygons import clip_polygon
-from sav.formats.records import PartInstance, Problem, RecordResult, convert_all
-from sav.formats.validation_split import choose_valid
+from sav.formats.masks import clip_polygon, decode_codes, run_length_code
+from sav.formats.records import PartInstance, Problem, RecordResult
 from sav.ontology import Ontology
 
 BACKGROUND_CATEGORY = "_background_"
+
+_Task = tuple[dict[str, Any], list[dict[str, Any]]]
+"""An image, whose "group" may be None, and its annotations."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class CocoSource:
         ontology: its categories are matched to these classes by name.
         split_classes: classes whose annotations are split into one instance a polygon.
         min_pixels: instances smaller than this are dropped and counted.
-        group_by_folder: the photos in one folder show one vehicle, see :func:`_vehicle_group`.
+        group_by_folder: the photos in one folder show one vehicle.
     """
 
     json_file: Path
@@ -45,13 +44,6 @@ class CocoSource:
     split_classes: frozenset[str] = frozenset()
     min_pixels: int = 4
     group_by_folder: bool = False
-
-
-@dataclass(frozen=True)
-class _Task:
-    image: dict[str, Any]
-    annotations: list[dict[str, Any]]
-    group: str | None  # photos of one vehicle share it
 
 
 def convert_coco(
@@ -63,12 +55,12 @@ def convert_coco(
     workers: int = 0,
     strict: bool = False,
 ) -> None:
-    """Write instances_train.json, instances_valid.json when there is a split, and the reports.
+    """Write part annotations and reports, see :func:`sav.formats.coco.convert_splits`.
 
     Args:
         source: what to read.
         out: folder to write to.
-        valid: number of images held out for validation, more where the last vehicle has several.
+        valid: see :func:`choose_valid`; 0 writes no "valid" split.
         seed: of the shuffle that precedes the split.
         workers: number of processes, 0 for one a core.
         strict: stop at the first record that cannot be used.
@@ -79,20 +71,49 @@ def convert_coco(
     contents = read_coco(source.json_file)
     class_ids = _match_categories(contents["categories"], source)
     tasks, orphans = _group_by_image(contents, source)
-    group_of = {task.image["file_name"]: task.group for task in tasks}
-    held_out = choose_valid(group_of, valid, seed)
-    splits = {"train": [t for t in tasks if t.image["file_name"] not in held_out]}
-    if held_out:
-        splits["valid"] = [t for t in tasks if t.image["file_name"] in held_out]
-    convert = partial(_convert_image, source, class_ids)
-    if strict and orphans:
-        raise SAVError(str(orphans[0]))
-    results = {
-        split: convert_all(convert, members, workers=workers, strict=strict, title=split)
-        for split, members in splits.items()
-    }
-    results["train"] = chain(results["train"], [RecordResult(problems=orphans)])
-    write_splits(out, source.ontology, dict.fromkeys(splits, source.image_root), results)
+    held_out = choose_valid({image["file_name"]: image["group"] for image, _ in tasks}, valid, seed)
+    splits: dict[str, list[_Task]] = {"train": [], **({"valid": []} if held_out else {})}
+    for task in tasks:
+        splits["valid" if task[0]["file_name"] in held_out else "train"].append(task)
+    convert_splits(
+        partial(_convert_image, source, class_ids),
+        splits,
+        dict.fromkeys(splits, source.image_root),
+        out,
+        source.ontology,
+        workers=workers,
+        strict=strict,
+        orphans=orphans,
+    )
+
+
+def choose_valid(group_of: Mapping[str, str | None], valid: int, seed: int = 0) -> set[str]:
+    """Pick the names of the validation images, of each vehicle all or none.
+
+    The choice depends on the names, their groups and the seed alone.
+
+    Args:
+        group_of: the vehicle that each image shows together with others; None: with no other.
+        valid: at least so many images.
+        seed: of the shuffle that precedes the choice.
+
+    Raises:
+        SAVError: no image would be left for training.
+    """
+    images_of: dict[tuple[bool, str], list[str]] = defaultdict(list)
+    for name, group in sorted(group_of.items()):
+        images_of[group is None, name if group is None else group].append(name)
+    vehicles = list(images_of.values())
+    random.Random(seed).shuffle(vehicles)
+    chosen: set[str] = set()
+    for vehicle in vehicles:
+        if len(chosen) >= valid:
+            return chosen
+        chosen.update(vehicle)
+    raise SAVError(
+        f"--valid {valid}: there are {len(group_of)} images of {len(vehicles)} vehicles; "
+        "leave some for training"
+    )
 
 
 def _match_categories(
@@ -100,84 +121,42 @@ def _match_categories(
 ) -> dict[Any, int | None]:
     """Category id -> class id; None for the background, which is no part."""
     known = source.ontology.class_names
-    matched: dict[Any, int | None] = {}
-    for category in categories:
-        name = category["name"]
+    for name in (category["name"] for category in categories):
         if name not in known and name != BACKGROUND_CATEGORY:
             raise SAVError(
                 f"{source.json_file}: category '{name}' is not in the ontology "
                 f"{source.ontology.name}; its classes are: {', '.join(known)}"
             )
-        matched[category["id"]] = known.index(name) if name in known else None
     for name in source.split_classes:
         source.ontology.class_id(name)
-    return matched
+    return {c["id"]: known.index(c["name"]) if c["name"] in known else None for c in categories}
 
 
 def _group_by_image(
     contents: dict[str, Any], source: CocoSource
 ) -> tuple[list[_Task], list[Problem]]:
+    """The images in natural order, and the annotations that belong to none."""
     path = source.json_file
     grouped = defaultdict(list)
     for annotation in contents["annotations"]:
         grouped[annotation["image_id"]].append(annotation)
-    tasks = [
-        _Task(image, grouped.pop(image["id"], []), _vehicle_group(image, source))
-        for image in sorted(contents["images"], key=lambda image: _natural(image["file_name"]))
-    ]
-    names = Counter(task.image["file_name"] for task in tasks)
+    # By length first: train2.jpg comes before train10.jpg.
+    images = sorted(contents["images"], key=lambda i: (len(i["file_name"]), i["file_name"]))
+    names = Counter(image["file_name"] for image in images)
     name, count = names.most_common(1)[0] if names else ("", 0)
     if count != 1:
         what = f"image '{name}' is listed {count} times" if count else "it lists no image"
         raise SAVError(f"{path}: {what}")
+    tasks = [
+        ({**image, "group": _vehicle_group(image, source)}, grouped.pop(image["id"], []))
+        for image in images
+    ]
     orphans = [
         Problem(str(path), f"annotation {annotation['id']}", f"there is no image {image_id}")
         for image_id, annotations in grouped.items()
         for annotation in annotations
     ]
     return tasks, orphans
-
-
-def _natural(name: str) -> tuple[int, str]:
-    """Sorts train2.jpg before train10.jpg."""
-    return len(name), name
-
-
-def _convert_image(
-    source: CocoSource, class_ids: dict[Any, int | None], task: _Task
-) -> RecordResult:
-    result = RecordResult()
-    file_name = task.image["file_name"]
-    try:
-        width, height = read_image_size(source.image_root / file_name)
-        stated = task.image["width"], task.image["height"]
-        if stated != (width, height):
-            raise SAVError(
-                f"the image is {width}x{height}, but its annotations are for "
-                f"{stated[0]}x{stated[1]}"
-            )
-    except SAVError as error:
-        result.problems.append(Problem(str(source.image_root / file_name), "", str(error)))
-        return result
-    result.image = {"file_name": file_name, "width": width, "height": height}
-    if task.group is not None:
-        result.image["group"] = task.group
-    for annotation in task.annotations:
-        category = annotation["category_id"]
-        try:
-            if category not in class_ids:
-                raise SAVError(f"there is no category {category}")
-            if class_ids[category] is None:
-                result.notes["background annotations ignored"] += 1
-            elif annotation.get("iscrowd", 0):
-                result.notes["crowd annotations ignored"] += 1
-            else:
-                instances = list(_instances(annotation, class_ids[category], source, result))
-                result.annotations += [instance.to_annotation() for instance in instances]
-        except SAVError as error:
-            where = f"annotation {annotation['id']} of {file_name}"
-            result.problems.append(Problem(str(source.json_file), where, str(error)))
-    return result
 
 
 def _vehicle_group(image: dict[str, Any], source: CocoSource) -> str | None:
@@ -190,6 +169,41 @@ def _vehicle_group(image: dict[str, Any], source: CocoSource) -> str | None:
     return None
 
 
+def _convert_image(
+    source: CocoSource, class_ids: dict[Any, int | None], task: _Task
+) -> RecordResult:
+    result = RecordResult()
+    image, annotations = task
+    path = source.image_root / image["file_name"]
+    try:
+        width, height = read_image_size(path)
+    except SAVError as error:
+        return result.skip(path, error)
+    if (image["width"], image["height"]) != (width, height):
+        stated = f"{image['width']}x{image['height']}"
+        reason = f"the image is {width}x{height}, but its annotations are for {stated}"
+        return result.skip(path, reason)
+    result.image = {"file_name": image["file_name"], "width": width, "height": height}
+    if image["group"] is not None:
+        result.image["group"] = image["group"]
+    for annotation in annotations:
+        category = annotation["category_id"]
+        try:
+            if category not in class_ids:
+                raise SAVError(f"there is no category {category}")
+            if class_ids[category] is None:
+                result.notes["background annotations ignored"] += 1
+            elif annotation.get("iscrowd", 0):
+                result.notes["crowd annotations ignored"] += 1
+            else:
+                instances = list(_instances(annotation, class_ids[category], source, result))
+                result.annotations += [instance.to_annotation() for instance in instances]
+        except SAVError as error:
+            where = f"annotation {annotation['id']} of {image['file_name']}"
+            result.skip(source.json_file, error, where)
+    return result
+
+
 def _instances(
     annotation: dict[str, Any], class_id: int, source: CocoSource, result: RecordResult
 ) -> Iterator[PartInstance]:
@@ -197,7 +211,11 @@ def _instances(
     segmentation = annotation["segmentation"]
     pieces = [segmentation]
     if isinstance(segmentation, list):
-        polygons = [_clean_polygon(p, width, height, result.notes) for p in segmentation]
+        polygons = []
+        for polygon in segmentation:
+            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+                raise SAVError("a polygon has fewer than 3 points")
+            polygons.append(clip_polygon(polygon, width, height, result.notes))
         split = source.ontology.class_names[class_id] in source.split_classes
         pieces = [[polygon] for polygon in polygons] if split else [polygons]
         result.notes["instances split off by polygon"] += max(0, len(pieces) - 1)
@@ -207,14 +225,3 @@ def _instances(
             result.notes[f"instances under {source.min_pixels} pixels dropped"] += 1
             continue
         yield PartInstance(class_id, mask, int(annotation.get("vehicle_id", 0)))
-
-
-def _clean_polygon(
-    polygon: Collection[float], width: int, height: int, notes: Counter[str]
-) -> list[float]:
-    """Check one flat polygon and clip it to the image."""
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        raise SAVError("a polygon has fewer than 3 points")
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
-        raise SAVError("a polygon has a coordinate that is not a number")
-    return clip_polygon(polygon, width, height, notes)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from sav.errors import SAVError
 
-_EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 
 
 @contextmanager
@@ -51,12 +51,11 @@ def read_image_size(path: Path) -> tuple[int, int]:
         SAVError: see :func:`open_image`.
     """
     with open_image(path) as image:
-        width, height = image.size
-        if image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS:
-            width, height = height, width
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS
+        size = image.size[::-1] if turned else image.size
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
         image.load()
-    return width, height
+    return size
 
 
 def read_rgb(path: str | Path) -> np.ndarray:

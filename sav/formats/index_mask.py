@@ -18,11 +18,11 @@ from sav.ontology import Ontology
 _SMALLEST_VEHICLE = 0.1
 
 
-def read_index_mask(path: Path, width: int, height: int, num_classes: int) -> np.ndarray:
-    """Read and check an index mask.
+def read_index_mask(path: Path, size: tuple[int, int], num_classes: int) -> np.ndarray:
+    """Read an index mask and check that it has this size (height, width).
 
     Returns:
-        (height, width) uint8.
+        (H, W) uint8.
 
     Raises:
         SAVError: it is broken, has another size, is no single-channel image or holds a value that
@@ -33,10 +33,9 @@ def read_index_mask(path: Path, width: int, height: int, num_classes: int) -> np
         labels = np.asarray(image)
     if labels.ndim != 2:
         raise SAVError("the mask has several channels; an index mask has one")
-    if labels.shape != (height, width):
-        raise SAVError(
-            f"the mask is {labels.shape[1]}x{labels.shape[0]}, but the image is {width}x{height}"
-        )
+    if labels.shape != size:
+        (height, width), (rows, columns) = size, labels.shape
+        raise SAVError(f"the mask is {columns}x{rows}, but the image is {width}x{height}")
     if labels.max() > num_classes:
         raise SAVError(f"the mask holds {labels.max()}, but the classes end at {num_classes}")
     return labels.astype(np.uint8)
@@ -59,8 +58,7 @@ def instances_of(
     Args:
         labels: (H, W) uint8, class id + 1, 0 background.
         ontology: the classes.
-        foreground: "whole" makes a body all pixels of its vehicle; see
-            :func:`sav.formats.painting.paint`.
+        foreground: "whole" makes a body all pixels of its vehicle.
         min_pixels: smaller components are dropped and counted.
         notes: receives that count.
     """
@@ -70,9 +68,8 @@ def instances_of(
         if not mask.any():
             continue
         if part.id in ontology.body_ids:
-            ids = np.unique(vehicles[mask])
             full = labels > 0 if foreground == "whole" else mask
-            pieces = [full & (vehicles == i) for i in ids]
+            pieces = [full & (vehicles == i) for i in np.unique(vehicles[mask])]
         elif part.max_instances > 1:
             number, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
             pieces = [components == i for i in range(1, number)]
@@ -82,16 +79,11 @@ def instances_of(
             if np.count_nonzero(piece) < min_pixels:
                 notes[f"components under {min_pixels} pixels dropped"] += 1
                 continue
-            vehicle = int(np.bincount(vehicles[piece]).argmax())
-            yield PartInstance(part.id, piece, vehicle)
+            yield PartInstance(part.id, piece, int(np.bincount(vehicles[piece]).argmax()))
 
 
 def _vehicle_map(labels: np.ndarray) -> np.ndarray:
-    """Number the vehicles of an index mask.
-
-    Returns:
-        (H, W) int64: vehicle from 0, the largest first; meaningless on the background.
-    """
+    """The vehicle of each pixel, (H, W) int64, the largest is 0; meaningless on the background."""
     found = (labels > 0).astype(np.uint8)
     number, components, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
@@ -101,12 +93,8 @@ def _vehicle_map(labels: np.ndarray) -> np.ndarray:
     rank[large] = np.arange(len(large))
     if len(large) > 1 and len(large) < len(order):
         # What is too small to be a vehicle belongs to the nearest one.
-        distance = np.stack(
-            [
-                cv2.distanceTransform((components != i).astype(np.uint8), cv2.DIST_L2, 5)
-                for i in large
-            ]
-        )
+        others = [(components != i).astype(np.uint8) for i in large]
+        distance = np.stack([cv2.distanceTransform(other, cv2.DIST_L2, 5) for other in others])
         for i in order[len(large) :]:
             rank[i] = distance[:, components == i].min(axis=1).argmin()
     return rank[components]

@@ -7,7 +7,6 @@ from itertools import count
 
 import numpy as np
 
-from sav.formats.labelme import PartShape
 from sav.formats.records import PartInstance
 
 FOREGROUND_MODES = ("rest", "whole")
@@ -15,12 +14,12 @@ MIN_VISIBLE_PIXELS = 4
 
 
 def paint(
-    shapes: Sequence[PartShape], body_ids: Collection[int], foreground: str
+    shapes: Sequence[PartInstance], body_ids: Collection[int], foreground: str
 ) -> Iterator[PartInstance]:
     """Resolve overlaps: bodies first, then the other parts, the smaller over the larger.
 
     Args:
-        shapes: as drawn, all of one (H, W).
+        shapes: as drawn, all of one (H, W); see :func:`sav.formats.labelme.read_labelme`.
         body_ids: classes whose shape covers a whole vehicle.
         foreground: "rest" keeps of a body what the other parts leave, so that no two parts
             overlap; "whole" keeps its full shape.
@@ -33,12 +32,11 @@ def paint(
         return
     masks = [shape.mask for shape in shapes]
     canvas = topmost(masks, masks[0].shape, [shape.class_id in body_ids for shape in shapes])
-    vehicles = vehicle_ids(shapes, body_ids)
-    for i, shape in enumerate(shapes):
+    for i, (shape, vehicle) in enumerate(zip(shapes, _vehicles(shapes, body_ids), strict=True)):
         keep = foreground == "whole" and shape.class_id in body_ids
         mask = shape.mask if keep else canvas == i
         if np.count_nonzero(mask) >= MIN_VISIBLE_PIXELS:
-            yield PartInstance(shape.class_id, mask, vehicles[i])
+            yield PartInstance(shape.class_id, mask, vehicle)
 
 
 def topmost(
@@ -62,18 +60,14 @@ def topmost(
     return canvas
 
 
-def vehicle_ids(shapes: Sequence[PartShape], body_ids: Collection[int]) -> list[int]:
-    """Tell the vehicles of an image apart.
+def _vehicles(shapes: Sequence[PartInstance], body_ids: Collection[int]) -> list[int]:
+    """The vehicle of each shape.
 
-    The annotator's group_id counts where it is given. Otherwise each body is one vehicle, and a
-    part belongs to the body that covers most of it; without any body all is vehicle 0.
-
-    Returns:
-        one id a shape.
+    The annotator's counts where it is given. Otherwise each body is one vehicle, and a part belongs
+    to the body that covers most of it; without any body all is vehicle 0.
     """
-    given = {shape.group_id for shape in shapes}
-    free = (number for number in count() if number not in given)
-    ids = [shape.group_id for shape in shapes]
+    ids = [shape.vehicle_id for shape in shapes]
+    free = (number for number in count() if number not in ids)
     bodies = [i for i, shape in enumerate(shapes) if shape.class_id in body_ids]
     for i in bodies:
         if ids[i] is None:

@@ -1,20 +1,14 @@
-"""What a converter makes of one image, and the conversion of many."""
+"""What a converter makes of one image."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeVar
+from pathlib import Path
 
 import numpy as np
 
-from sav.errors import SAVError
 from sav.formats.masks import encode_mask, mask_box
-from sav.parallel import map_in_processes
-
-_Task = TypeVar("_Task")
 
 
 @dataclass(frozen=True)
@@ -43,12 +37,12 @@ class PartInstance:
     Attributes:
         class_id: 0-based id in the ontology.
         mask: (H, W) bool or uint8, not empty.
-        vehicle_id: which vehicle of the image it belongs to, from 0.
+        vehicle_id: which vehicle of the image it belongs to, from 0; None: not known yet.
     """
 
     class_id: int
     mask: np.ndarray
-    vehicle_id: int
+    vehicle_id: int | None
 
     def to_annotation(self) -> dict[str, object]:
         """As a COCO annotation, without "id" and "image_id"."""
@@ -79,34 +73,7 @@ class RecordResult:
     notes: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
 
-
-def convert_all(
-    convert: Callable[[_Task], RecordResult],
-    tasks: Sequence[_Task],
-    *,
-    workers: int,
-    strict: bool,
-    title: str,
-) -> Iterator[RecordResult]:
-    """Convert records, in parallel, and yield the results in the order of the tasks.
-
-    Args:
-        convert: a picklable function.
-        tasks: one a record.
-        workers: number of processes; 1 works in this process, 0 takes one a core.
-        strict: stop at the first problem.
-        title: label of the progress bar.
-
-    Raises:
-        SAVError: the first problem, when strict.
-    """
-    if strict:
-        convert = partial(_convert_strictly, convert)
-    return map_in_processes(convert, tasks, workers=workers, chunk=16, title=title)
-
-
-def _convert_strictly(convert: Callable[[_Task], RecordResult], task: _Task) -> RecordResult:
-    result = convert(task)
-    if result.problems:
-        raise SAVError(str(result.problems[0]))
-    return result
+    def skip(self, file: Path, reason: object, record: str = "") -> RecordResult:
+        """Add a problem; see :class:`Problem`. Returns the result itself."""
+        self.problems.append(Problem(file.as_posix(), record, str(reason)))
+        return self

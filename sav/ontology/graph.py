@@ -28,13 +28,12 @@ def relation_weights(
         (R, V, V) float32; entry (r, i, j) is the weight of the relation r from node i to node j,
         and 0 where there is none.
     """
-    support = support or {}
     index = {name: i for i, name in enumerate(ontology.graph)}
     weights = np.zeros((len(predicates), len(index), len(index)), dtype=np.float32)
-    for subject, target, predicate in ontology.graph.edges(keys=True):
-        if predicate in predicates:
-            weight = support.get(Relation(subject, predicate, target), 1.0)
-            weights[predicates.index(predicate), index[subject], index[target]] = weight
+    for fact in ontology.relations:
+        if fact.predicate in predicates:
+            place = predicates.index(fact.predicate), index[fact.subject], index[fact.object]
+            weights[place] = (support or {}).get(fact, 1.0)
     return weights
 
 
@@ -55,18 +54,12 @@ def relation_support(ontology: Ontology, priors: Priors) -> dict[Relation, float
     """
     index = {name: i for i, name in enumerate(ontology.class_names)}
     seen, held = priors.co_visibility.low, priors.containment.low
-    measured = {
-        "adjacent_to": priors.adjacency.low,
-        "inside": held.T,
-        "contains": held,
-    }
-    both_ways = (seen + seen.T) / 2
+    measured = {"adjacent_to": priors.adjacency.low, "inside": held.T, "contains": held}
+    mutual = (seen + seen.T) / 2
     return {
-        Relation(subject, predicate, target): float(
-            measured.get(predicate, both_ways)[index[subject], index[target]]
-        )
-        for subject, target, predicate in ontology.graph.edges(keys=True)
-        if subject in index and target in index
+        fact: float(measured.get(fact.predicate, mutual)[index[fact.subject], index[fact.object]])
+        for fact in ontology.relations
+        if fact.subject in index and fact.object in index
     }
 
 

@@ -16,7 +16,6 @@ GRID = 64
 cell of each other, that is about 2% of the box, nearly touch."""
 
 _DIGITS = 12  # of sums; spreads of few pairs are then right to 6 digits
-_ALL_ROUND = np.ones((3, 3), np.uint8)
 
 
 class PriorMiner:
@@ -57,11 +56,10 @@ class PriorMiner:
         self._seen += counts > 0
         self._vehicle_sums += np.stack([together, touching, contained])
 
-        frame = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
-        extent = frame[2:] - frame[:2]
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / extent
-        sizes = np.log((boxes[:, 2:] - boxes[:, :2]) / extent).mean(1)
-        values = np.concatenate([centres, sizes[:, None]], axis=1)
+        low, high = boxes[:, :2], boxes[:, 2:]
+        extent = high.max(0) - low.min(0)
+        sizes = np.log((high - low) / extent).mean(1)
+        values = np.column_stack([(low + high) / 2 / extent, sizes])
         steps = (values[None] - values[:, None]).transpose(2, 0, 1)  # (3, M, M), from i to j
         terms = np.concatenate([np.ones((1, *others.shape)), steps, steps**2]) * others
         self._pair_sums += kinds.T @ terms @ kinds
@@ -125,7 +123,7 @@ def to_grid(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
 def _touching(masks: np.ndarray) -> np.ndarray:
     """(M, M) bool: instance i reaches a cell of instance j or one beside it."""
     layers = masks.astype(np.uint8)
-    grown = np.stack([cv2.dilate(layer, _ALL_ROUND) for layer in layers])
+    grown = np.stack([cv2.dilate(layer, None) for layer in layers])  # by 3 x 3 cells
     flat = layers.reshape(len(masks), -1).astype(np.float32)
     return flat @ grown.reshape(len(masks), -1).T.astype(np.float32) > 0
 

@@ -1,14 +1,15 @@
-"""A part vocabulary and its knowledge graph."""
+"""Part vocabularies and their knowledge graphs; several of them as one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import networkx as nx
 
 from sav.errors import SAVError
-from sav.ontology.relations import Relation
+from sav.ontology.relations import Relation, find_contradiction
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,13 @@ class Ontology:
 
     def ids_of(self, vocabulary: Ontology) -> list[int]:
         """The ids here of the classes of one of its vocabularies, in that one's order."""
-        if not self.joined:
-            return [part.id for part in self.classes]
-        return [self._ids[part.node] for part in vocabulary.classes]
+        return [self._ids[part.node if self.joined else part.name] for part in vocabulary.classes]
 
     @property
     def vocabulary_ids(self) -> list[list[int]]:
         """For each vocabulary and class the class's id in it, -1 where it does not have it."""
-        places = [{own: i for i, own in enumerate(self.ids_of(v))} for v in self.vocabularies]
-        return [[place.get(part.id, -1) for part in self.classes] for place in places]
+        members = [self.ids_of(vocabulary) for vocabulary in self.vocabularies]
+        return [[ids.index(i) if i in ids else -1 for i in range(len(self))] for ids in members]
 
     def class_id(self, name: str) -> int:
         """Id of a class.
@@ -142,6 +141,53 @@ class Ontology:
     @cached_property
     def body_ids(self) -> tuple[int, ...]:
         """Classes that other classes are part of: one instance of them is one vehicle."""
-        edges = self.graph.edges(keys=True)
-        bodies = {target for _, target, predicate in edges if predicate == "part_of"}
+        bodies = {fact.object for fact in self.relations if fact.predicate == "part_of"}
         return tuple(part.id for part in self.classes if part.name in bodies)
+
+
+def join(ontologies: Sequence[Ontology]) -> Ontology:
+    """The vocabulary of a model that is trained on data sets with different part lists.
+
+    Classes of two ontologies with the same node are one class: it has the description of the first,
+    and as many instances as the ontology that allows most of them. Relations add up.
+
+    Args:
+        ontologies: at least two, of different names.
+
+    Returns:
+        An ontology whose class names are node names and whose members are those given.
+
+    Raises:
+        SAVError: when they contradict one another.
+    """
+    name = "+".join(ontology.name for ontology in ontologies)
+    if len({ontology.name for ontology in ontologies}) < len(ontologies):
+        raise SAVError(f"ontology {name}: the same vocabulary twice")
+    classes: dict[str, PartClass] = {}
+    concepts: dict[str, Concept] = {}
+    relations: set[Relation] = set()
+    for ontology in ontologies:
+        node_of = {part.name: part.node for part in ontology.classes}
+        for part in ontology.classes:
+            renamed = replace(part, name=part.node, mirror=part.mirror and node_of[part.mirror])
+            known = classes.setdefault(part.node, replace(renamed, id=len(classes)))
+            if (known.side, known.mirror) != (renamed.side, renamed.mirror):
+                raise SAVError(
+                    f"ontology {name}: '{part.node}' of {ontology.name} lies on another side, or "
+                    "mirrors another part, than before"
+                )
+            slots = max(known.max_instances, renamed.max_instances)
+            classes[part.node] = replace(known, max_instances=slots)
+        for concept in ontology.concepts:
+            concepts.setdefault(concept.name, concept)
+        for r in ontology.relations:
+            subject, target = node_of.get(r.subject, r.subject), node_of.get(r.object, r.object)
+            relations.add(Relation(subject, r.predicate, target))
+    clash = sorted(classes.keys() & concepts.keys())
+    if clash:
+        raise SAVError(f"ontology {name}: '{clash[0]}' is a part in one and a concept in another")
+    wrong = find_contradiction(dict.fromkeys(sorted(relations)))
+    if wrong is not None:
+        raise SAVError(f"ontology {name}: '{wrong}' contradicts a relation of another vocabulary")
+    nodes = tuple(classes.values()), tuple(concepts.values())
+    return Ontology(name, *nodes, tuple(sorted(relations)), tuple(ontologies))

@@ -9,30 +9,19 @@ window) are the same, with opposite x, and no count exceeds the number of vehicl
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sav.errors import SAVError
-from sav.files import atomic_path
+from sav.files import write_atomic
 from sav.ontology.ontology import Ontology
 from sav.ontology.rate import Rate
 
 VERSION = 2
 _FORMAT = "sav-priors"
-_TABLES = (
-    "together",
-    "touching",
-    "containment_sum",
-    "pairs",
-    "offset_sum",
-    "offset_squares",
-    "log_scale_sum",
-    "log_scale_squares",
-)
-"""The fields of :class:`Priors` that have an entry for each ordered pair of classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +66,12 @@ class Priors:
     @property
     def frequency(self) -> Rate:
         """(C,) share of vehicles that show the class."""
-        return Rate.from_counts(self.seen, np.full_like(self.seen, self.vehicles))
+        return Rate.from_counts(self.seen, self.vehicles)
 
     @property
     def co_visibility(self) -> Rate:
         """(C, C) P(b is visible | a is visible); on the diagonal P(another one | one)."""
-        return Rate.from_counts(
-            self.together, np.broadcast_to(self.seen[:, None], self.together.shape)
-        )
+        return Rate.from_counts(self.together, self.seen[:, None])
 
     @property
     def adjacency(self) -> Rate:
@@ -128,8 +115,7 @@ class Priors:
             if key in ("classes", "pairs"):
                 text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
             blocks.append(f' "{key}": {text}')
-        with atomic_path(path) as temporary:
-            temporary.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
+        write_atomic(path, "{\n" + ",\n".join(blocks) + "\n}\n")
 
     @classmethod
     def load(cls, path: str | Path, ontology: Ontology) -> Priors:
@@ -154,11 +140,10 @@ class Priors:
             priors = cls._from_contents(contents)
             if priors._contents() != contents:
                 raise ValueError("unknown, missing or misplaced entries")
-            possible = priors._is_possible()
+            if not priors._is_possible():
+                raise SAVError(f"{path}: its counts contradict one another; mine it again")
         except (KeyError, TypeError, ValueError) as error:
             raise SAVError(f"{path}: broken priors ({error!r}); mine them again") from error
-        if not possible:
-            raise SAVError(f"{path}: its counts contradict one another; mine it again")
         if not priors.is_symmetric(ontology.mirror_ids):
             raise SAVError(f"{path}: left and right differ in it; mine it again")
         return priors
@@ -187,7 +172,7 @@ class Priors:
         return all(((low <= x) & (x <= high)).all() for low, x, high in ordered)
 
     def _contents(self) -> dict[str, Any]:
-        names = self.class_names
+        names, seen = self.class_names, self.seen.tolist()
         tables = {key: getattr(self, key).tolist() for key in _TABLES}
         return {
             "format": _FORMAT,
@@ -195,10 +180,7 @@ class Priors:
             "ontology": self.ontology,
             "sources": list(self.sources),
             "vehicles": self.vehicles,
-            "classes": [
-                {"class": name, "seen": seen}
-                for name, seen in zip(names, self.seen.tolist(), strict=True)
-            ],
+            "classes": [{"class": name, "seen": seen[a]} for a, name in enumerate(names)],
             "pairs": [
                 {"a": first, "b": second, **{key: table[a][b] for key, table in tables.items()}}
                 for a, first in enumerate(names)
@@ -209,7 +191,7 @@ class Priors:
     @classmethod
     def _from_contents(cls, contents: dict[str, Any]) -> Priors:
         classes, pairs = contents["classes"], contents["pairs"]
-        shape = len(classes), len(classes)
+        size = len(classes)
         tables = {key: np.array([row[key] for row in pairs], dtype=np.float64) for key in _TABLES}
         return cls(
             ontology=contents["ontology"],
@@ -217,8 +199,12 @@ class Priors:
             sources=tuple(contents["sources"]),
             vehicles=contents["vehicles"],
             seen=np.array([row["seen"] for row in classes], dtype=np.float64),
-            **{key: table.reshape(*shape, *table.shape[1:]) for key, table in tables.items()},
+            **{key: table.reshape(size, size, *table.shape[1:]) for key, table in tables.items()},
         )
+
+
+# The fields after "seen" have an entry for each ordered pair of classes.
+_TABLES = [field.name for field in fields(Priors)][5:]
 
 
 def _mean(total: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -239,8 +225,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise SAVError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(contents, dict) or contents.get("format") != _FORMAT:
         raise SAVError(f"{path}: not priors; make them with 'sav graph mine'")
-    if contents.get("version") != VERSION:
-        raise SAVError(
-            f"{path}: priors of version {contents.get('version')}, not {VERSION}; mine them again"
-        )
+    version = contents.get("version")
+    if version != VERSION:
+        raise SAVError(f"{path}: priors of version {version}, not {VERSION}; mine them again")
     return contents

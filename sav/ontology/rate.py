@@ -25,7 +25,7 @@ class Rate:
     high: np.ndarray
 
     @classmethod
-    def from_counts(cls, successes: np.ndarray, trials: np.ndarray) -> Rate:
+    def from_counts(cls, successes: np.ndarray, trials: np.ndarray | float) -> Rate:
         """The interval of a Beta posterior under Jeffreys' prior Beta(1/2, 1/2).
 
         It keeps its coverage where counts are small and takes half counts (Brown, Cai, DasGupta,
@@ -35,7 +35,7 @@ class Rate:
 
         Args:
             successes: any shape, 0 to trials, not necessarily whole.
-            trials: the same shape.
+            trials: the same shape, or one that broadcasts to it.
         """
         alpha, beta = successes + 0.5, trials - successes + 0.5
         low = np.where(successes > 0, betaincinv(alpha, beta, 1 - _QUANTILE), 0.0)

@@ -11,22 +11,13 @@ from typing import Any
 import yaml
 
 from sav.errors import SAVError
-from sav.ontology.ontology import Concept, Ontology, PartClass
-from sav.ontology.relations import (
-    PREDICATES,
-    Relation,
-    close_under_symmetry,
-    find_contradiction,
-)
-from sav.ontology.union import join
+from sav.ontology.ontology import Concept, Ontology, PartClass, join
+from sav.ontology.relations import PREDICATES, Relation, close_under_symmetry, find_contradiction
 
 SIDES = ("left", "right", "none")
-_OPPOSITE = {"left": "right", "right": "left"}
 _FOLDER = Path(__file__).parent
-_CLASS_KEYS = frozenset(
-    {"id", "name", "node", "description", "color", "side", "mirror", "max_instances", "position"}
-)
 _CONCEPT_KEYS = frozenset({"name", "description", "position"})
+_CLASS_KEYS = _CONCEPT_KEYS | {"id", "node", "color", "side", "mirror", "max_instances"}
 _FILE_KEYS = frozenset({"name", "description", "classes", "concepts", "relations"})
 
 
@@ -71,19 +62,17 @@ class _LineList(list[Any]):
 class _LineLoader(yaml.SafeLoader):
     """SafeLoader whose mappings and sequences know where they stand."""
 
-    def construct_line_map(self, node: yaml.MappingNode) -> _LineMap:
-        mapping = _LineMap(self.construct_mapping(node, deep=True))
-        mapping.line = node.start_mark.line + 1
-        return mapping
-
-    def construct_line_list(self, node: yaml.SequenceNode) -> _LineList:
-        sequence = _LineList(self.construct_sequence(node, deep=True))
-        sequence.line = node.start_mark.line + 1
-        return sequence
+    def construct_with_line(self, node: yaml.CollectionNode) -> _LineMap | _LineList:
+        if isinstance(node, yaml.MappingNode):
+            value = _LineMap(self.construct_mapping(node, deep=True))
+        else:
+            value = _LineList(self.construct_sequence(node, deep=True))
+        value.line = node.start_mark.line + 1
+        return value
 
 
-_LineLoader.add_constructor("tag:yaml.org,2002:map", _LineLoader.construct_line_map)
-_LineLoader.add_constructor("tag:yaml.org,2002:seq", _LineLoader.construct_line_list)
+_LineLoader.add_constructor("tag:yaml.org,2002:map", _LineLoader.construct_with_line)
+_LineLoader.add_constructor("tag:yaml.org,2002:seq", _LineLoader.construct_with_line)
 
 
 class _Reader:
@@ -91,47 +80,52 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.line = 1  # of what has no line of its own
 
     def read(self) -> Ontology:
         root = self._parse()
-        self._check_keys(root, _FILE_KEYS, required={"name", "classes"})
+        self._check_keys(root, _FILE_KEYS, {"name", "classes"})
         classes = tuple(self._part_class(entry, i) for i, entry in enumerate(root["classes"]))
         concepts = tuple(self._concept(entry) for entry in root.get("concepts", ()))
-        self._check_names(root, [*classes, *concepts])
-        self._check_nodes(root, classes)
-        self._check_mirrors(root, classes)
-        relations = self._relations(root, classes, concepts)
+        names: set[str] = set()
+        entries = [*root["classes"], *root.get("concepts", ())]
+        for node, entry in zip((*classes, *concepts), entries, strict=True):
+            self._check(node.name not in names, entry, f"the name '{node.name}' is used twice")
+            names.add(node.name)
+        self._check_classes(classes, root["classes"])
+        relations = self._relations(root, names, {p.name: p.mirror for p in classes if p.mirror})
         return Ontology(str(root["name"]), classes, concepts, relations)
-
-    def _fail(self, line: int, what: str) -> SAVError:
-        return SAVError(f"{self.path}:{line}: {what}")
 
     def _parse(self) -> _LineMap:
         try:
-            with self.path.open(encoding="utf-8") as file:
-                # The loader derives from SafeLoader: it builds plain data only.
-                root = yaml.load(file, Loader=_LineLoader)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise self._fail(line, f"not valid YAML: {error.problem}") from error
-        if not isinstance(root, _LineMap):
-            raise self._fail(1, "an ontology is a mapping with 'name' and 'classes'")
-        if not isinstance(root.get("classes"), list) or not root["classes"]:
-            raise self._fail(root.line, "'classes' must be a list of at least one class")
+            # The loader derives from SafeLoader: it builds plain data only.
+            root = yaml.load(self.path.read_bytes(), Loader=_LineLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            problem = getattr(error, "problem", "characters that YAML does not allow")
+            line = mark.line + 1 if mark else 1
+            raise SAVError(f"{self.path}:{line}: not valid YAML: {problem}") from error
+        known = isinstance(root, _LineMap)
+        self._check(known, root, "an ontology is a mapping with 'name' and 'classes'")
+        self.line = root.line
+        self._check(root.get("classes"), root, "'classes' must be a list of at least one class")
+        for key in ("classes", "concepts", "relations"):
+            self._check(isinstance(root.get(key, []), list), root, f"'{key}' must be a list")
         return root
 
-    def _check_keys(
-        self, entry: Any, known: frozenset[str], required: set[str], line: int = 1
-    ) -> None:
-        if not isinstance(entry, _LineMap):
-            raise self._fail(line, f"expected a mapping with {', '.join(sorted(required))}")
+    def _check(self, holds: object, entry: Any, mistake: str) -> None:
+        """Raise an error with the line of an entry, unless something holds."""
+        if not holds:
+            raise SAVError(f"{self.path}:{getattr(entry, 'line', self.line)}: {mistake}")
+
+    def _check_keys(self, entry: Any, known: frozenset[str], required: set[str]) -> None:
+        wanted = f"expected a mapping with {', '.join(sorted(required))}"
+        self._check(isinstance(entry, _LineMap), entry, wanted)
         for key in entry:
-            if key not in known:
-                options = ", ".join(sorted(known))
-                raise self._fail(entry.line, f"unknown key '{key}'; known keys: {options}")
-        missing = sorted(required - entry.keys())
-        if missing:
-            raise self._fail(entry.line, f"missing key '{missing[0]}'")
+            options = ", ".join(sorted(known))
+            self._check(key in known, entry, f"unknown key '{key}'; known keys: {options}")
+        for key in sorted(required):
+            self._check(key in entry, entry, f"missing key '{key}'")
 
     def _concept(self, entry: Any) -> Concept:
         self._check_keys(entry, _CONCEPT_KEYS, {"name", "description"})
@@ -139,116 +133,77 @@ class _Reader:
 
     def _part_class(self, entry: Any, index: int) -> PartClass:
         self._check_keys(entry, _CLASS_KEYS, {"id", "name", "description", "color"})
-        if entry["id"] != index:
-            raise self._fail(entry.line, f"id is {entry['id']}, but ids count from 0: {index}")
-        color = entry["color"]
-        if not _is_numbers(color, 3, 0, 255) or any(isinstance(v, float) for v in color):
-            raise self._fail(entry.line, "color must be three integers from 0 to 255")
+        number, name, color = entry["id"], str(entry["name"]), entry["color"]
+        self._check(number == index, entry, f"id is {number}, but ids count from 0: {index}")
+        whole = _is_numbers(color, 0, 255) and all(isinstance(v, int) for v in color)
+        self._check(whole, entry, "color must be three integers from 0 to 255")
         side = entry.get("side", "none")
-        if side not in SIDES:
-            raise self._fail(entry.line, f"side is '{side}'; it must be one of {', '.join(SIDES)}")
+        self._check(side in SIDES, entry, f"side is '{side}'; it must be one of {', '.join(SIDES)}")
         count = entry.get("max_instances", 1)
-        if not isinstance(count, int) or count < 1:
-            raise self._fail(entry.line, "max_instances must be a positive integer")
+        positive = isinstance(count, int) and count > 0
+        self._check(positive, entry, "max_instances must be a positive integer")
         return PartClass(
-            name=str(entry["name"]),
+            name=name,
             description=str(entry["description"]),
             position=self._position(entry),
             id=index,
             color=tuple(color),
             side=side,
-            mirror=entry.get("mirror"),
+            mirror=None if entry.get("mirror") is None else str(entry["mirror"]),
             max_instances=count,
-            node=str(entry.get("node") or str(entry["name"]).lower().replace(" ", "_")),
+            node=str(entry.get("node") or name.lower().replace(" ", "_")),
         )
 
     def _position(self, entry: _LineMap) -> tuple[float, float, float]:
         position = entry.get("position", [0.0, 0.0, 0.0])
-        if not _is_numbers(position, 3, -1, 1):
-            raise self._fail(entry.line, "position must be three numbers from -1 to 1")
-        x, y, z = (float(value) for value in position)
-        return x, y, z
+        valid = _is_numbers(position, -1, 1)
+        self._check(valid, entry, "position must be three numbers from -1 to 1")
+        return tuple(float(value) for value in position)
 
-    def _check_names(self, root: _LineMap, nodes: list[Concept]) -> None:
-        seen: set[str] = set()
-        entries = [*root["classes"], *root.get("concepts", ())]
-        for node, entry in zip(nodes, entries, strict=True):
-            if node.name in seen:
-                raise self._fail(entry.line, f"the name '{node.name}' is used twice")
-            seen.add(node.name)
-
-    def _check_nodes(self, root: _LineMap, classes: tuple[PartClass, ...]) -> None:
-        first: dict[str, str] = {}
-        for part, entry in zip(classes, root["classes"], strict=True):
-            other = first.setdefault(part.node, part.name)
-            if other != part.name:
-                raise self._fail(
-                    entry.line, f"'{part.name}' has the node '{part.node}', as '{other}' has"
-                )
-
-    def _check_mirrors(self, root: _LineMap, classes: tuple[PartClass, ...]) -> None:
+    def _check_classes(self, classes: tuple[PartClass, ...], entries: list[_LineMap]) -> None:
         by_name = {part.name: part for part in classes}
-        for part, entry in zip(classes, root["classes"], strict=True):
+        first: dict[str, str] = {}
+        for part, entry in zip(classes, entries, strict=True):
+            name, other = part.name, first.setdefault(part.node, part.name)
+            same = f"'{name}' has the node '{part.node}', as '{other}' has"
+            self._check(other == name, entry, same)
             if part.mirror is None:
-                if part.side != "none":
-                    raise self._fail(entry.line, f"'{part.name}' has a side but no mirror")
+                self._check(part.side == "none", entry, f"'{name}' has a side but no mirror")
                 continue
-            other = by_name.get(part.mirror)
-            if other is None:
-                raise self._fail(entry.line, f"mirror '{part.mirror}' is not a class")
-            if other.mirror != part.name or other is part:
-                raise self._fail(
-                    entry.line, f"'{part.name}' mirrors '{other.name}', but not the reverse"
-                )
-            if _OPPOSITE.get(part.side) != other.side:
-                raise self._fail(
-                    entry.line, f"'{part.name}' and its mirror must lie on opposite sides"
-                )
+            self._check(part.mirror in by_name, entry, f"mirror '{part.mirror}' is not a class")
+            mirror = by_name[part.mirror]
+            mutual = mirror.mirror == name and mirror is not part
+            self._check(mutual, entry, f"'{name}' mirrors '{mirror.name}', but not the reverse")
+            opposite = {part.side, mirror.side} == {"left", "right"}
+            self._check(opposite, entry, f"'{name}' and its mirror must lie on opposite sides")
             x, y, z = part.position
-            if other.position != (x, -y, z) or other.max_instances != part.max_instances:
-                raise self._fail(
-                    entry.line,
-                    f"'{part.name}' and '{other.name}' must have mirrored positions and the same "
-                    "max_instances",
-                )
+            equal = (mirror.position, mirror.max_instances) == ((x, -y, z), part.max_instances)
+            pair = f"'{name}' and '{mirror.name}' must have mirrored positions"
+            self._check(equal, entry, f"{pair} and the same max_instances")
 
     def _relations(
-        self, root: _LineMap, classes: tuple[PartClass, ...], concepts: tuple[Concept, ...]
+        self, root: _LineMap, names: set[str], mirror_of: dict[str, str]
     ) -> tuple[Relation, ...]:
-        names = {node.name for node in (*classes, *concepts)}
-        mirror_of = {part.name: part.mirror for part in classes if part.mirror}
-        line_of: dict[Relation, int] = {}
+        source: dict[Relation, Any] = {}
         for entry in root.get("relations", ()):
-            relation = self._relation(entry, names, root.line)
-            line_of.setdefault(relation, entry.line)
-        stated = [*line_of, *(Relation(a, "mirror_of", b) for a, b in mirror_of.items())]
+            whole = isinstance(entry, list) and len(entry) == 3
+            self._check(whole, entry, "a relation is a list [subject, predicate, object]")
+            subject, predicate, target = (str(item) for item in entry)
+            for name in (subject, target):
+                self._check(name in names, entry, f"'{name}' is neither a class nor a concept")
+            options = f"unknown relation '{predicate}'; use one of {', '.join(PREDICATES)}"
+            self._check(predicate in PREDICATES, entry, options)
+            source.setdefault(Relation(subject, predicate, target), entry)
+        stated = [*source, *(Relation(a, "mirror_of", b) for a, b in mirror_of.items())]
         facts = close_under_symmetry(stated, mirror_of)
         wrong = find_contradiction(facts)
-        if wrong is not None:
-            source = facts[wrong]
-            raise self._fail(
-                line_of.get(source, root.line),
-                f"'{source}' contradicts the inverse or the mirror image of another relation",
-            )
+        cause = facts.get(wrong)
+        mistake = f"'{cause}' contradicts the inverse or the mirror image of another relation"
+        self._check(wrong is None, source.get(cause), mistake)
         return tuple(sorted(facts))
 
-    def _relation(self, entry: Any, names: set[str], line: int) -> Relation:
-        if not isinstance(entry, _LineList) or len(entry) != 3:
-            line = getattr(entry, "line", line)
-            raise self._fail(line, "a relation is a list [subject, predicate, object]")
-        subject, predicate, target = (str(item) for item in entry)
-        for name in (subject, target):
-            if name not in names:
-                raise self._fail(entry.line, f"'{name}' is neither a class nor a concept")
-        if predicate not in PREDICATES:
-            options = ", ".join(PREDICATES)
-            raise self._fail(entry.line, f"unknown relation '{predicate}'; use one of {options}")
-        return Relation(subject, predicate, target)
 
-
-def _is_numbers(value: Any, count: int, low: float, high: float) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == count
-        and all(isinstance(v, int | float) and low <= v <= high for v in value)
-    )
+def _is_numbers(value: Any, low: float, high: float) -> bool:
+    """Whether it is a list of three numbers in a range."""
+    numbers = isinstance(value, list) and all(isinstance(v, int | float) for v in value)
+    return numbers and len(value) == 3 and all(low <= v <= high for v in value)

@@ -7,6 +7,7 @@ the right one) are derived here, so that no graph can favour one side of the veh
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 INVERSE: dict[str, str] = {
@@ -27,8 +28,6 @@ INVERSE: dict[str, str] = {
 
 PREDICATES: tuple[str, ...] = tuple(INVERSE)
 
-_MIRRORED = {"left_of": "right_of", "right_of": "left_of"}
-
 
 @dataclass(frozen=True, order=True)
 class Relation:
@@ -48,11 +47,9 @@ class Relation:
         Args:
             mirror_of: node name -> name of its mirror; nodes that are not in it mirror themselves.
         """
-        return Relation(
-            mirror_of.get(self.subject, self.subject),
-            _MIRRORED.get(self.predicate, self.predicate),
-            mirror_of.get(self.object, self.object),
-        )
+        subject, target = (mirror_of.get(name, name) for name in (self.subject, self.object))
+        sideways = self.predicate in ("left_of", "right_of")
+        return Relation(subject, INVERSE[self.predicate] if sideways else self.predicate, target)
 
     def __str__(self) -> str:
         return f"{self.subject} {self.predicate} {self.object}"
@@ -78,7 +75,7 @@ def close_under_symmetry(
     return derived
 
 
-def find_contradiction(facts: dict[Relation, Relation]) -> Relation | None:
+def find_contradiction(facts: Collection[Relation]) -> Relation | None:
     """The first relation that cannot hold beside another one.
 
     A directed predicate cannot hold both ways between two nodes ("above" and "below"), and no node
@@ -88,9 +85,8 @@ def find_contradiction(facts: dict[Relation, Relation]) -> Relation | None:
         The contradicted relation, or None where all is well.
     """
     for fact in facts:
-        if fact.subject == fact.object:
-            return fact
-        reversed_fact = Relation(fact.object, fact.predicate, fact.subject)
-        if INVERSE[fact.predicate] != fact.predicate and reversed_fact in facts:
+        reverse = Relation(fact.object, fact.predicate, fact.subject)
+        directed = INVERSE[fact.predicate] != fact.predicate
+        if reverse in facts and (directed or reverse == fact):
             return fact
     return None

@@ -12,16 +12,16 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 from sav.errors import SAVError
-from sav.files import atomic_path
+from sav.files import write_atomic
 from sav.ontology.ontology import Ontology
 
 TEXT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _SHIPPED = Path(__file__).parent / "embeddings"
 _KEY = "nodes"
+_LOGGER = logging.getLogger(__name__)
 
 
 def node_sentences(ontology: Ontology) -> list[str]:
@@ -44,15 +44,14 @@ def text_embeddings(ontology: Ontology, text_model: str = TEXT_MODEL) -> torch.T
     """
     if ontology.joined:
         return _joined_embeddings(ontology, text_model)
-    name = f"{_digest(ontology, text_model)}.safetensors"
+    name = _file_name(ontology, text_model)
     for source, folder in (("shipped", _SHIPPED), ("cached", _cache_folder())):
         if (folder / name).is_file():
-            _log(ontology, source)
-            with safe_open(folder / name, framework="pt") as file:
-                return file.get_tensor(_KEY)
+            _LOGGER.info("Text embeddings of %s: %s", ontology.name, source)
+            return load_file(folder / name)[_KEY]
     embeddings = _encode(node_sentences(ontology), text_model)
     save_text_embeddings(ontology, embeddings, _cache_folder(), text_model)
-    _log(ontology, f"computed by {text_model}")
+    _LOGGER.info("Text embeddings of %s: computed by %s", ontology.name, text_model)
     return embeddings
 
 
@@ -68,22 +67,16 @@ def _joined_embeddings(ontology: Ontology, text_model: str) -> torch.Tensor:
 
 def save_text_embeddings(
     ontology: Ontology, embeddings: torch.Tensor, folder: Path, text_model: str = TEXT_MODEL
-) -> Path:
-    """Write embeddings where :func:`text_embeddings` finds them, atomically.
-
-    Returns:
-        The file, named by the digest of the text model's name and of all sentences.
-    """
-    target = folder / f"{_digest(ontology, text_model)}.safetensors"
+) -> None:
+    """Write embeddings to a file that is named by a digest of the text model and the sentences."""
     metadata = {"ontology": ontology.name, "text_model": text_model}
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(save({_KEY: embeddings.contiguous()}, metadata=metadata))
-    return target
+    content = save({_KEY: embeddings.contiguous()}, metadata=metadata)
+    write_atomic(folder / _file_name(ontology, text_model), content)
 
 
-def _digest(ontology: Ontology, text_model: str) -> str:
+def _file_name(ontology: Ontology, text_model: str) -> str:
     text = "\n".join([text_model, *node_sentences(ontology)])
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(text.encode()).hexdigest()[:24] + ".safetensors"
 
 
 def _cache_folder() -> Path:
@@ -103,7 +96,3 @@ def _encode(sentences: list[str], text_model: str) -> torch.Tensor:
             "with a network and set MODEL.SAV.GRAPH.TEXT_MODEL to its folder"
         ) from error
     return model.encode(sentences, convert_to_tensor=True, normalize_embeddings=True).cpu()
-
-
-def _log(ontology: Ontology, source: str) -> None:
-    logging.getLogger(__name__).info("Text embeddings of %s: %s", ontology.name, source)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from tqdm import tqdm
 
+from sav.d2 import Instances
 from sav.drawing.parts import draw_parts, keep_confident
 from sav.errors import SAVError
 from sav.predict.predictor import SAVPredictor
-from sav.predict.sources import UnreadableInputError, is_video, read_photo
-from sav.predict.video import SteadyParts, Video, video_writer
-from sav.predict.writers import FORMATS, Prediction, describe_parts, write_plain
+from sav.predict.sources import UnreadableInputError, Video, is_video, read_photo
+from sav.predict.writers import WRITERS, Prediction, describe_parts, video_writer, write_plain
 
 
 def predict_files(
@@ -54,12 +55,12 @@ def _predict_photo(
     predictor: SAVPredictor, source: Path, targets: dict[str, Path], score_threshold: float
 ) -> int:
     image = read_photo(source)
-    output = predictor.predict_outputs([image])[0]
+    (output,) = predictor.predict_outputs([image])
     parts = keep_confident(output["instances"], score_threshold)
-    part_map = output["part_map"].numpy().astype(np.uint8)
+    part_map = output["part_map"].numpy()
     prediction = Prediction(source, image, parts, part_map, predictor.ontology)
     for name, target in targets.items():
-        FORMATS[name].write(target, prediction)
+        WRITERS[name](target, prediction)
     return len(parts)
 
 
@@ -67,34 +68,53 @@ def _predict_video(
     predictor: SAVPredictor, source: Path, targets: dict[str, Path], score_threshold: float
 ) -> int:
     """Predict each frame by itself; vehicle ids are those of the frame."""
-    video = Video.open(source)
+    video, ontology = Video(source), predictor.ontology
     steady = SteadyParts(score_threshold)
     frames: list[dict[str, Any]] = []
     num_parts = 0
     with ExitStack() as stack:
-        append = None
         if "overlay" in targets:
             append = stack.enter_context(video_writer(targets["overlay"], video.fps))
-        progress = tqdm(
-            video.frames(),
-            desc=source.name,
-            total=video.num_frames or None,
-            unit="frame",
-            disable=None,
-            leave=False,
-        )
-        for index, image in enumerate(progress):
+        total = video.num_frames or None
+        shown = {"desc": source.name, "unit": "frame", "disable": None, "leave": False}
+        for index, image in enumerate(tqdm(video.frames(), total=total, **shown)):
             found = predictor(image)
             parts = keep_confident(found, score_threshold)
             num_parts += len(parts)
-            if append is not None:
+            if "overlay" in targets:
                 # Names only: scores that change with every frame would make them flicker.
-                drawn = draw_parts(image, steady(found), predictor.ontology, show_scores=False)
-                append(drawn)
+                append(draw_parts(image, steady(found), ontology, show_scores=False))
             if "json" in targets:
-                described = describe_parts(parts, predictor.ontology)
-                frames.append({"frame": index, "parts": described})
+                frames.append({"frame": index, "parts": describe_parts(parts, ontology)})
     if "json" in targets:
-        contents = {"file": str(source), "fps": video.fps, "ontology": predictor.ontology.name}
+        contents = {"file": str(source), "fps": video.fps, "ontology": ontology.name}
         write_plain(targets["json"], {**contents, "frames": frames})
     return num_parts
+
+
+class SteadyParts:
+    """Chooses what is drawn of frame after frame, so that names do not blink.
+
+    A part appears when its score reaches the threshold and stays while it keeps two thirds of it.
+    Parts of a class are not told apart: as many as there were in the frame before may stay.
+
+    Args:
+        score_threshold: in [0, 1].
+    """
+
+    def __init__(self, score_threshold: float) -> None:
+        self._threshold = score_threshold
+        self._shown: Counter[int] = Counter()
+
+    def __call__(self, parts: Instances) -> Instances:
+        """Return the instances to draw, in their order."""
+        classes, scores = parts.pred_classes.tolist(), parts.scores.tolist()
+        shown: Counter[int] = Counter()
+        kept = torch.zeros(len(parts), dtype=torch.bool)
+        for i in parts.scores.argsort(descending=True, stable=True).tolist():
+            was_there = shown[classes[i]] < self._shown[classes[i]]
+            if scores[i] >= (self._threshold * 2 / 3 if was_there else self._threshold):
+                kept[i] = True
+                shown[classes[i]] += 1
+        self._shown = shown
+        return parts[kept]

@@ -45,22 +45,18 @@ class SAVPredictor:
         for mask, cls in zip(parts.pred_masks, parts.pred_classes):
             print(predictor.class_names[cls], mask.sum())
 
+    Args:
+        cfg: the config that the model was built from.
+        model: with its weights and its gallery; it is put into evaluation mode.
+
     Attributes:
-        cfg: the frozen config of the run.
-        model: the model, in evaluation mode.
         ontology: the part vocabulary; class ids of predictions index its classes.
+
+    Raises:
+        SAVError: the model does not know the vocabulary.
     """
 
     def __init__(self, cfg: CfgNode, model: SAV) -> None:
-        """Wrap a model that is ready for use.
-
-        Args:
-            cfg: the config that the model was built from.
-            model: with its weights and its gallery.
-
-        Raises:
-            SAVError: the model does not know the vocabulary.
-        """
         self.cfg = cfg
         self.model = model.eval()
         known = {ontology.name: ontology for ontology in model.ontology.vocabularies}
@@ -95,12 +91,13 @@ class SAVPredictor:
         cfg = load_config(folder / CONFIG_FILE)
         if vocabulary:
             cfg.MODEL.SAV.TEST.VOCABULARY = vocabulary
-        if gallery is not None and not cfg.MODEL.SAV.CONTEXT.ENABLED:
+        if gallery is None:
+            gallery = folder / GALLERY_FOLDER
+        elif not cfg.MODEL.SAV.CONTEXT.ENABLED:
             raise SAVError(f"{folder}: this model looks into no gallery")
-        if gallery is not None and not (Path(gallery) / GALLERY_FILE).is_file():
+        elif not (Path(gallery) / GALLERY_FILE).is_file():
             raise SAVError(f"{gallery}: no gallery there; make one with 'sav gallery build'")
-        chosen = folder / GALLERY_FOLDER if gallery is None else gallery
-        return cls.from_config(cfg, folder / WEIGHTS_FILE, chosen, device)
+        return cls.from_config(cfg, folder / WEIGHTS_FILE, gallery, device)
 
     @classmethod
     def from_config(
@@ -156,32 +153,19 @@ class SAVPredictor:
         return self.predict_batch([image])[0]
 
     def predict_batch(self, images: Sequence[np.ndarray]) -> list[Instances]:
-        """Find the parts in several photos, of any sizes, in one pass.
-
-        Args:
-            images: each (H, W, 3) uint8 RGB.
-
-        Returns:
-            For each photo what a call with it alone returns.
-
-        Raises:
-            SAVError: an array is not such an image.
-        """
+        """Find the parts in several photos of any sizes in one pass, as :meth:`__call__` in one."""
         return [output["instances"] for output in self.predict_outputs(images)]
 
     @torch.no_grad()
     def predict_outputs(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """Like :meth:`predict_batch`, with the label map of each photo.
 
-        Args:
-            images: each (H, W, 3) uint8 RGB.
-
         Returns:
-            For each photo {"instances": Instances, "part_map": (H, W) integer tensor of class id +
-            1, 0 background}, on the CPU.
+            For each photo {"instances": Instances, "part_map": (H, W) uint8 tensor of class id + 1,
+            0 background}, on the CPU.
 
         Raises:
-            SAVError: an array is not such an image.
+            SAVError: an array is not (H, W, 3) uint8.
         """
         if not images:
             return []
@@ -205,30 +189,21 @@ class SAVPredictor:
         keys = self.model.retrieval_keys([self._to_input(image)])
         photo = None if copies else Photo("", hash=photo_hash(image))
         gallery = self.model.context.gallery
-        columns = (
-            values[0].tolist() for values in gallery.search_with_mirror(keys, count, [photo])
-        )
-        found = zip(*columns, strict=True)
-        return [Neighbour(gallery.photos[row], *how) for row, *how in found if row >= 0]
+        found = gallery.search_with_mirror(keys, count, [photo])
+        rows = zip(*(values[0].tolist() for values in found), strict=True)
+        return [Neighbour(gallery.photos[row], *how) for row, *how in rows if row >= 0]
 
     def _to_input(self, image: np.ndarray) -> dict[str, Any]:
-        check_image(image)
+        """Check a photo and bring it to the model's size."""
+        if not isinstance(image, np.ndarray):
+            kind = type(image).__name__
+            raise SAVError(f"image is a {kind}; give a numpy array (H, W, 3) uint8 RGB")
+        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise SAVError(f"image has shape {image.shape}; give an array (H, W, 3) in RGB order")
+        if image.dtype != np.uint8:
+            raise SAVError(f"image has dtype {image.dtype}; give uint8, 0 to 255")
         height, width = image.shape[:2]
         resized = resize_long_side(np.ascontiguousarray(image), self.model.preprocess.size)
         tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
         name = self.ontology.name
         return {"image": tensor, "height": height, "width": width, "vocabulary": name}
-
-
-def check_image(image: object) -> None:
-    """Refuse what is no (H, W, 3) uint8 array.
-
-    Raises:
-        SAVError: says what was given and what is expected.
-    """
-    if not isinstance(image, np.ndarray):
-        raise SAVError(f"image is a {type(image).__name__}; give a numpy array (H, W, 3) uint8 RGB")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise SAVError(f"image has shape {image.shape}; give an array (H, W, 3) in RGB order")
-    if image.dtype != np.uint8:
-        raise SAVError(f"image has dtype {image.dtype}; give uint8, 0 to 255")

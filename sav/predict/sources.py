@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from sav.errors import SAVError
 from sav.formats.images import read_rgb
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+_VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
+_DEFAULT_FPS = 25.0
 
 
 class UnreadableInputError(SAVError):
@@ -21,7 +23,7 @@ class UnreadableInputError(SAVError):
 
 def is_video(path: Path) -> bool:
     """Whether a file is a video, by its name."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    return path.suffix.lower() in _VIDEO_SUFFIXES
 
 
 def find_inputs(names: Sequence[str]) -> list[Path]:
@@ -44,19 +46,19 @@ def find_inputs(names: Sequence[str]) -> list[Path]:
             matches = [path]
         elif path.is_dir():
             matches = _media(path.iterdir())
-            if not matches:
-                raise SAVError(f"{name}: the folder holds no photo and no video")
         else:
             # Path.glob refuses absolute patterns, and patterns come from users.
-            matches = _media(Path(m) for m in glob.glob(name, recursive=True))  # noqa: PTH207
-            if not matches:
-                raise SAVError(f"{name}: no such file or folder, or a pattern without a match")
+            matches = _media(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
+        if not matches:
+            empty = "the folder holds no photo and no video"
+            missing = "no such file or folder, or a pattern without a match"
+            raise SAVError(f"{name}: {empty if path.is_dir() else missing}")
         found.update(dict.fromkeys(matches))
     return list(found)
 
 
-def _media(paths: Iterator[Path]) -> list[Path]:
-    known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+def _media(paths: Iterable[Path]) -> list[Path]:
+    known = _IMAGE_SUFFIXES | _VIDEO_SUFFIXES
     return sorted(p for p in paths if p.suffix.lower() in known and p.is_file())
 
 
@@ -73,3 +75,39 @@ def read_photo(path: Path) -> np.ndarray:
         return read_rgb(path)
     except SAVError as error:
         raise UnreadableInputError(str(error)) from error
+
+
+class Video:
+    """A video file, opened to be read once.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        fps: frames per second.
+        num_frames: what the container claims; 0 when it does not say.
+
+    Raises:
+        UnreadableInputError: the file cannot be decoded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise UnreadableInputError(f"{path}: cannot be read as a video")
+        self.fps: float = self._capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_FPS
+        self.num_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Decode the frames in order, each (H, W, 3) uint8 RGB.
+
+        Raises:
+            UnreadableInputError: not a single frame can be decoded.
+        """
+        decoded, frame_bgr = self._capture.read()
+        if not decoded:
+            raise UnreadableInputError(f"{self._path}: the video has no readable frame")
+        while decoded:
+            yield cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2RGB)
+            decoded, frame_bgr = self._capture.read()

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from sav.d2 import Instances
 from sav.drawing.parts import draw_parts
 from sav.errors import SAVError
-from sav.files import atomic_path
+from sav.files import atomic_path, write_atomic
 from sav.formats.labelme import labelme_record
-from sav.formats.masks import encode_mask
-from sav.formats.polygons import mask_to_polygons
+from sav.formats.masks import encode_mask, mask_to_polygons
 from sav.ontology import Ontology
 from sav.predict.sources import is_video
-
-_VIDEO_FORMATS = ("json", "overlay")
 
 
 @dataclass(frozen=True)
@@ -51,35 +50,33 @@ def describe_parts(parts: Instances, ontology: Ontology) -> list[dict[str, Any]]
         For each instance: name, class_id, score in [0, 1], box [x0, y0, x1, y1] in pixels,
         vehicle_id, and mask as a compressed COCO RLE.
     """
-    described = []
-    for i in parts.scores.argsort(descending=True, stable=True).tolist():
-        class_id = int(parts.pred_classes[i])
-        described.append(
-            {
-                "name": ontology.class_names[class_id],
-                "class_id": class_id,
-                "score": round(float(parts.scores[i]), 4),
-                "box": [round(v, 2) for v in parts.pred_boxes.tensor[i].tolist()],
-                "vehicle_id": int(parts.vehicle_ids[i]),
-                "mask": encode_mask(parts.pred_masks[i].numpy()),
-            }
-        )
-    return described
+    parts = parts[parts.scores.argsort(descending=True, stable=True)]
+    fields = (parts.pred_classes, parts.scores, parts.pred_boxes.tensor, parts.vehicle_ids)
+    columns = *(field.tolist() for field in fields), parts.pred_masks.numpy()
+    return [
+        {
+            "name": ontology.class_names[class_id],
+            "class_id": class_id,
+            "score": round(score, 4),
+            "box": [round(v, 2) for v in box],
+            "vehicle_id": vehicle_id,
+            "mask": encode_mask(mask),
+        }
+        for class_id, score, box, vehicle_id, mask in zip(*columns, strict=True)
+    ]
 
 
 def write_json(path: Path, prediction: Prediction) -> None:
     """Write the instances of a photo with RLE masks."""
     height, width = prediction.image.shape[:2]
-    write_plain(
-        path,
-        {
-            "file": str(prediction.path),
-            "width": width,
-            "height": height,
-            "ontology": prediction.ontology.name,
-            "parts": describe_parts(prediction.parts, prediction.ontology),
-        },
-    )
+    contents = {
+        "file": str(prediction.path),
+        "width": width,
+        "height": height,
+        "ontology": prediction.ontology.name,
+        "parts": describe_parts(prediction.parts, prediction.ontology),
+    }
+    write_plain(path, contents)
 
 
 def write_labelme(path: Path, prediction: Prediction) -> None:
@@ -88,17 +85,16 @@ def write_labelme(path: Path, prediction: Prediction) -> None:
     Shapes run from large to small, so that parts lie over the body; ``group_id`` is the vehicle. A
     mask in several pieces becomes several shapes, and holes are filled.
     """
-    parts = prediction.parts
+    parts, names = prediction.parts, prediction.ontology.class_names
     areas = parts.pred_masks.flatten(1).sum(dim=1)
+    parts = parts[areas.argsort(descending=True, stable=True)]
+    columns = parts.pred_classes.tolist(), parts.vehicle_ids.tolist(), parts.scores.tolist()
     polygons = [
-        (
-            prediction.ontology.class_names[int(parts.pred_classes[i])],
-            polygon,
-            int(parts.vehicle_ids[i]),
-            f"score {float(parts.scores[i]):.2f}",
+        (names[class_id], polygon, vehicle_id, f"score {score:.2f}")
+        for class_id, vehicle_id, score, mask in zip(
+            *columns, parts.pred_masks.numpy(), strict=True
         )
-        for i in areas.argsort(descending=True, stable=True).tolist()
-        for polygon in mask_to_polygons(parts.pred_masks[i].numpy())
+        for polygon in mask_to_polygons(mask)
     ]
     # LabelMe resolves the photo from the folder of the JSON.
     photo = os.path.relpath(prediction.path, path.parent)
@@ -107,7 +103,7 @@ def write_labelme(path: Path, prediction: Prediction) -> None:
 
 def write_mask(path: Path, prediction: Prediction) -> None:
     """Write the model's label map as a palette PNG: values are class id + 1, 0 background."""
-    image = Image.fromarray(prediction.part_map.astype(np.uint8))
+    image = Image.fromarray(prediction.part_map)
     image.putpalette([0, 0, 0, *(v for color in prediction.ontology.colors for v in color)])
     with atomic_path(path) as temporary:
         image.save(temporary)
@@ -120,32 +116,59 @@ def write_overlay(path: Path, prediction: Prediction) -> None:
         Image.fromarray(drawn).save(temporary)
 
 
+@contextmanager
+def video_writer(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an MP4 that appears when the block ends well.
+
+    Args:
+        path: the file, ending in .mp4.
+        fps: frames per second.
+
+    Yields:
+        A function that appends a frame, (H, W, 3) uint8 RGB; the first one sets the size.
+
+    Raises:
+        SAVError: this OpenCV cannot write MP4, or the file cannot be written.
+    """
+    writer = cv2.VideoWriter()
+
+    with atomic_path(path) as temporary:
+
+        def append(frame: np.ndarray) -> None:
+            # Players want even sides: chroma is stored at half the resolution.
+            height, width = (side - side % 2 for side in frame.shape[:2])
+            if not writer.isOpened():
+                codec = cv2.VideoWriter.fourcc(*"mp4v")
+                if not writer.open(str(temporary), codec, fps, (width, height)):
+                    raise SAVError(f"{path}: OpenCV cannot write an MP4 video here")
+            writer.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
+
+        try:
+            yield append
+        finally:
+            writer.release()
+
+
 def write_plain(path: Path, data: dict[str, Any]) -> None:
     """Write plain data as strict JSON, all at once."""
-    text = json.dumps(data, indent=1, allow_nan=False)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", "utf-8")
+    write_atomic(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
-@dataclass(frozen=True)
-class Format:
-    """One way to write a prediction.
-
-    Attributes:
-        name: file name below the output folder; ``{stem}`` is the photo's.
-        write: writes the file of one photo.
-    """
-
-    name: str
-    write: Callable[[Path, Prediction], None]
-
-
-FORMATS: dict[str, Format] = {
-    "json": Format("{stem}.json", write_json),
-    "labelme": Format("labelme/{stem}.json", write_labelme),
-    "mask": Format("{stem}_mask.png", write_mask),
-    "overlay": Format("{stem}_overlay.png", write_overlay),
+WRITERS: dict[str, Callable[[Path, Prediction], None]] = {
+    "json": write_json,
+    "labelme": write_labelme,
+    "mask": write_mask,
+    "overlay": write_overlay,
 }
+"""What writes the file of one photo, by format."""
+
+_PHOTO_FILES = {
+    "json": "{}.json",
+    "labelme": "labelme/{}.json",
+    "mask": "{}_mask.png",
+    "overlay": "{}_overlay.png",
+}
+_VIDEO_FILES = {"json": "{}.json", "overlay": "{}_overlay.mp4"}
 
 
 def plan_outputs(
@@ -156,7 +179,7 @@ def plan_outputs(
     Args:
         inputs: photos and videos.
         output: the folder for all files.
-        formats: keys of `FORMATS`.
+        formats: keys of `WRITERS`.
 
     Returns:
         {input: {format: file}}.
@@ -173,9 +196,12 @@ def plan_outputs(
                 f"{output}: this folder holds the input {source.name}; choose another --output, so "
                 "that none of your files is overwritten"
             )
+        files = _VIDEO_FILES if is_video(source) else _PHOTO_FILES
         plan[source] = {}
         for name in dict.fromkeys(formats):
-            target = _target(source, output, name)
+            if name not in files:
+                raise SAVError(f"{source}: a video can be written as {' or '.join(files)} only")
+            target = output / files[name].format(source.stem)
             if target in owner:
                 raise SAVError(
                     f"{owner[target]} and {source} would both become {target}; predict them into "
@@ -189,12 +215,3 @@ def plan_outputs(
             owner[target] = source
             plan[source][name] = target
     return plan
-
-
-def _target(source: Path, output: Path, name: str) -> Path:
-    target = output / FORMATS[name].name.format(stem=source.stem)
-    if not is_video(source):
-        return target
-    if name not in _VIDEO_FORMATS:
-        raise SAVError(f"{source}: a video can be written as {' or '.join(_VIDEO_FORMATS)} only")
-    return target.with_suffix(".mp4") if name == "overlay" else target

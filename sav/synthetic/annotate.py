@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from sav.formats.labelme import labelme_record
-from sav.formats.polygons import mask_to_polygons
+from sav.formats.masks import mask_to_polygons
 from sav.formats.records import PartInstance
 from sav.synthetic.parts import PartMapping
 from sav.synthetic.scene import Scene

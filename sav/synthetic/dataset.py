@@ -1,4 +1,4 @@
-"""Writes data sets of rendered images in VehicleSeg10K's own layout."""
+"""Writes data sets of rendered images in VehicleSeg10K's layout."""
 
 from __future__ import annotations
 

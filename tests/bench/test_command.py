@@ -72,8 +72,10 @@ def test_an_unknown_variant_is_one_clear_line(root):
 
 def test_every_variant_is_a_config(root):
     usual = load_config(root / "toy.yaml").dump()
-    dumps = {name: load_config(root / "toy.yaml", opts, experiment=True).dump()
-        for name, opts in VARIANTS.items()}
+    dumps = {
+        name: load_config(root / "toy.yaml", opts, experiment=True).dump()
+        for name, opts in VARIANTS.items()
+    }
     assert dumps.pop("full") == usual
     assert len({usual, *dumps.values()}) == len(VARIANTS)
 

@@ -9,7 +9,7 @@ import torch
 from sav.bench.random_gallery import RandomGallery
 from sav.bench.train import ExperimentTrainer
 from sav.config import load_config
-from sav.d2 import DatasetCatalog, default_argument_parser
+from sav.d2 import default_argument_parser
 from sav.engine.run import main
 from sav.errors import SAVError
 from sav.predict.predictor import SAVPredictor

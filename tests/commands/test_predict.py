@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from sav.cli import dispatch
 from sav.commands.predict import run_demo
 from sav.errors import SAVError
-from sav.predict.video import Video, video_writer
+from sav.predict.sources import Video
+from sav.predict.writers import video_writer
 
 DEMO = Path(__file__).parents[2] / "projects" / "SAV" / "demo.py"
 
@@ -91,7 +92,7 @@ def test_photos_are_never_overwritten(run_folder, photos):
 
 def test_video_becomes_a_video_and_json_by_frame(run_folder, video, tmp_path):
     predict(run_folder, tmp_path / "out", video)
-    drawn = Video.open(tmp_path / "out" / "clip_overlay.mp4")
+    drawn = Video(tmp_path / "out" / "clip_overlay.mp4")
     assert (drawn.num_frames, drawn.fps) == (3, 10)
     frames = list(drawn.frames())
     assert frames[0].shape == (576, 768, 3)

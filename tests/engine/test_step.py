@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from sav import SAVPredictor
 from sav.d2 import EventStorage
-from sav.engine.best import BestResult
+from sav.engine.hooks import BestResult
 from sav.engine.run import run as run_processes
 from sav.engine.run import setup
 from sav.engine.trainer import Trainer

@@ -130,15 +130,15 @@ def test_pictures_reach_tensorboard(cfg, tmp_path):
     with EventStorage(0) as storage:
         storage.iter = 5
         show_predictions(storage, tmp_path / "none.png")
-        show_predictions(get_event_storage(), tmp_path / "sheet.png", "valid")
+        show_predictions(get_event_storage(), tmp_path / "sheet.png")
         for _ in range(2):
             for writer in writers:
                 writer.write()
         for writer in writers:
             writer.close()
     events = read_events(tmp_path / "run")
-    assert events.Tags()["images"] == ["valid"]
-    (picture,) = events.Images("valid")
+    assert events.Tags()["images"] == ["predictions"]
+    (picture,) = events.Images("predictions")
     assert (picture.step, picture.height, picture.width) == (5, 20, 30)
     (tmp_path / "read.png").write_bytes(picture.encoded_image_string)
     with Image.open(tmp_path / "read.png") as image:

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from sav.errors import SAVError
-from sav.formats.coco_parts import CocoSource, convert_coco
+from sav.formats.coco_parts import CocoSource, choose_valid, convert_coco
 from sav.ontology import load_ontology
 
 ONTOLOGY = load_ontology("dsmlr")
@@ -171,3 +171,21 @@ def test_unusable_files_are_one_error(source, tmp_path, change, message):
     with pytest.raises(SAVError, match=message):
         convert_coco(source, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_vehicle_is_in_both_training_and_validation():
+    group_of = {f"{i}.jpg": f"car {i // 4}" if i < 16 else None for i in range(23)}
+
+    def is_whole(held_out):
+        return all(
+            sum(f"{i}.jpg" in held_out for i in range(4 * car, 4 * car + 4)) in (0, 4)
+            for car in range(4)
+        )
+
+    assert choose_valid(group_of, 9, seed=1) != choose_valid(group_of, 9)
+    for valid in range(1, 20):
+        held_out = choose_valid(group_of, valid)
+        assert is_whole(held_out)
+        assert valid <= len(held_out) < valid + 4
+    with pytest.raises(SAVError, match="--valid 23: there are 23 images of 11 vehicles"):
+        choose_valid(group_of, 23)

@@ -115,6 +115,9 @@ def test_bodies_are_what_classes_are_part_of(tmp_path):
         ("part_of, frame]", "right_of, frame]", 22, "contradicts"),
         ("description: tubes", "descripton: tubes", 3, "unknown key 'descripton'"),
         ("classes:", "classes: [", 3, "not valid YAML"),
+        ("mirror: right pedal", "mirror: [right pedal]", 7, "is not a class"),
+        ("classes:", "concepts:\nclasses:", 1, "'concepts' must be a list"),
+        ("name: bicycle", "name: bicycle\x00", 1, "not valid YAML: characters"),
     ],
 )
 def test_errors_name_the_file_and_the_line(tmp_path, old, new, line, words):

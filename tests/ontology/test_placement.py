@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sav.ontology import available_ontologies, load_ontology
-from sav.ontology.placement import place_nodes, row_of
+from sav.ontology.placement import Placement, bends, place_nodes, row_of
 
 
 def sizes_of(ontology):
@@ -38,3 +38,14 @@ def test_places_follow_the_positions():
     assert centres["front_right_wheel"][1] < centres["front_right_window"][1]
     rows = [row_of(node) for node in ontology.nodes]
     assert rows.count(1) == rows.count(-1) == 11
+
+
+def test_ways_go_round_nodes_and_mirror_images_to_the_same_degree():
+    centres = np.array([[0, 50], [100, 50], [200, 50], [0, -50], [100, -50], [200, -50]], float)
+    sizes = np.full((6, 2), (60.0, 30.0))
+    mirrors = [3, 4, 5, 0, 1, 2]
+    bent = bends([(0, 1), (0, 2), (3, 5), (5, 3)], mirrors, Placement(centres, sizes))
+    assert bent[0, 1] == 0
+    assert bent[0, 2] != 0
+    assert bent[3, 5] == -bent[0, 2]
+    assert bent[5, 3] == bent[0, 2]

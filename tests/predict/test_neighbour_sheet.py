@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
+from sav.drawing.sheet import Panel, compose_sheet
 from sav.formats.images import read_rgb
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
@@ -16,6 +17,7 @@ from sav.predict.predictor import Neighbour
 
 from ..engine.toy import draw
 
+CAPTION, PICTURE = slice(0, 56), slice(56, None)
 DOORS = ("Left front door", "Right front door")
 
 
@@ -45,23 +47,36 @@ def turned(folder, tmp_path):
     return tmp_path / "as it is", tmp_path / "in the mirror"
 
 
+def draw_one(predictor, path, photo, file, *, mirrored=False, sources=None):
+    """The sheet of a photo and one neighbour, with a gallery of the sources given."""
+    gallery = Gallery({})
+    gallery.sources.update(sources or {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictor.model.context, "gallery", gallery)
+        found = [Neighbour(Photo("vans/2", file=file), 0.5, mirrored)]
+        draw_neighbours(path, read_rgb(photo), found, predictor)
+    return np.asarray(Image.open(path))
+
+
 def test_mirror_images_are_drawn_as_the_model_looks_at_them(predictor, vans, tmp_path):
-    ontology = predictor.ontology
     sheets = []
     for folder, mirrored in zip(turned(vans.parent, tmp_path), (True, False), strict=True):
         image = folder / "images" / "train2.png"
-        gallery = Gallery({})
-        gallery.sources["vans"] = {"file": str(folder / "train.json")}
-        draw_neighbours(
-            tmp_path / "sheet.png",
-            read_rgb(vans.parent / "images" / "train1.png"),
-            predictor(read_rgb(image))[[]],
-            [Neighbour(Photo("vans/2", file=str(image)), 0.5, mirrored)],
-            gallery=gallery,
-            ontology=ontology,
-            vocabularies=[ontology],
-        )
-        sheets.append(np.asarray(Image.open(tmp_path / "sheet.png")).astype(int))
-    caption, picture = slice(0, 56), slice(56, None)
-    assert np.array_equal(sheets[0][picture], sheets[1][picture])
-    assert not np.array_equal(sheets[0][caption], sheets[1][caption])
+        sources = {"vans": {"file": str(folder / "train.json")}}
+        photo = vans.parent / "images" / "train1.png"
+        where = tmp_path / "sheet.png", photo, str(image)
+        sheets.append(draw_one(predictor, *where, mirrored=mirrored, sources=sources))
+    assert np.array_equal(sheets[0][PICTURE], sheets[1][PICTURE])
+    assert not np.array_equal(sheets[0][CAPTION], sheets[1][CAPTION])
+
+
+def test_the_caption_says_when_a_photo_is_not_here(predictor, vans, tmp_path):
+    photo, sheet = vans.parent / "images" / "train1.png", tmp_path / "sheet.png"
+    for file in (str(photo), str(photo) + "x", None):
+        drawn = draw_one(predictor, sheet, photo, file)
+        first = Panel(drawn[PICTURE, :480], ["the photo", "with predicted parts"])
+        here = file == str(photo)
+        assert (len(np.unique(drawn[PICTURE, 488:])) > 1) == here
+        caption = ["neighbour 1, similarity 0.500", "vans/2" if here else "vans/2, photo not here"]
+        second = Panel(drawn[PICTURE, 488:], caption)
+        assert np.array_equal(drawn, compose_sheet([[first, second]]))

@@ -10,7 +10,8 @@ from pycocotools import mask as coco_mask
 from sav.d2 import Boxes, Instances
 from sav.errors import SAVError
 from sav.ontology import load_ontology
-from sav.predict.writers import FORMATS, Prediction, plan_outputs
+from sav.predict.sources import Video
+from sav.predict.writers import WRITERS, Prediction, plan_outputs, video_writer
 
 ONTOLOGY = load_ontology("vehicleseg10k")
 HEIGHT, WIDTH = 40, 60
@@ -41,8 +42,8 @@ def prediction(tmp_path, photo):
 
 
 def write(name, tmp_path, prediction):
-    path = tmp_path / "out" / FORMATS[name].name.format(stem="a")
-    FORMATS[name].write(path, prediction)
+    (path,) = plan_outputs([Path("a.jpg")], tmp_path / "out", [name])[Path("a.jpg")].values()
+    WRITERS[name](path, prediction)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     return path
 
@@ -87,10 +88,10 @@ def test_photo_without_parts_is_written_too(tmp_path, prediction):
     empty = Prediction(
         prediction.path, prediction.image, none, np.zeros((HEIGHT, WIDTH), np.uint8), ONTOLOGY
     )
-    for name in FORMATS:
-        path = tmp_path / name / "a"
-        FORMATS[name].write(path.with_suffix(Path(FORMATS[name].name).suffix), empty)
-    assert json.loads((tmp_path / "json" / "a.json").read_text())["parts"] == []
+    for name in WRITERS:
+        path = write(name, tmp_path / name, empty)
+        if name == "json":
+            assert json.loads(path.read_text())["parts"] == []
 
 
 def test_outputs_of_one_name_are_refused(tmp_path):
@@ -119,3 +120,12 @@ def test_videos_have_no_masks(tmp_path):
     assert sorted(p.name for p in plan[tmp_path / "v.MP4"].values()) == ["v.json", "v_overlay.mp4"]
     with pytest.raises(SAVError, match="json or overlay only"):
         plan_outputs([tmp_path / "v.mp4"], tmp_path / "out", ["mask"])
+
+
+def test_video_frames_keep_their_colours(tmp_path):
+    red = np.zeros((32, 48, 3), np.uint8)
+    red[..., 0] = 220
+    with video_writer(tmp_path / "red.mp4", 5) as append:
+        append(red)
+    (frame,) = Video(tmp_path / "red.mp4").frames()
+    assert np.abs(frame.reshape(-1, 3).mean(axis=0) - [220, 0, 0]).max() < 25

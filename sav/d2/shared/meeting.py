@@ -32,7 +32,7 @@ def check_address(url: str, *, is_host: bool, timeout: timedelta) -> None:
         timeout: how long to wait for the host, at most ``LONGEST_WAIT``.
 
     Raises:
-        SAVError: when the address is wrong, taken, or nobody answers.
+        SAVError: when the address is wrong or taken, or its host does not answer.
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.path:
@@ -59,7 +59,7 @@ def check_address(url: str, *, is_host: bool, timeout: timedelta) -> None:
             return
         except OSError as error:
             if time.monotonic() > deadline:
-                raise SAVError(f"--dist-url {url}: nobody answers; {_HINT}") from error
+                raise SAVError(f"--dist-url {url}: no answer; {_HINT}") from error
         time.sleep(0.2)
 
 

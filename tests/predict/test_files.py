@@ -1,18 +1,8 @@
-import numpy as np
 import pytest
 import torch
 
 from sav.d2 import Instances
-from sav.predict.video import SteadyParts, Video, video_writer
-
-
-def test_video_frames_keep_their_colours(tmp_path):
-    red = np.zeros((32, 48, 3), np.uint8)
-    red[..., 0] = 220
-    with video_writer(tmp_path / "red.mp4", 5) as append:
-        append(red)
-    (frame,) = Video.open(tmp_path / "red.mp4").frames()
-    assert np.abs(frame.reshape(-1, 3).mean(axis=0) - [220, 0, 0]).max() < 25
+from sav.predict.files import SteadyParts
 
 
 def test_parts_do_not_blink_when_scores_waver():

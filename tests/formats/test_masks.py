@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from sav.formats.polygons import clip_polygon, mask_to_polygons
+from sav.formats.masks import clip_polygon, mask_to_polygons
 
 RENDERER = {"tolerance": 0.375, "min_hole": 3, "keep_flat": False}
 
