@@ -100,7 +100,7 @@ def measure(root: Path) -> dict[str, float]:
     found["predict 16 of them in a batch"] = seconds(
         lambda: predictor.predict_batch([photo] * 16), 5
     )
-    images = model.preprocess(batch[:1])
+    images = model.preprocess([batch[0]["image"]])
     with torch.no_grad():
         found["encoder alone, one photo"] = seconds(lambda: model.encoder(images), 50)
     return found
