@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -86,7 +87,7 @@ def _add_model(cfg: CfgNode) -> None:
     # Share of training photos that retrieve exemplars and become some: the context module is small
     # and learns fast, so not all need to.
     cfg.MODEL.SAV.CONTEXT.SHARE = 0.25
-    # Training photos look into galleries that are up to so many times thinner, a power of two, so
+    # Training photos search galleries that are up to so many times thinner, a power of two, so
     # that the model learns what small galleries are worth. 1: into the whole one.
     cfg.MODEL.SAV.CONTEXT.THINNING = 64
     cfg.MODEL.SAV.CONTEXT.CAPACITY = 20000  # exemplars that training keeps at most
@@ -151,23 +152,35 @@ def load_config(path: str | Path, opts: Sequence[str] = (), *, experiment: bool 
         SAVError: no such file, not YAML, an unknown key, a value of another type, or a run of an
             experiment that is not expected.
     """
+    if not str(path):
+        raise SAVError("--config-file FILE: it is missing")
     if not Path(path).is_file():
         raise SAVError(f"{path}: no such config file")
     cfg = get_cfg()
     add_sav_config(cfg)
-    try:
+    with _reading(
+        str(path), "; check its spelling, or train anew if it is of another version of SAV"
+    ):
         cfg.merge_from_file(str(path))
+    flags = [word for word in opts[::2] if word.startswith("-")]
+    if flags:
+        raise SAVError(f"{flags[0]}: flags go before the KEY VALUE pairs")
+    with _reading("KEY VALUE on the command line"):
         cfg.merge_from_list(list(opts))
-    except KeyError as error:
-        raise SAVError(
-            f"{path}: {error.args[0]}; check its spelling, or train anew if the file is of another "
-            "version of SAV"
-        ) from error
-    except (ValueError, AssertionError, TypeError, yaml.YAMLError) as error:
-        raise SAVError(f"{path}: {error.args[0] if error.args else error}") from error
     if cfg.EXPERIMENT and not experiment:
         raise SAVError(
             f"{path}: a training of an experiment (EXPERIMENT), which 'python -m sav.bench.train' "
             "alone can read; see docs/benchmarks.md"
         )
     return cfg
+
+
+@contextmanager
+def _reading(source: str, hint: str = "") -> Iterator[None]:
+    """Name the source of what cannot be merged, and for an unknown key what to do."""
+    try:
+        yield
+    except KeyError as error:
+        raise SAVError(f"{source}: {error.args[0]}{hint}") from error
+    except (ValueError, AssertionError, TypeError, yaml.YAMLError) as error:
+        raise SAVError(f"{source}: {error.args[0] if error.args else error}") from error

@@ -130,3 +130,20 @@ def test_synth_without_vehicles(tmp_path):
 def test_synth_without_a_target_is_refused():
     with pytest.raises(SAVError, match="--out"):
         dispatch(["synth"])
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["train"], r"--config-file FILE: it is missing"),
+        (["train", "--config-file", "c.yaml", "SEED", "1", "--resume", ""], "flags go before"),
+        (["train", "--config-file", "c.yaml", "SEDE", "1"], r"command line: .*SEDE$"),
+        (["train", "--config-file", "bad.yaml"], r"bad\.yaml: .*SEDE; check its spelling"),
+    ],
+)
+def test_wrong_configs_and_options_are_one_clear_line(words, error, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text("SEED: 0\n")
+    Path("bad.yaml").write_text("SEDE: 0\n")
+    with pytest.raises(SAVError, match=error):
+        dispatch(words)

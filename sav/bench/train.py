@@ -27,6 +27,8 @@ from sav.process import run_command
 class ExperimentTrainer(Trainer):
     """Trains and evaluates what an experiment compares SAV with."""
 
+    reads_experiments = True
+
     @classmethod
     def build_model(cls, cfg: CfgNode) -> SAV:
         """The model of the config, changed as EXPERIMENT says."""

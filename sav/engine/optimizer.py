@@ -36,7 +36,7 @@ def freeze_others(model: nn.Module, trained: Sequence[str]) -> None:
 
 
 def _trained(model: nn.Module, prefix: str, key: str) -> list[nn.Parameter]:
-    """The parameters that learn and whose names start so; ``key`` is the config's that asks."""
+    """The parameters that learn and whose names start so; ``key`` is for the error."""
     named = model.named_parameters()
     found = [p for name, p in named if p.requires_grad and name.startswith(prefix)]
     if not found:

@@ -51,7 +51,7 @@ def setup(args: argparse.Namespace, *, experiment: bool = False) -> CfgNode:
 
 def main(args: argparse.Namespace, trainer_type: type[Trainer] = Trainer) -> None:
     """Train, or with --eval-only evaluate, as the arguments say. Runs in each process."""
-    cfg = setup(args, experiment=trainer_type is not Trainer)
+    cfg = setup(args, experiment=trainer_type.reads_experiments)
     if args.eval_only:
         if not cfg.MODEL.WEIGHTS:
             raise SAVError("--eval-only: set MODEL.WEIGHTS to the weights to evaluate")

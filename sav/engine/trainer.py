@@ -46,6 +46,7 @@ class Trainer(DefaultTrainer):
     evaluation.
     """
 
+    reads_experiments = False  # of a config, see sav/bench/train.py
     # What it is made of, besides what has methods below; experiments replace some.
     build_mapper = PartDatasetMapper
     build_step_trainer = StepTrainer

@@ -65,7 +65,7 @@ class PartCriterion(nn.Module):
         return losses
 
     def supervise(self, output: DecoderOutput, supervision: Supervision) -> dict[str, torch.Tensor]:
-        """The losses of masks, presence and IoU; see :meth:`forward`."""
+        """The losses of masks, presence and IoU by name, scalars; see :meth:`forward`."""
         matches = match(output, supervision.targets, self.query_classes)
         present = torch.zeros_like(output.presence)
         present[matches.image, matches.query] = 1.0

@@ -137,7 +137,7 @@ class SAV(nn.Module):
     def losses(
         self, batched_inputs: Batch, photos: EncodedPhotos, output: DecoderOutput
     ) -> dict[str, torch.Tensor]:
-        """Training losses by name."""
+        """Training losses by name, scalars."""
         supervised = photos.supervised
         dense = [
             self.embedding_classifier(photos.embedding, supervised),
@@ -167,7 +167,7 @@ class SAV(nn.Module):
     def read(
         self, batched_inputs: Batch, photos: EncodedPhotos, output: DecoderOutput
     ) -> list[dict[str, Instances | torch.Tensor]]:
-        """The parts of each photo, in its vocabulary."""
+        """The parts of each photo, see :meth:`forward`, from the output for B photos."""
         classes = self.vocabulary_ids[photos.vocabularies][:, self.queries.classes]
         chosen = [self.ontology.vocabularies[index] for index in photos.vocabularies.tolist()]
         bodies = [vocabulary.body_ids for vocabulary in chosen]

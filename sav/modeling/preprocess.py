@@ -9,19 +9,25 @@ import torch
 from torch import nn
 
 from sav.d2 import CfgNode
+from sav.errors import SAVError
 
 
 class Preprocessor(nn.Module):
     """Normalises photos and pads them at the bottom and right to the canvas.
 
     Args:
-        size: canvas side S.
+        size: canvas side S, a multiple of 16.
         mean: RGB, 0 to 255.
         std: RGB.
+
+    Raises:
+        SAVError: another size.
     """
 
     def __init__(self, *, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        if size <= 0 or size % 16:
+            raise SAVError(f"INPUT.SAV.SIZE: {size} is not a multiple of 16")
         self.size = size
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)

@@ -64,11 +64,21 @@ def load_weights(model: nn.Module, path: Path, *, adapt: bool = False) -> None:
         raise SAVError(f"{path}: no such weights file; check MODEL.WEIGHTS")
     try:
         state, nodes = _read(path)
-    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+    except (
+        SafetensorError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        KeyError,
+        ValueError,
+    ) as error:
         raise SAVError(f"{path}: not a weights file of SAV ({error})") from error
     if adapt:
         state = _adapt(model, state, nodes, path)
-    check_keys(model.state_dict(), state, str(path), "this config")
+    reader = "this config"
+    if nodes is None:
+        reader += " (a .pth does not tell its vocabulary; model_final.safetensors does)"
+    check_keys(model.state_dict(), state, str(path), reader)
     model.load_state_dict(state, strict=True)
     logging.getLogger(__name__).info("Weights loaded from %s", path)
 
@@ -104,6 +114,8 @@ def _adapt(model: nn.Module, state: State, nodes: list[str] | None, path: Path) 
             adapted |= {n: v for n, v in fresh.items() if n == f"{prefix}.{name}"}
         for name, axis in getattr(module, "class_axes", {}).items():
             full_name = f"{prefix}.{name}"
+            if full_name not in state:
+                continue  # said when all keys are checked
             rows = state[full_name].index_select(axis, there).to(fresh[full_name])
             adapted[full_name] = fresh[full_name].index_copy(axis, here.to(rows.device), rows)
     logging.getLogger(__name__).info(

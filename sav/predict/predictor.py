@@ -118,6 +118,8 @@ class SAVPredictor:
         Raises:
             SAVError: a file is missing, broken, or does not fit the config.
         """
+        if str(device).startswith("cuda") and not torch.cuda.is_available():
+            raise SAVError(f"device {device}: no GPU can be used here; leave it out, or say cpu")
         cfg = cfg.clone()
         cfg.defrost()
         cfg.MODEL.DEVICE = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -181,3 +181,15 @@ def test_mixed_precision_resumes_exactly_too(root, tmp_path, precision):
     assert_same_end(tmp_path / "whole", tmp_path / "part")
     end = torch.load(tmp_path / "whole" / "model_final.pth", weights_only=True)
     assert bool(end["trainer"]["_trainer"]["grad_scaler"]) == (precision == "fp16")
+
+
+def test_a_checkpoint_of_other_weights_is_refused(root, tmp_path):
+    """As one of another version of SAV, whose parameters had other names."""
+    run(root, tmp_path, "SOLVER.MAX_ITER", "2", "SOLVER.EMA_DECAY", "0")
+    path = tmp_path / "model_final.pth"
+    checkpoint = torch.load(path, weights_only=True)
+    weights = checkpoint["model"]
+    weights["graph.free"] = weights.pop("graph.class_embedding")
+    torch.save(checkpoint, path)
+    with pytest.raises(SAVError, match=r"another version .*graph\.class_embedding.*train anew"):
+        run(root, tmp_path, "SOLVER.EMA_DECAY", "0", flags=["--resume"])

@@ -30,7 +30,7 @@ def losses(folder):
     return {k: v for line in lines for k, v in line.items() if "loss" in k}
 
 
-def assert_alike(first, second):
+def assert_same_training(first, second):
     assert losses(first) == pytest.approx(losses(second), rel=1e-4)
     ends = [load_file(folder / "model_final.safetensors") for folder in (first, second)]
     for name, value in ends[0].items():
@@ -53,7 +53,7 @@ def shared(root, tmp_path_factory):
 
 def test_two_processes_train_like_one(plain, shared):
     """The same photos and augmentations in each step, one gallery, so the same weights."""
-    assert_alike(plain, shared)
+    assert_same_training(plain, shared)
     galleries = [
         torch.load(folder / "model_final.pth", weights_only=True)["gallery"]["photo_ids"]
         for folder in (plain, shared)
@@ -72,7 +72,7 @@ def test_two_processes_give_the_same_weights_every_time(root, shared, tmp_path):
 
 def test_accumulation_trains_like_the_whole_batch(root, plain, tmp_path):
     run(root, tmp_path, *NO_BATCH_NORM, "SOLVER.ACCUMULATE", "2")
-    assert_alike(plain, tmp_path)
+    assert_same_training(plain, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,12 @@ def test_excluded_key_is_not_used_up_when_far_away():
     assert torch.equal(rows, every[:, :3])
 
 
-def test_a_gallery_of_only_oneself_lends_nothing():
+def test_a_gallery_of_only_oneself_gives_nothing():
     gallery = filled(1)
-    for look in (gallery.neighbours, RandomGallery.of(gallery).neighbours):
-        lent = look(keys_of(gallery.exemplars.keys), 4, list(gallery.photos))
-        assert not lent.exists.any()
-        assert not lent.present.any()
+    for search in (gallery.neighbours, RandomGallery.of(gallery).neighbours):
+        near = search(keys_of(gallery.exemplars.keys), 4, list(gallery.photos))
+        assert not near.exists.any()
+        assert not near.present.any()
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 32])
@@ -56,23 +56,23 @@ def test_any_number_of_neighbours(count):
     for found in (rows >= 0, random.exists):
         assert found.shape == (2, count)
         assert found.sum(1).tolist() == [min(count, 7), min(count, 6)]
-    lent = gallery.neighbours(queries, count, photos)
+    near = gallery.neighbours(queries, count, photos)
     # A vehicle and its mirror image are two.
-    assert lent.exists.sum(1).tolist() == [min(count, 14), min(count, 12)]
-    assert lent.layouts.shape == (2, count, C, M, M)
+    assert near.exists.sum(1).tolist() == [min(count, 14), min(count, 12)]
+    assert near.layouts.shape == (2, count, C, M, M)
 
 
 def test_missing_neighbours_are_not_present():
     gallery = filled(2)
     found = gallery.exemplars
-    lent = gallery.neighbours(keys_of(found.keys[1:]), 5, [Photo("car/0")])
-    assert lent.exists.tolist() == [[True, True, False, False, False]]
-    assert torch.equal(lent.present[0, 0], found.present[1])
-    assert torch.equal(lent.prototypes[0, 0], found.prototypes[1].float())
-    assert torch.equal(lent.layouts[0, 0] * 255, found.layouts[1].float())
-    assert torch.equal(lent.predicted_layouts[0, 0] * 255, found.predicted_layouts[1].float())
-    assert torch.allclose(lent.similarity[0], torch.tensor([1.0, 0, -1, -1, -1]), atol=1e-6)
-    assert not lent.present[0, 2:].any()
+    near = gallery.neighbours(keys_of(found.keys[1:]), 5, [Photo("car/0")])
+    assert near.exists.tolist() == [[True, True, False, False, False]]
+    assert torch.equal(near.present[0, 0], found.present[1])
+    assert torch.equal(near.prototypes[0, 0], found.prototypes[1].float())
+    assert torch.equal(near.layouts[0, 0] * 255, found.layouts[1].float())
+    assert torch.equal(near.predicted_layouts[0, 0] * 255, found.predicted_layouts[1].float())
+    assert torch.allclose(near.similarity[0], torch.tensor([1.0, 0, -1, -1, -1]), atol=1e-6)
+    assert not near.present[0, 2:].any()
 
 
 def sides(count, seed=0):
@@ -95,7 +95,7 @@ def mirror_image(queries):
     return RetrievalKeys(queries.mirrored, queries.keys, queries.mirror_ids)
 
 
-def test_a_thinner_gallery_lends_every_nth_neighbour():
+def test_a_thinner_gallery_gives_every_nth_neighbour():
     gallery, queries = seen_from_sides()
     every = gallery.neighbours(queries, 12, [None] * 12)
     thinned = gallery.neighbours(queries, 3, [None] * 12, torch.tensor([1, 2, 4] * 4))
@@ -135,7 +135,7 @@ def test_what_is_forbidden_is_so_in_the_mirror_too():
         assert ((rows >= 0).sum(1) == 22).all()
 
 
-def test_mirror_images_lend_their_parts_to_the_other_side():
+def test_mirror_images_give_their_parts_to_the_other_side():
     gallery, queries = seen_from_sides()
     plain = gallery.neighbours(queries, 1, [None] * 12)
     turned = gallery.neighbours(mirror_image(queries), 1, [None] * 12)
@@ -148,28 +148,28 @@ def test_mirror_images_lend_their_parts_to_the_other_side():
 
 def test_the_mirror_image_of_a_mirror_image_is_the_vehicle():
     gallery, queries = seen_from_sides()
-    lent = gallery.neighbours(queries, 4, [None] * 12)
+    near = gallery.neighbours(queries, 4, [None] * 12)
     which = torch.rand(12, 4, generator=torch.Generator().manual_seed(0)) > 0.5
-    once = lent.mirror(which, MIRROR)
+    once = near.mirror(which, MIRROR)
     twice = once.mirror(which, MIRROR)
-    for field in fields(lent):
-        first, back = getattr(lent, field.name), getattr(twice, field.name)
+    for field in fields(near):
+        first, back = getattr(near, field.name), getattr(twice, field.name)
         assert torch.equal(first, back)
         assert torch.equal(getattr(once, field.name)[~which], first[~which])
-    assert not torch.equal(once.layouts[which], lent.layouts[which])
+    assert not torch.equal(once.layouts[which], near.layouts[which])
 
 
 def test_random_neighbours_are_the_photos_own_and_never_forbidden():
     gallery = grouped()
     photos = list(gallery.photos)
     queries = keys_of(gallery.exemplars.keys)
-    lent = RandomGallery.of(gallery).neighbours(queries, 5, photos)
+    near = RandomGallery.of(gallery).neighbours(queries, 5, photos)
     again = RandomGallery.of(gallery).neighbours(keys_of(queries.keys.roll(3, 0)), 5, photos[::-1])
-    assert lent.exists.all()
-    assert torch.equal(again.layouts, lent.layouts.flip(0))
-    assert len({str(x.flatten().tolist()) for x in lent.layouts}) > 15
+    assert near.exists.all()
+    assert torch.equal(again.layouts, near.layouts.flip(0))
+    assert len({str(x.flatten().tolist()) for x in near.layouts}) > 15
     layouts = gallery.exemplars.layouts.float() / 255
-    for photo, found in zip(photos, lent.layouts, strict=True):
+    for photo, found in zip(photos, near.layouts, strict=True):
         rows = [next(i for i, x in enumerate(layouts) if torch.equal(x, one)) for one in found]
         assert len(set(rows)) == 5
         others = [photos[row] for row in rows]
@@ -181,10 +181,10 @@ def test_random_neighbours_are_the_photos_own_and_never_forbidden():
 def test_random_neighbours_say_how_similar_they_are():
     gallery = filled()
     queries = exemplars(3, seed=5).keys
-    lent = RandomGallery.of(gallery).neighbours(
+    near = RandomGallery.of(gallery).neighbours(
         keys_of(queries), 20, [Photo("a"), Photo("b"), None]
     )
-    assert torch.allclose(lent.similarity.sum(1), (queries @ exemplars(20).keys.T).sum(1))
+    assert torch.allclose(near.similarity.sum(1), (queries @ exemplars(20).keys.T).sum(1))
 
 
 def test_group_mates_and_copies_are_no_neighbours():

@@ -74,7 +74,7 @@ def test_a_replaced_photo_takes_its_new_group():
     assert forbidden(photos, Photo("c/1", "y")) == [True, True]
 
 
-def test_photos_without_a_hash_are_nobodys_copies():
+def test_photos_without_a_hash_are_no_copies():
     flat = np.full((40, 40, 3), 200, np.uint8)
     assert photo_hash(flat) is None
     photos = table(Photo("a/1"), Photo("a/2", hash=0))

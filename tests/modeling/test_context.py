@@ -167,7 +167,15 @@ def test_training_on_thinner_galleries(retrieve):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("SHARE", 0.0), ("SHARE", 1.5), ("THINNING", 0), ("CAPACITY", 0)]
+    ("key", "value"),
+    [
+        ("SHARE", 0.0),
+        ("SHARE", 1.5),
+        ("THINNING", 0),
+        ("THINNING", 3),
+        ("CAPACITY", 0),
+        ("NEIGHBOURS", -1),
+    ],
 )
 def test_training_settings_that_make_no_sense_are_errors(retrieve, key, value):
     with pytest.raises(SAVError, match=f"CONTEXT.{key}: {value}"):

@@ -37,8 +37,8 @@ def neighbours(present=None, exists=None):
 
 
 def none_found(count=1):
-    lent = Neighbours.none(B, C, E, M, torch.device("cpu"))
-    values = {field.name: getattr(lent, field.name) for field in fields(lent)}
+    near = Neighbours.none(B, C, E, M, torch.device("cpu"))
+    values = {field.name: getattr(near, field.name) for field in fields(near)}
     return Neighbours(**{name: torch.cat([value] * count, 1) for name, value in values.items()})
 
 
@@ -61,13 +61,17 @@ def test_without_neighbours_evidence_is_zero_and_gradients_are_finite(encoder, e
 
 def test_neighbours_that_are_not_there_count_for_nothing(encoder, embedding):
     exists = torch.tensor([[True, True, False], [True, False, False]])
-    lent = neighbours(exists=exists)
-    before = encoder(lent, embedding, BOXES, G)
+    near = neighbours(exists=exists)
+    before = encoder(near, embedding, BOXES, G)
     gone = ~exists
-    for value in (lent.prototypes, lent.layouts, lent.predicted_layouts):
+    for value in (
+        near.prototypes,
+        near.layouts,
+        near.predicted_layouts,
+    ):
         value[gone] += 1.0
-    lent.similarity[gone] = -1.0
-    assert_same(before, encoder(lent, embedding, BOXES, G))
+    near.similarity[gone] = -1.0
+    assert_same(before, encoder(near, embedding, BOXES, G))
 
 
 def test_a_photo_hears_only_its_own_neighbours(encoder, embedding):
@@ -82,19 +86,19 @@ def test_a_photo_hears_only_its_own_neighbours(encoder, embedding):
 
 def test_the_order_of_neighbours_does_not_matter(encoder, embedding):
     present = torch.rand(B, K, C, generator=torch.Generator().manual_seed(3)) > 0.4
-    lent = neighbours(present, torch.tensor([[True] * 3, [True, True, False]]))
+    near = neighbours(present, torch.tensor([[True] * 3, [True, True, False]]))
     order = torch.tensor([2, 0, 1])
-    shuffled = Neighbours(**{f.name: getattr(lent, f.name)[:, order] for f in fields(lent)})
-    before = encoder(lent, embedding, BOXES, G)
+    shuffled = Neighbours(**{f.name: getattr(near, f.name)[:, order] for f in fields(near)})
+    before = encoder(near, embedding, BOXES, G)
     assert_same(before, encoder(shuffled, embedding, BOXES, G))
 
 
 def test_a_class_that_no_neighbour_shows_is_nowhere(encoder, embedding):
     present = torch.ones(B, K, C, dtype=torch.bool)
     present[..., 1] = False
-    lent = neighbours(present)
-    lent.layouts[:, :, 1] = lent.predicted_layouts[:, :, 1] = 0
-    evidence = encoder(lent, embedding, BOXES, G)
+    near = neighbours(present)
+    near.layouts[:, :, 1] = near.predicted_layouts[:, :, 1] = 0
+    evidence = encoder(near, embedding, BOXES, G)
     assert all(value.isfinite().all() for value in tensors(evidence).values())
     for value in (evidence.layout, evidence.error, evidence.appearance, evidence.visibility):
         assert (value[:, 1] == 0).all()
@@ -102,9 +106,9 @@ def test_a_class_that_no_neighbour_shows_is_nowhere(encoder, embedding):
 
 
 def test_one_neighbours_layout_is_laid_over_the_vehicle(encoder, embedding):
-    lent = neighbours(exists=torch.tensor([[True, False, False]] * B))
-    evidence = encoder(lent, embedding, BOXES, G)
-    layouts, predicted = lent.layouts[:, 0], lent.predicted_layouts[:, 0]
+    near = neighbours(exists=torch.tensor([[True, False, False]] * B))
+    evidence = encoder(near, embedding, BOXES, G)
+    layouts, predicted = near.layouts[:, 0], near.predicted_layouts[:, 0]
     assert torch.allclose(evidence.layout, lay_over(layouts, BOXES, G), atol=1e-6)
     assert torch.allclose(evidence.error, lay_over(layouts - predicted, BOXES, G), atol=1e-6)
     assert torch.allclose(evidence.similarity, torch.tensor([0.9, 0.8]))
@@ -122,11 +126,11 @@ def test_the_more_similar_counts_more(encoder, embedding):
 
 
 def test_places_that_look_like_a_part_are_found(encoder):
-    lent = neighbours()
-    lent.prototypes[:] = lent.prototypes[:, :1]
-    embedding = lent.prototypes[:, 0, C, :, None, None].repeat(1, 1, 6, 6)  # surroundings
-    embedding[..., :3] = lent.prototypes[:, 0, 2, :, None, None]
-    alike = encoder(lent, embedding, BOXES, G).appearance
+    near = neighbours()
+    near.prototypes[:] = near.prototypes[:, :1]
+    embedding = near.prototypes[:, 0, C, :, None, None].repeat(1, 1, 6, 6)  # surroundings
+    embedding[..., :3] = near.prototypes[:, 0, 2, :, None, None]
+    alike = encoder(near, embedding, BOXES, G).appearance
     assert (alike[:, 2, :, :5] > 0.9).all()
     assert (alike[..., 7:] < 0.1).all()
     assert (alike.sum(1) < 1 + 1e-5).all()

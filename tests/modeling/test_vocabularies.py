@@ -80,7 +80,7 @@ def test_photos_of_both_vocabularies_share_a_batch(model, make_input):
         torch.testing.assert_close(first["instances"].scores, second["instances"].scores)
 
 
-def test_neighbours_of_the_other_vocabulary_lend_what_both_know(model, make_input):
+def test_neighbours_of_the_other_vocabulary_give_what_both_know(model, make_input):
     model.train()
     model([in_dsmlr(model, make_input("car/1", seed=1))])
     stored = model.context.gallery.exemplars

@@ -52,3 +52,19 @@ def test_parts_that_both_vocabularies_know_carry_over(cfg, tmp_path, graph):
     else:
         shared = source.feature_classifier.to_weights.weight[:, before]
         assert torch.equal(other.feature_classifier.to_weights.weight[:, wheel], shared)
+
+
+def test_weights_of_another_vocabulary_that_lack_a_tensor_are_refused(model, cfg, tmp_path):
+    path = tmp_path / "source.safetensors"
+    del model.graph.class_embedding
+    save_weights(model, path)
+    cfg.MODEL.SAV.ONTOLOGY = "dsmlr"
+    with pytest.raises(SAVError, match=r"missing .*graph\.class_embedding"):
+        load_weights(build_model(cfg), path, adapt=True)
+
+
+def test_a_checkpoint_cannot_start_another_vocabulary_and_says_what_can(model, cfg, tmp_path):
+    torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
+    cfg.MODEL.SAV.ONTOLOGY = "dsmlr"
+    with pytest.raises(SAVError, match=r"model_final\.safetensors does"):
+        load_weights(build_model(cfg), tmp_path / "model.pth", adapt=True)

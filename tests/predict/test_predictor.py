@@ -140,6 +140,12 @@ def rewrite(path, change, **metadata):
     save_file(state, path, metadata)
 
 
+def test_a_device_that_is_not_there_is_one_clear_error(run_folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SAVError, match="cuda:0: no GPU"):
+        SAVPredictor.from_pretrained(run_folder, "cuda:0")
+
+
 def test_a_run_of_another_version_is_one_clear_error(copied_run):
     rewrite(copied_run / "model_final.safetensors", dict, version="1")
     with pytest.raises(SAVError, match=r"another version of SAV; train the model anew"):

@@ -61,6 +61,8 @@ class DetectionCheckpointer(Checkpointer):
                 os.fsync(file.fileno())
             self.tag_last_checkpoint(path.name)
         except (OSError, RuntimeError, SAVError) as error:
+            if isinstance(error.__context__, SystemExit):
+                raise error.__context__ from None  # a signal that torch took for a broken file
             raise SAVError(
                 f"{path}: the checkpoint cannot be written ({_first_line(error)}); the one before "
                 "is intact: make room and go on with --resume"
@@ -109,6 +111,22 @@ class DetectionCheckpointer(Checkpointer):
         if path and not Path(path).is_file():
             raise UnreadableCheckpointError(f"{path}: no such weights file; check MODEL.WEIGHTS")
         return super().load(path, checkpointables)
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        """Load weights that fit key by key, and no others.
+
+        Raises:
+            SAVError: names the first weight that does not fit.
+        """
+        expected, found = self.model.state_dict(), checkpoint["model"]
+        for name in sorted(expected.keys() | found.keys()):
+            if name in expected and name in found and expected[name].shape == found[name].shape:
+                continue
+            raise SAVError(
+                f"{self.save_dir}: the checkpoint is of another config or of another version of "
+                f"SAV: its weights do not fit at '{name}'; train anew, in another OUTPUT_DIR"
+            )
+        return super()._load_model(checkpoint)
 
     def _load_file(self, f: str) -> dict[str, Any]:
         try:

@@ -29,15 +29,15 @@ from sav.ontology import Ontology
 class ContextModule(nn.Module):
     """Retrieves exemplars by what the decoder predicts, and corrects it by their annotations.
 
-    It owns the gallery. In training each forward pass adds its photos' exemplars to it, in all
-    processes alike, so any training loop will do.
+    The gallery is part of it. In training each forward pass adds its photos' exemplars, the same in
+    all processes, so any training loop will do.
 
     Args:
         query_classes: (N,) sorted class of each query.
         mirror_ids: the class that each class is in the mirror.
         neighbours: k.
         share: of the training photos that retrieve exemplars, and become exemplars.
-        thinning: training photos look into galleries that are up to so many times thinner.
+        thinning: training photos search galleries that are up to so many times thinner.
         capacity: exemplars that training keeps at most.
         loss_weight: of the losses after the correction.
     """
@@ -58,9 +58,11 @@ class ContextModule(nn.Module):
         super().__init__()
         if not 0 < share <= 1:
             raise SAVError(f"MODEL.SAV.CONTEXT.SHARE: {share} is not above 0 and at most 1")
-        for key, value in (("THINNING", thinning), ("CAPACITY", capacity)):
-            if value < 1:
-                raise SAVError(f"MODEL.SAV.CONTEXT.{key}: {value} is not 1 or more")
+        for key, value, least in (("CAPACITY", capacity, 1), ("NEIGHBOURS", neighbours, 0)):
+            if value < least:
+                raise SAVError(f"MODEL.SAV.CONTEXT.{key}: {value} is not {least} or more")
+        if thinning < 1 or thinning & (thinning - 1):
+            raise SAVError(f"MODEL.SAV.CONTEXT.THINNING: {thinning} is not a power of two")
         self.register_buffer("query_classes", query_classes, persistent=False)
         self.register_buffer("mirror_ids", torch.tensor(mirror_ids), persistent=False)
         self.neighbours = neighbours

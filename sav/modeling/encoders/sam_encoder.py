@@ -23,7 +23,7 @@ class SAMEncoder(Backbone):
     Args:
         body: a SAM's image encoder, see :func:`sav.modeling.sam.checkpoint.load_image_encoder`.
         image_size: canvas side S; positional embeddings are resized to it.
-        tuning: "frozen", "lora" or "full", see :func:`sav.modeling.sam.checkpoint.set_tuning`.
+        tuning: "frozen", "lora" or "full", see :func:`sav.modeling.encoders.tuning.set_tuning`.
         rank: of LoRA.
         alpha: of LoRA.
         dropout: of LoRA.
