@@ -19,6 +19,8 @@ GALLERY_FILE = "gallery.json"
 _TENSORS = "gallery.safetensors"
 _INDEX = "gallery.faiss"
 _VERSION = 4
+_BROKEN = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_UNREADABLE = (OSError, SafetensorError, *_BROKEN)
 
 
 def save_gallery(gallery: Gallery, folder: Path) -> None:
@@ -58,16 +60,7 @@ def load_gallery(folder: Path) -> Gallery:
         if photos:
             gallery.update(photos, Exemplars(**tensors))
             _open_index(gallery, folder / _INDEX, contents["index"])
-    except (
-        AttributeError,
-        IndexError,
-        KeyError,
-        OSError,
-        RuntimeError,
-        SafetensorError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _UNREADABLE as error:
         raise SAVError(
             f"{folder}: the gallery cannot be read ({error}); build it again with "
             "'sav gallery build'"

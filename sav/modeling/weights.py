@@ -32,6 +32,8 @@ from sav.files import atomic_path
 State = dict[str, torch.Tensor]
 
 _LISTED = 3
+_BROKEN = (EOFError, RuntimeError, LookupError, ValueError)
+_UNREADABLE = (SafetensorError, pickle.UnpicklingError, *_BROKEN)
 _VERSION = "2"  # raise it when parameters are renamed
 
 
@@ -64,14 +66,7 @@ def load_weights(model: nn.Module, path: Path, *, adapt: bool = False) -> None:
         raise SAVError(f"{path}: no such weights file; check MODEL.WEIGHTS")
     try:
         state, nodes = _read(path)
-    except (
-        SafetensorError,
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        KeyError,
-        ValueError,
-    ) as error:
+    except _UNREADABLE as error:
         raise SAVError(f"{path}: not a weights file of SAV ({error})") from error
     if adapt:
         state = _adapt(model, state, nodes, path)
