@@ -55,7 +55,7 @@ class HeldOutSAV(SAV):
         return replace(photos, supervised=photos.supervised & self.supervised)
 
     def decode(self, photos: EncodedPhotos, prompts: torch.Tensor) -> DecoderOutput:
-        """In prediction, with the output for held-out classes replaced."""
+        """As in SAV; in prediction the output for held-out classes is replaced."""
         output = super().decode(photos, prompts)
         if self.training:
             return output

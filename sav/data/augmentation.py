@@ -95,11 +95,11 @@ class ColorTransform(T.Transform):
         return img
 
     def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        """Return the coordinates as they are."""
+        """Return coordinates (N, 2) as they are."""
         return coords
 
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
-        """Return the labels as they are."""
+        """Return labels (H, W) as they are."""
         return segmentation
 
 

@@ -30,7 +30,7 @@ class Exemplars:
     present: torch.Tensor
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The fields by name, each with G rows."""
+        """The fields by name, each (G, ...)."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod

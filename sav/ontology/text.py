@@ -68,7 +68,7 @@ def _joined_embeddings(ontology: Ontology, text_model: str) -> torch.Tensor:
 def save_text_embeddings(
     ontology: Ontology, embeddings: torch.Tensor, folder: Path, text_model: str = TEXT_MODEL
 ) -> None:
-    """Write embeddings to a file that is named by a digest of the text model and the sentences."""
+    """Write embeddings (nodes, D) to a file named by a digest of text model and sentences."""
     metadata = {"ontology": ontology.name, "text_model": text_model}
     content = save({_KEY: embeddings.contiguous()}, metadata=metadata)
     write_atomic(folder / _file_name(ontology, text_model), content)

@@ -74,7 +74,7 @@ class Atlas:
         color: Color | None = None,
         material: int | None = None,
     ) -> None:
-        """Paint a polygon; what is None stays as it is."""
+        """Paint a polygon of chart points (n, 2) in metres; what is None stays as it is."""
         corners = self._fixed(chart, points)
         if part is not None:
             cv2.fillPoly(self.part, [corners], int(part), shift=4)
@@ -106,7 +106,7 @@ class Atlas:
         *,
         closed: bool = False,
     ) -> None:
-        """Draw a line, `width` in metres; it changes the colour only."""
+        """Draw a line through points (n, 2), `width` in metres; it changes the colour only."""
         corners = self._fixed(chart, points)
         cv2.polylines(
             self.color,
@@ -121,7 +121,7 @@ class Atlas:
     def stamp(
         self, chart: str, center: tuple[float, float], patch: np.ndarray, part: int, material: int
     ) -> None:
-        """Lay a small RGB picture (rows along b, columns along a) over a chart."""
+        """Lay an RGB picture (h, w, 3) uint8, rows along b, columns along a, over a chart."""
         col, row = self.texels(chart, np.asarray(center))
         top, left = int(row - patch.shape[0] / 2), int(col - patch.shape[1] / 2)
         where = (slice(top, top + patch.shape[0]), slice(left, left + patch.shape[1]))

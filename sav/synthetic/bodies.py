@@ -103,17 +103,17 @@ class Body:
         return self.edge[self.names.index(name)]
 
     def belt_height(self, x: np.ndarray | float) -> np.ndarray:
-        """Height of the belt line at x."""
+        """Height of the belt line at x, in metres, of the shape of x."""
         ends = self.middle[-1, 0], self.middle[0, 0]
         return np.interp(x, ends, self.belt[::-1])
 
     def edge_height(self, x: np.ndarray | float) -> np.ndarray:
-        """Height of the upper edge of the vehicle's side at x."""
+        """Height of the upper edge of the side at x, in metres, of the shape of x."""
         over = slice(self.names.index("nose"), self.names.index("tail") + 1)
         return np.interp(x, self.edge[over, 0][::-1], self.edge[over, 1][::-1])
 
     def side(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Half width (y of the left side) at x, z; broadcasts."""
+        """Half width (y of the left side) at x, z, in metres; their shapes broadcast."""
         belt = self.belt_height(x)
         share = np.clip((z - self.sill) / (belt - self.sill), 0.0, 1.0)
         bulge = 1.0 - 0.05 * (1.0 - share) ** 2 - 0.025 * share**4

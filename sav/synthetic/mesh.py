@@ -156,7 +156,7 @@ def _sides(body: Body, outline: Outline, atlas: Atlas) -> list[tuple[np.ndarray,
 
 
 def lower_edge(body: Body, x: np.ndarray) -> np.ndarray:
-    """Height of the sides' lower edge at x, wheel arches included."""
+    """Height of the sides' lower edge at x (n,), wheel arches included: (n,) metres."""
     front, back = body.edge[0], body.edge[-1]
     knots = [back[0], back[0] + 0.5, front[0] - 0.5, front[0]]
     bottom = np.interp(x, knots, [back[1], body.sill, body.sill, front[1]])

@@ -57,17 +57,17 @@ class Workpiece:
 
     @property
     def paint(self) -> np.ndarray:
-        """RGB of the body."""
+        """(3,) RGB of the body, 0 to 255."""
         return np.asarray(self.colors["paint"])
 
     @property
     def seam(self) -> np.ndarray:
-        """RGB of the gaps between body panels."""
+        """(3,) RGB of the gaps between body panels."""
         return self.paint * 0.35
 
     @property
     def glass(self) -> np.ndarray:
-        """RGB of the windows."""
+        """(3,) RGB of the windows."""
         return np.asarray(self.colors["glass"])
 
     def half_width(self, arc: float) -> float:

@@ -56,7 +56,7 @@ class Lighting:
 
 
 def sample_lighting(rng: np.random.Generator, ground: np.ndarray, *, indoor: bool) -> Lighting:
-    """Random light over a ground of an RGB colour; indoors it comes from above and is soft."""
+    """Random light over a ground (3,) RGB; indoors it comes from above and is soft."""
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 1.2)
     if indoor:
         height = 1.35

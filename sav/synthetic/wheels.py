@@ -21,7 +21,7 @@ def arch_radius(body: Body) -> float:
 
 
 def build_wheel(body: Body, name: str, atlas: Atlas) -> list[tuple[np.ndarray, ...]]:
-    """One wheel as quads, normals and texels: two discs, the tread, and the wheel house."""
+    """One wheel as quads (n, 4, 3), normals and texels: two discs, tread and wheel house."""
     sign = 1.0 if name.startswith("left") else -1.0
     axle = body.wheel_x[0 if "front" in name else 1]
     radius = body.wheel_radius

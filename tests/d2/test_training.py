@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import re
+import sys
 
 import pytest
 import torch
@@ -217,6 +218,30 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path, caplog):
     (tmp_path / "model_0000003.pth").write_bytes(b"")
     with pytest.raises(SAVError, match="none of 2 checkpoints can be read"):
         DetectionCheckpointer(other, str(tmp_path)).resume_or_load("", resume=True)
+
+
+def test_a_signal_in_the_middle_of_a_checkpoint_ends_the_run(tmp_path, monkeypatch):
+    """torch turns what a signal handler raises in its writer into an error of the file."""
+
+    def interrupted(*_):
+        try:
+            sys.exit(143)
+        except SystemExit:
+            raise RuntimeError("unexpected pos")  # noqa: B904
+
+    checkpointer = DetectionCheckpointer(torch.nn.Linear(2, 2), str(tmp_path))
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(SystemExit) as end:
+        checkpointer.save("model_0000001")
+    assert end.value.code == 143
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path):
+    DetectionCheckpointer(torch.nn.Linear(2, 2), str(tmp_path)).save("model_0000001")
+    for other in (torch.nn.Linear(2, 3), torch.nn.Linear(2, 2, bias=False)):
+        with pytest.raises(SAVError, match=r"weights do not fit at 'bias'.*another OUTPUT_DIR"):
+            DetectionCheckpointer(other, str(tmp_path)).resume_or_load("", resume=True)
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):

@@ -30,7 +30,7 @@ class Backbone(nn.Module, metaclass=ABCMeta):
 
     @abstractmethod
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the feature maps of a batch of images."""
+        """Return the feature maps (B, C, h, w) of images (B, 3, H, W) by name."""
 
     @abstractmethod
     def output_shape(self) -> dict[str, ShapeSpec]:

@@ -28,7 +28,7 @@ class Augmentation:
     """
 
     def get_transform(self, image: np.ndarray) -> Transform:
-        """Choose the transform for an image."""
+        """Choose the transform for an image (H, W) or (H, W, 3)."""
         raise NotImplementedError
 
     def __call__(self, aug_input: AugInput) -> Transform:
