@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 help:
 	@echo "make quickstart  install, make synthetic vehicles, train, evaluate, draw (12 minutes, and the downloads)"
-	@echo "make test        install, lint, run the tests but the slow ones (5 to 17 minutes on 2 cores)"
+	@echo "make test        install, lint, run the tests but the slow ones (2 cores: 5 minutes with AVX-512, 17 with AVX2)"
 	@echo "make test-all    install, lint, run all tests, the building of the package among them"
 	@echo "make lint        check style"
 	@echo "make bench       measure speed; writes output/bench/speed.json"

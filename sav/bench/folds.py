@@ -16,7 +16,7 @@ from tqdm import tqdm
 from sav.d2 import CfgNode, MetadataCatalog
 from sav.data.registration import register_part_datasets
 from sav.errors import SAVError
-from sav.files import atomic_path
+from sav.files import write_atomic
 from sav.formats.coco import read_coco
 from sav.formats.images import read_rgb
 from sav.gallery.photos import Photo, PhotoTable, photo_hash
@@ -157,5 +157,4 @@ def _write(file: Path, contents: dict[str, Any]) -> None:
     text = json.dumps(contents)
     if file.is_file() and file.read_text("utf-8") != text:
         raise SAVError(f"{file}: holds other photos than this fold; choose another --output")
-    with atomic_path(file) as temporary:
-        temporary.write_text(text, "utf-8")
+    write_atomic(file, text)

@@ -12,7 +12,7 @@ import numpy as np
 from tabulate import tabulate
 
 from sav.evaluation.results import Results
-from sav.files import atomic_path
+from sav.files import write_atomic
 from sav.run_folder import RESULTS_FILE
 
 COLUMNS = {
@@ -98,8 +98,6 @@ def markdown(headers: list[str], rows: list[list[str]]) -> str:
 
 def publish(output: Path, text: str, raw: Mapping[str, Any]) -> None:
     """Write OUTPUT/table.md and OUTPUT/results.json, and print the text."""
-    with atomic_path(output / "table.md") as temporary:
-        temporary.write_text(text + "\n", "utf-8")
-    with atomic_path(output / RESULTS_FILE) as temporary:
-        temporary.write_text(json.dumps(raw, indent=1) + "\n", "utf-8")
+    write_atomic(output / "table.md", text + "\n")
+    write_atomic(output / RESULTS_FILE, json.dumps(raw, indent=1) + "\n")
     sys.stdout.write(text + "\n")

@@ -32,7 +32,7 @@ from sav.engine.evaluate import evaluate
 from sav.engine.gallery import build_gallery
 from sav.engine.trainer import Trainer
 from sav.evaluation.results import Results
-from sav.files import atomic_path
+from sav.files import write_atomic
 from sav.formats.coco import read_coco
 from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.gallery.store import Gallery
@@ -130,9 +130,8 @@ def _write_few(coco: Path) -> None:
     images = contents["images"][:FEW]
     ids = {image["id"] for image in images}
     annotations = [a for a in contents["annotations"] if a["image_id"] in ids]
-    with atomic_path(coco / "instances_few.json") as temporary:
-        few = {**contents, "images": images, "annotations": annotations}
-        temporary.write_text(json.dumps(few), "utf-8")
+    few = {**contents, "images": images, "annotations": annotations}
+    write_atomic(coco / "instances_few.json", json.dumps(few))
 
 
 def evaluate_galleries(folder: Path) -> dict[str, Results]:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from sav.errors import SAVError
-from sav.files import atomic_path
+from sav.files import write_atomic
 from sav.gallery.exemplars import Exemplars
 from sav.gallery.photos import photos_from_columns
 from sav.gallery.search import KeyIndex
@@ -28,8 +28,7 @@ def save_gallery(gallery: Gallery, folder: Path) -> None:
     tensors = {} if gallery.exemplars is None else gallery.exemplars.tensors()
     # An index that belongs to other tensors must not be found, whenever we are interrupted.
     (folder / _INDEX).unlink(missing_ok=True)
-    with atomic_path(folder / _TENSORS) as temporary:
-        temporary.write_bytes(save({k: value.contiguous() for k, value in tensors.items()}))
+    write_atomic(folder / _TENSORS, save({k: v.contiguous() for k, v in tensors.items()}))
     contents = {
         "version": _VERSION,
         "fingerprint": gallery.fingerprint,
@@ -37,8 +36,7 @@ def save_gallery(gallery: Gallery, folder: Path) -> None:
         "index": gallery.index and gallery.index.recipe,
         **gallery.photos.columns(),
     }
-    with atomic_path(folder / GALLERY_FILE) as temporary:
-        temporary.write_text(json.dumps(contents, indent=1), encoding="utf-8")
+    write_atomic(folder / GALLERY_FILE, json.dumps(contents, indent=1))
     if gallery.index is not None:
         gallery.index.save(folder / _INDEX)
 

@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import nn
 
 from sav.errors import SAVError
-from sav.files import atomic_path
+from sav.files import write_atomic
 
 State = dict[str, torch.Tensor]
 
@@ -45,8 +45,7 @@ def save_weights(model: nn.Module, path: Path, *, half: bool = False) -> None:
     nodes = json.dumps([part.node for part in model.ontology.classes])
     metadata = {"nodes": nodes, "format": "pt", "version": _VERSION}
     # safetensors' own save_file makes files that only their owner can read.
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(state, metadata=metadata))
+    write_atomic(path, save(state, metadata=metadata))
 
 
 def load_weights(model: nn.Module, path: Path, *, adapt: bool = False) -> None:

@@ -12,7 +12,7 @@ from fvcore.common.checkpoint import Checkpointer
 
 from sav.d2.shared import comm
 from sav.errors import SAVError
-from sav.files import atomic_path
+from sav.files import atomic_path, write_atomic
 
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError)
 
@@ -70,8 +70,7 @@ class DetectionCheckpointer(Checkpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name the checkpoint to resume from in ``last_checkpoint``."""
-        with atomic_path(Path(self.save_dir) / "last_checkpoint") as temporary:
-            temporary.write_text(last_filename_basename, encoding="utf-8")
+        write_atomic(Path(self.save_dir) / "last_checkpoint", last_filename_basename)
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
         """Go on from the last checkpoint that can be read, or load weights.
