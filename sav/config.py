@@ -90,6 +90,9 @@ def _add_model(cfg: CfgNode) -> None:
     # Training photos search galleries that are up to so many times thinner, a power of two, so
     # that the model learns what small galleries are worth. 1: into the whole one.
     cfg.MODEL.SAV.CONTEXT.THINNING = 64
+    # How neighbours change the decoder's output: as "prompts" of a second decoding, by a small
+    # "corrector" behind it, or "both".
+    cfg.MODEL.SAV.CONTEXT.FUSION = "corrector"
     cfg.MODEL.SAV.CONTEXT.CAPACITY = 20000  # exemplars that training keeps at most
 
     cfg.MODEL.SAV.DECODER = CfgNode({"DEPTH": 2, "HEADS": 8, "MLP_DIM": 2048})

@@ -28,6 +28,16 @@ class EncodedPhotos:
     supervised: torch.Tensor
     photos: list[Photo | None]
 
+    def select(self, rows: torch.Tensor) -> EncodedPhotos:
+        """Some of the photos, an index (R,)."""
+        return EncodedPhotos(
+            {name: value[rows] for name, value in self.maps.items()},
+            self.vocabularies[rows],
+            self.known[rows],
+            self.supervised[rows],
+            [self.photos[row] for row in rows.tolist()],
+        )
+
     @property
     def embedding(self) -> torch.Tensor:
         """(B, 256, h, w)."""

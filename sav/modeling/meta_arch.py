@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from sav.d2 import META_ARCH_REGISTRY, Backbone, CfgNode, Instances, configurable
 from sav.gallery.exemplars import ExemplarBatch, RetrievalKeys
 from sav.gallery.photos import Photo
+from sav.modeling.calls import call_frozen, call_module
 from sav.modeling.context.module import ContextModule
 from sav.modeling.criterion import PartCriterion
 from sav.modeling.embedding import EMBEDDING_DIM
@@ -19,7 +21,7 @@ from sav.modeling.encoders import build_encoder
 from sav.modeling.graph.dense_classifier import DenseClassifier
 from sav.modeling.graph.encoder import GraphEncoder
 from sav.modeling.graph.queries import PartQueries, query_classes
-from sav.modeling.postprocess import PartReader
+from sav.modeling.postprocess import Frame, PartReader
 from sav.modeling.preprocess import Preprocessor
 from sav.modeling.sam.decoder import NEVER, DecoderOutput, PartDecoder
 from sav.modeling.targets import Supervision, Targets
@@ -113,9 +115,9 @@ class SAV(nn.Module):
         prompts = self.graph(photos.vocabularies)
         output = self.decode(photos, prompts)
         if self.training:
-            return self.losses(batched_inputs, photos, output)
+            return self.losses(batched_inputs, photos, prompts, output)
         if self.context is not None:
-            output = self.context(photos.embedding, output, photos.photos)
+            output = self.context(photos, prompts, output, self.decode_again)
         return self.read(batched_inputs, photos, output)
 
     def encode(self, batched_inputs: Batch) -> EncodedPhotos:
@@ -128,14 +130,28 @@ class SAV(nn.Module):
         photos = [Photo.of(item) for item in batched_inputs]
         return EncodedPhotos(maps, vocabularies, known, known, photos)
 
-    def decode(self, photos: EncodedPhotos, prompts: torch.Tensor) -> DecoderOutput:
-        """The decoder's output for class prompts (B, C, 256), without exemplars."""
-        output = self.decoder(photos.maps, self.queries(prompts))
+    def decode(
+        self,
+        photos: EncodedPhotos,
+        prompts: torch.Tensor,
+        *,
+        call: Callable[..., Any] = call_module,
+    ) -> DecoderOutput:
+        """The decoder's output for class prompts (B, C, 256)."""
+        output = call(self.decoder, photos.maps, call(self.queries, prompts))
         known = photos.known[:, self.queries.classes]
         return replace(output, presence=output.presence.masked_fill(~known, NEVER))
 
+    def decode_again(self, photos: EncodedPhotos, prompts: torch.Tensor) -> DecoderOutput:
+        """As :meth:`decode`, by the same weights, which learn nothing from it."""
+        return self.decode(photos, prompts, call=call_frozen)
+
     def losses(
-        self, batched_inputs: Batch, photos: EncodedPhotos, output: DecoderOutput
+        self,
+        batched_inputs: Batch,
+        photos: EncodedPhotos,
+        prompts: torch.Tensor,
+        output: DecoderOutput,
     ) -> dict[str, torch.Tensor]:
         """Training losses by name, scalars."""
         supervised = photos.supervised
@@ -154,8 +170,9 @@ class SAV(nn.Module):
         losses = self.criterion(output, dense, supervision)
         if self.context is None:
             return losses
-        inputs = photos.embedding, output, photos.photos
-        return losses | self.context.losses(*inputs, supervision, self.criterion)
+        learned = {"supervision": supervision, "criterion": self.criterion}
+        inputs = photos, prompts, output
+        return losses | self.context.losses(*inputs, decode=self.decode_again, **learned)
 
     def targets(self, batched_inputs: Batch, photos: EncodedPhotos) -> list[Targets]:
         """The annotations of photos."""
@@ -169,10 +186,10 @@ class SAV(nn.Module):
     ) -> list[dict[str, Instances | torch.Tensor]]:
         """The parts of each photo, see :meth:`forward`, from the output for B photos."""
         classes = self.vocabulary_ids[photos.vocabularies][:, self.queries.classes]
-        chosen = [self.ontology.vocabularies[index] for index in photos.vocabularies.tolist()]
-        bodies = [vocabulary.body_ids for vocabulary in chosen]
-        sizes = [(int(item["height"]), int(item["width"])) for item in batched_inputs]
-        return self.reader(output, classes, bodies, sizes)
+        known = self.ontology.vocabularies
+        bodies = [known[index].body_ids for index in photos.vocabularies.tolist()]
+        frames = [Frame.of(item, self.preprocess.size) for item in batched_inputs]
+        return self.reader(output, classes, bodies, frames)
 
     @torch.no_grad()
     def retrieval_keys(self, batched_inputs: Batch) -> RetrievalKeys:

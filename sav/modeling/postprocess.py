@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from scipy.sparse.csgraph import connected_components
@@ -15,6 +17,26 @@ from sav.modeling.sam.decoder import DecoderOutput
 # Full-resolution float masks are made in pieces of about this many values (256 MiB).
 _PIECE = 1 << 26
 _VEHICLE_GAP = 0.05
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a photo lies: at the top left corner of a square canvas, resized.
+
+    Attributes:
+        original: height and width of the photo as it was taken.
+        resized: height and width in which it lies on the canvas (SAM's ``input_size``).
+        canvas: side S.
+    """
+
+    original: tuple[int, int]
+    resized: tuple[int, int]
+    canvas: int
+
+    @classmethod
+    def of(cls, item: dict[str, Any], canvas: int) -> Frame:
+        """From a model's input, with "image", "height" and "width"."""
+        return cls((int(item["height"]), int(item["width"])), item["image"].shape[1:], canvas)
 
 
 @dataclass
@@ -39,7 +61,7 @@ class PartReader:
         output: DecoderOutput,
         classes: torch.Tensor,
         bodies: Sequence[tuple[int, ...]],
-        sizes: Sequence[tuple[int, int]],
+        frames: Sequence[Frame],
     ) -> list[dict[str, Instances | torch.Tensor]]:
         """Read B photos.
 
@@ -47,15 +69,15 @@ class PartReader:
             output: the decoder's, of N queries.
             classes: (B, N) int64 class of each query, -1 for queries that do not count.
             bodies: the body classes of each photo, see Ontology.body_ids.
-            sizes: height and width of the original photos.
+            frames: of the photos.
 
         Returns:
             "instances" and "part_map" of each, see :meth:`sav.modeling.meta_arch.SAV.forward`.
         """
         rows = zip(output.masks, output.presence, output.iou, classes, strict=True)
         return [
-            self.read_photo(*(values[row[3] >= 0] for values in row), body_ids=body_ids, size=size)
-            for row, body_ids, size in zip(rows, bodies, sizes, strict=True)
+            self.read_photo(*(v[row[3] >= 0] for v in row), body_ids=body_ids, frame=frame)
+            for row, body_ids, frame in zip(rows, bodies, frames, strict=True)
         ]
 
     def read_photo(
@@ -66,7 +88,7 @@ class PartReader:
         classes: torch.Tensor,
         *,
         body_ids: tuple[int, ...],
-        size: tuple[int, int],
+        frame: Frame,
     ) -> dict[str, Instances | torch.Tensor]:
         """Read one photo.
 
@@ -76,35 +98,39 @@ class PartReader:
             iou: (N,) logits.
             classes: (N,) int64.
             body_ids: see Ontology.body_ids.
-            size: height and width of the original photo.
+            frame: of the photo.
         """
         presence = presence.float().sigmoid()
         scores = presence * iou.float().sigmoid()
         kept = scores >= self.score_threshold
         instances = to_instances(
-            logits[kept], scores[kept], classes[kept], body_ids=body_ids, size=size
+            logits[kept], scores[kept], classes[kept], body_ids=body_ids, frame=frame
         )
-        part_map = label_map(logits, presence, classes, background=self.background, size=size)
+        part_map = label_map(logits, presence, classes, background=self.background, frame=frame)
         return {"instances": instances, "part_map": part_map}
 
 
-def to_original_frame(logits: torch.Tensor, height: int, width: int) -> Iterator[torch.Tensor]:
+def to_original_frame(logits: torch.Tensor, frame: Frame) -> Iterator[torch.Tensor]:
     """Enlarge logits to the original photo, a piece at a time.
-
-    The canvas holds the photo with its long side over the whole canvas, at its top left corner.
 
     Args:
         logits: (N, h, w) over the square canvas.
-        height: of the original photo.
-        width: of the original photo.
+        frame: of the photo.
 
     Yields:
         (n, height, width) float, together N.
     """
-    side = max(height, width)
-    for piece in logits.split(max(1, _PIECE // (side * side))):
+    height, width = frame.original
+    # The rows and columns of the logits that show the photo; their ends lie between two.
+    rows, columns = (logits.shape[-1] * side / frame.canvas for side in frame.resized)
+    shown = logits[:, : math.ceil(rows) + 1, : math.ceil(columns) + 1]
+    for piece in shown.split(max(1, _PIECE // (height * width))):
         enlarged = F.interpolate(
-            piece[:, None].float(), size=(side, side), mode="bilinear", align_corners=False
+            piece[:, None].float(),
+            scale_factor=(height / rows, width / columns),
+            mode="bilinear",
+            align_corners=False,
+            recompute_scale_factor=False,
         )
         yield enlarged[:, 0, :height, :width]
 
@@ -135,7 +161,7 @@ def label_map(
     query_classes: torch.Tensor,
     *,
     background: float,
-    size: tuple[int, int],
+    frame: Frame,
 ) -> torch.Tensor:
     """Which part each pixel belongs to, by :func:`part_probabilities`.
 
@@ -144,17 +170,17 @@ def label_map(
         presence: (N,) probabilities.
         query_classes: (N,) class of each query.
         background: probability that a part must exceed.
-        size: height and width of the original photo.
+        frame: of the photo.
 
     Returns:
         (H, W) uint8, class + 1, and 0 for background.
     """
     num_classes = int(query_classes.max()) + 1
     shares = part_probabilities(logits[None], presence[None], query_classes, num_classes)[0]
-    best = torch.full(size, background, device=logits.device)
-    labels = torch.zeros(size, dtype=torch.uint8, device=logits.device)
+    best = torch.full(frame.original, background, device=logits.device)
+    labels = torch.zeros(frame.original, dtype=torch.uint8, device=logits.device)
     first = 1
-    for piece in to_original_frame(shares, *size):
+    for piece in to_original_frame(shares, frame):
         value, winner = piece.max(0)
         better = value > best
         labels[better] = (winner[better] + first).to(torch.uint8)
@@ -169,7 +195,7 @@ def to_instances(
     classes: torch.Tensor,
     *,
     body_ids: tuple[int, ...],
-    size: tuple[int, int],
+    frame: Frame,
 ) -> Instances:
     """Full-resolution instances, best first; masks without a pixel are left out.
 
@@ -178,14 +204,14 @@ def to_instances(
         scores: (N,) in [0, 1].
         classes: (N,) int64.
         body_ids: see Ontology.body_ids.
-        size: height and width of the original photo.
+        frame: of the photo.
     """
     order = scores.argsort(descending=True, stable=True)
-    pieces = [piece > 0 for piece in to_original_frame(logits[order], *size)]
-    masks = torch.cat(pieces) if pieces else torch.zeros(0, *size, dtype=torch.bool)
+    pieces = [piece > 0 for piece in to_original_frame(logits[order], frame)]
+    masks = torch.cat(pieces) if pieces else torch.zeros(0, *frame.original, dtype=torch.bool)
     seen = masks.flatten(1).any(1)
     masks, order = masks[seen], order[seen]
-    instances = Instances(size)
+    instances = Instances(frame.original)
     instances.pred_masks = masks
     instances.pred_boxes = Boxes(mask_boxes(masks))
     instances.scores = scores[order]

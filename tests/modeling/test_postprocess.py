@@ -1,8 +1,10 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
 from sav.modeling import postprocess
 from sav.modeling.postprocess import (
+    Frame,
     group_into_vehicles,
     label_map,
     mask_boxes,
@@ -15,17 +17,36 @@ def test_original_frame_undoes_the_letterbox():
     # An 80 x 40 photo on a 64 canvas: its 32 upper rows. A stripe at x in [20, 40) of the photo.
     logits = torch.full((1, 16, 16), -5.0)
     logits[0, :, 4:8] = 5.0
-    mask = torch.cat(list(to_original_frame(logits, 40, 80)))[0] > 0
+    mask = torch.cat(list(to_original_frame(logits, Frame((40, 80), (32, 64), 64))))[0] > 0
     assert mask.shape == (40, 80)
     assert mask[:, 20:40].all()
     assert mask.sum() == 40 * 20
 
 
+@pytest.mark.parametrize(
+    ("original", "resized"),
+    [((2985, 4000), (764, 1024)), ((427, 640), (683, 1024)), ((37, 1001), (38, 1024))],
+)
+def test_every_pixel_is_read_where_the_resized_photo_shows_it(original, resized):
+    """Logits that tell their own place, on canvases that the rounding of sizes does not hide."""
+    cells = torch.arange(256) + 0.5
+    rows, columns = cells[:, None].expand(256, 256), cells[None].expand(256, 256)
+    frame = Frame(original, resized, 1024)
+    read = torch.cat(list(to_original_frame(torch.stack([rows, columns]), frame)))
+    assert read.shape[1:] == original
+    for axis, side in enumerate(original):
+        place = (torch.arange(side) + 0.5) * resized[axis] / side / 4
+        found = read[axis].T[0] if axis == 0 else read[axis][0]
+        inside = (place > 0.5) & (place < 255.5)
+        assert (found - place)[inside].abs().max() < 2e-3
+
+
 def test_pieces_give_the_same_as_one_pass(monkeypatch):
     logits = torch.randn(7, 8, 8)
-    whole = torch.cat(list(to_original_frame(logits, 30, 50)))
-    monkeypatch.setattr(postprocess, "_PIECE", 2 * 50 * 50)
-    pieces = list(to_original_frame(logits, 30, 50))
+    frame = Frame((30, 50), (38, 64), 64)
+    whole = torch.cat(list(to_original_frame(logits, frame)))
+    monkeypatch.setattr(postprocess, "_PIECE", 2 * 30 * 50)
+    pieces = list(to_original_frame(logits, frame))
     assert len(pieces) == 4
     assert torch.allclose(torch.cat(pieces), whole)
 
@@ -45,7 +66,7 @@ def test_instances_come_best_first_without_empty_masks():
         torch.tensor([0.2, 0.9, 0.6]),
         torch.tensor([4, 5, 6]),
         body_ids=(),
-        size=(16, 16),
+        frame=Frame((16, 16), (16, 16), 16),
     )
     assert found.pred_classes.tolist() == [6, 4]
     assert found.pred_masks.dtype == torch.bool
@@ -58,7 +79,7 @@ def test_no_instance_at_all_is_well_formed():
         torch.zeros(0),
         torch.zeros(0, dtype=torch.int64),
         body_ids=(0,),
-        size=(10, 12),
+        frame=Frame((10, 12), (10, 12), 12),
     )
     assert len(found) == 0
     assert found.pred_masks.shape == (0, 10, 12)
@@ -69,7 +90,7 @@ def test_no_instance_at_all_is_well_formed():
 def test_label_map_is_a_noisy_or_of_the_slots():
     logits = torch.full((3, 4, 4), 9.0)
     classes = torch.tensor([0, 1, 1])
-    options = {"background": 0.3, "size": (4, 4)}
+    options = {"background": 0.3, "frame": Frame((4, 4), (4, 4), 4)}
     # Two weak slots of class 1 together beat one stronger slot of class 0.
     weak = label_map(logits, torch.tensor([0.5, 0.4, 0.4]), classes, **options)
     assert (weak == 2).all()
@@ -82,7 +103,7 @@ def test_label_map_is_a_noisy_or_of_the_slots():
 def test_label_map_does_not_depend_on_pieces(monkeypatch):
     logits, presence = torch.randn(6, 8, 8), torch.rand(6)
     classes = torch.tensor([0, 0, 1, 2, 2, 3])
-    options = {"background": 0.3, "size": (20, 24)}
+    options = {"background": 0.3, "frame": Frame((20, 24), (20, 24), 24)}
     whole = label_map(logits, presence, classes, **options)
     monkeypatch.setattr(postprocess, "_PIECE", 24 * 24)
     assert torch.equal(label_map(logits, presence, classes, **options), whole)

@@ -1,16 +1,18 @@
 """Segment Anything's own code is the judge: random weights, saved in the official format."""
 
+import copy
+
 import pytest
 import torch
 from segment_anything import sam_model_registry
 from torch.nn import functional as F
 
-from sav.d2 import ShapeSpec, build_backbone, build_model
+from sav.d2 import build_backbone, build_model
 from sav.errors import SAVError
 from sav.modeling.encoders import SAMEncoder
 from sav.modeling.encoders.tuning import resize_position_embedding
 from sav.modeling.sam.checkpoint import load_image_encoder
-from sav.modeling.sam.decoder import PartDecoder
+from sav.modeling.sam.decoder import IOU_OFFSET, IOU_SLOPE, PartDecoder
 from sav.modeling.weights import save_weights
 from sav.predict.predictor import SAVPredictor
 
@@ -101,30 +103,96 @@ def test_resizing_keeps_a_smooth_embedding():
         resize_position_embedding(encoder, 500)
 
 
-@pytest.mark.parametrize("mask_token", range(4))
-def test_sams_own_prompts_give_sams_masks_and_iou(official, mask_token):
-    """A click and a box, through SAM's prompt encoder, into our decoder."""
-    sam, path = official
-    shape = {"embedding": ShapeSpec(channels=256, stride=16)}
-    decoder = PartDecoder(encoder_shape=shape, depth=2, heads=8, mlp_dim=2048).eval()
-    decoder.load_sam(torch.load(path), mask_token)
+def sam_for(sam, size):
+    """The official SAM, its image encoder built for another canvas by hand."""
+    if size == sam.image_encoder.img_size:
+        return sam
+    side = size // 16
+    state = dict(sam.image_encoder.state_dict())
+    state["pos_embed"] = F.interpolate(
+        state["pos_embed"].permute(0, 3, 1, 2), (side, side), mode="bicubic"
+    ).permute(0, 2, 3, 1)
+    for axis in "hw":  # of the global block; the other has windows of 14 on every canvas
+        name = f"blocks.1.attn.rel_pos_{axis}"
+        state[name] = F.interpolate(state[name].T[None], 2 * side - 1, mode="linear")[0].T
+    other = copy.deepcopy(sam)
+    other.image_encoder = build_encoder(size)
+    other.image_encoder.load_state_dict(state)
+    other.prompt_encoder.image_embedding_size = (side, side)
+    other.prompt_encoder.input_image_size = (size, size)
+    return other.eval()
+
+
+def sams_answer(sam, image):
+    """Masks and IoU of SAM itself for a click and a box in a photo, and the tokens it decodes."""
+    click = torch.tensor([[[30.0, 20.0]]]), torch.ones(1, 1)
+    box = torch.tensor([[10.0, 5.0, 50.0, 40.0]])
+    sparse, dense = sam.prompt_encoder(points=click, boxes=None, masks=None)
+    with_box, _ = sam.prompt_encoder(points=click, boxes=box, masks=None)
+    sparse = torch.cat([sparse, with_box], dim=1)
+    masks, iou = sam.mask_decoder.predict_masks(
+        image_embeddings=sam.image_encoder(sam.preprocess(image.float())[None]),
+        image_pe=sam.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+    )
+    head = sam.mask_decoder
+    return masks, iou, torch.cat([head.iou_token.weight, head.mask_tokens.weight, sparse[0]])[None]
+
+
+@pytest.mark.parametrize("tuning", ["frozen", "lora"])
+@pytest.mark.parametrize("shape", [(64, 45), (61, 96), (600, 1024)])
+def test_masks_and_iou_are_sams_own(official, cfg, tuning, shape):
+    """Through our preprocessing, encoder and decoder as the model calls them, for SAM's prompts."""
+    size = max(shape)
+    sam = sam_for(official[0], size)
+    image = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+    for mask_token in range(4):
+        cfg.MODEL.SAM.MASK_TOKEN = mask_token
+        model = build_model(set_up(cfg, official[1], size, tuning)).eval()
+        with torch.no_grad():
+            masks, iou, tokens = sams_answer(sam, image)
+            photos = model.encode([{"image": image}])
+            found = model.decoder.read(*model.decoder.attend(photos.maps, tokens))
+        assert_close(found.masks[:, 1 + mask_token], masks[:, mask_token])
+        assert_close((found.iou[:, 0] - IOU_OFFSET) / IOU_SLOPE, iou[:, mask_token])
+
+
+def assert_close(found, expected):
+    """Equal to 1e-5 of the largest value."""
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+
+
+@pytest.mark.slow
+def test_vit_b_at_512_is_sams_own(cfg, tmp_path):
+    """ViT-B in full size, with random weights in the official format."""
+    torch.manual_seed(2)
+    sam = sam_model_registry["vit_b"]().eval()
+    for name, parameter in sam.named_parameters():
+        if "pos" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    torch.save(sam.state_dict(), tmp_path / "sam_vit_b.pth")
+    cfg = set_up(cfg, tmp_path / "sam_vit_b.pth", 512)
+    cfg.MODEL.SAM.TYPE = "vit_b"
+    model = build_model(cfg).eval()
+    sam.image_encoder.img_size = 512
+    resize_position_embedding(sam.image_encoder, 512)
+    sam.prompt_encoder.image_embedding_size = (32, 32)
+    sam.prompt_encoder.input_image_size = (512, 512)
+    image = torch.randint(0, 256, (3, 512, 341), dtype=torch.uint8)
     with torch.no_grad():
-        embedding = torch.randn(1, 256, 64, 64)
-        click = torch.tensor([[[300.0, 200.0]]]), torch.ones(1, 1)
-        box = torch.tensor([[100.0, 50.0, 800.0, 700.0]])
-        sparse, dense = sam.prompt_encoder(points=click, boxes=box, masks=None)
-        masks, iou = sam.mask_decoder.predict_masks(
-            image_embeddings=embedding,
-            image_pe=sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-        )
-        iou_token, mask_tokens = sam.mask_decoder.iou_token, sam.mask_decoder.mask_tokens
-        tokens = torch.cat([iou_token.weight[None], mask_tokens.weight[None], sparse], dim=1)
-        output = decoder.read(*decoder.attend({"embedding": embedding + dense}, tokens))
-    assert output.masks.shape == (1, tokens.shape[1], 256, 256)
-    assert torch.allclose(output.masks[:, 1 + mask_token], masks[:, mask_token], atol=1e-5)
-    assert torch.allclose(output.iou[:, 0], iou[:, mask_token], atol=1e-5)
+        masks, iou, tokens = sams_answer(sam, image)
+        photos = model.encode([{"image": image}])
+        found = model.decoder.read(*model.decoder.attend(photos.maps, tokens))
+    assert_close(found.masks[:, 1], masks[:, 0])
+    assert_close((found.iou[:, 0] - IOU_OFFSET) / IOU_SLOPE, iou[:, 0])
+
+
+def test_the_iou_head_starts_calibrated(official, cfg):
+    """SAM's head gives an IoU; ours gives its logit, so a sigmoid gives the IoU again."""
+    iou = torch.linspace(0.5, 0.98, 25)
+    assert ((IOU_SLOPE * iou + IOU_OFFSET).sigmoid() - iou).abs().max() < 0.05
 
 
 def test_frozen_trains_no_weight_of_the_encoder(official, cfg, make_input):

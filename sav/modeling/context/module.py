@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -18,12 +18,17 @@ from sav.modeling.context.corrector import REDUCTION, ContextCorrector
 from sav.modeling.context.evidence import EvidenceEncoder
 from sav.modeling.context.frame import crop, vehicle_boxes
 from sav.modeling.context.pooling import LAYOUT_SIDE, pool_exemplars, retrieval_key
+from sav.modeling.context.prompts import ExemplarPrompts
 from sav.modeling.criterion import PartCriterion
 from sav.modeling.embedding import EMBEDDING_DIM
+from sav.modeling.encoded_photos import EncodedPhotos
 from sav.modeling.postprocess import part_probabilities
-from sav.modeling.sam.decoder import DecoderOutput
+from sav.modeling.sam.decoder import DecoderOutput, choose
 from sav.modeling.targets import Supervision, Targets
 from sav.ontology import Ontology
+
+FUSIONS = ("prompts", "corrector", "both")
+Decode = Callable[[EncodedPhotos, torch.Tensor], DecoderOutput]
 
 
 class ContextModule(nn.Module):
@@ -39,6 +44,8 @@ class ContextModule(nn.Module):
         share: of the training photos that retrieve exemplars, and become exemplars.
         thinning: training photos search galleries that are up to so many times thinner.
         capacity: exemplars that training keeps at most.
+        fusion: how neighbours change the decoder's output: "prompts", as prompts of a second
+            decoding; "corrector", by a small network behind it; or "both".
         loss_weight: of the losses after the correction.
     """
 
@@ -53,9 +60,12 @@ class ContextModule(nn.Module):
         share: float,
         thinning: int,
         capacity: int,
+        fusion: str,
         loss_weight: float,
     ) -> None:
         super().__init__()
+        if fusion not in FUSIONS:
+            raise SAVError(f"MODEL.SAV.CONTEXT.FUSION: '{fusion}' is none of {', '.join(FUSIONS)}")
         if not 0 < share <= 1:
             raise SAVError(f"MODEL.SAV.CONTEXT.SHARE: {share} is not above 0 and at most 1")
         for key, value, least in (("CAPACITY", capacity, 1), ("NEIGHBOURS", neighbours, 0)):
@@ -71,7 +81,11 @@ class ContextModule(nn.Module):
         self.capacity = capacity
         self.loss_weight = loss_weight
         self.evidence = EvidenceEncoder(dim=EMBEDDING_DIM)
-        self.corrector = ContextCorrector(query_classes=query_classes)
+        self.corrector = self.exemplar_prompts = None
+        if fusion in ("corrector", "both"):
+            self.corrector = ContextCorrector(query_classes=query_classes)
+        if fusion in ("prompts", "both"):
+            self.exemplar_prompts = ExemplarPrompts()
         self.gallery = Gallery({})
         self._parts: list[tuple[int, ExemplarBatch]] | None = None
 
@@ -90,48 +104,74 @@ class ContextModule(nn.Module):
             share=context.SHARE,
             thinning=context.THINNING,
             capacity=context.CAPACITY,
+            fusion=context.FUSION,
             loss_weight=cfg.MODEL.SAV.LOSS.CONTEXT,
         )
 
     def forward(
         self,
-        embedding: torch.Tensor,
+        photos: EncodedPhotos,
+        prompts: torch.Tensor,
         output: DecoderOutput,
-        photos: list[Photo | None],
+        decode: Decode,
         thinning: torch.Tensor | None = None,
     ) -> DecoderOutput:
         """Correct the decoder's output for B photos; an empty gallery leaves it as it is.
 
         Args:
-            embedding: (B, 256, h, w).
-            output: the decoder's.
-            photos: of each row, never its own neighbour, nor are its vehicle's others or its
-                copies; None excludes no exemplar.
+            photos: never their own neighbours, nor are the others of their vehicles or their
+                copies.
+            prompts: (B, C, 256) class prompts.
+            output: the decoder's, for these prompts alone.
+            decode: decodes again, with other prompts.
             thinning: see :meth:`Gallery.neighbours`.
         """
         if not self.training and not len(self.gallery):
             return output
+        return self._stages(photos, prompts, output, decode=decode, thinning=thinning)[-1]
+
+    def _stages(
+        self,
+        photos: EncodedPhotos,
+        prompts: torch.Tensor,
+        output: DecoderOutput,
+        *,
+        decode: Decode,
+        thinning: torch.Tensor | None,
+    ) -> list[DecoderOutput]:
+        """The outputs after each part of the fusion, see :meth:`forward`."""
         parts = self._predicted_parts(output)
         boxes = vehicle_boxes(parts)
-        found = self._retrieve(self._keys(parts, boxes), photos, thinning)
-        coarse = F.avg_pool2d(parts, 2)
-        evidence = self.evidence(found, embedding.detach(), boxes, coarse.shape[-1])
-        return self.corrector(output, coarse, evidence)
+        found = self._retrieve(self._keys(parts, boxes), photos.photos, thinning)
+        side = parts.shape[-1] // 2
+        evidence = self.evidence(found, photos.embedding.detach(), boxes, side)
+        stages = []
+        if self.exemplar_prompts is not None:
+            again = decode(*self.exemplar_prompts(photos, prompts, found, evidence))
+            output = choose(evidence.exists, again, output)
+            stages.append(output)
+            parts = self._predicted_parts(output)
+        if self.corrector is not None:
+            stages.append(self.corrector(output, F.avg_pool2d(parts, 2), evidence))
+        return stages
 
     def losses(
         self,
-        embedding: torch.Tensor,
+        photos: EncodedPhotos,
+        prompts: torch.Tensor,
         output: DecoderOutput,
-        photos: list[Photo | None],
+        *,
+        decode: Decode,
         supervision: Supervision,
         criterion: PartCriterion,
     ) -> dict[str, torch.Tensor]:
         """Learn from a share of B training photos, which then become exemplars.
 
         Args:
-            embedding: (B, 256, h, w).
+            photos: those without an id do not become exemplars.
+            prompts: see :meth:`forward`.
             output: the decoder's.
-            photos: see :meth:`forward`; None does not become an exemplar.
+            decode: see :meth:`forward`.
             supervision: of the same photos.
             criterion: gives the losses of the corrected output.
         """
@@ -140,17 +180,18 @@ class ContextModule(nn.Module):
         # Without a chosen photo one takes part with weight 0: every parameter stays in use, as
         # distributed training demands.
         rows = chosen or [0]
-        index = torch.tensor(rows, device=embedding.device)
+        index = torch.tensor(rows, device=prompts.device)
         truth = supervision.select(rows)
         thinning = self._draw_thinning(truth.generators)
-        retrieving = [photos[row] for row in rows]
-        corrected = self(embedding[index], output.select(index), retrieving, thinning)
+        inputs = photos.select(index), prompts[index], output.select(index)
+        stages = self._stages(*inputs, decode=decode, thinning=thinning)
         if torch.is_grad_enabled():
-            kept = [photo if row in chosen else None for row, photo in enumerate(photos)]
-            exemplars = self.exemplars(embedding, output, kept, supervision.targets)
-            self._remember(len(photos), exemplars)
-        weight = len(chosen) / (len(photos) * self.share)
-        loss = weight * sum(criterion.supervise(corrected, truth).values())
+            kept = [photo if row in chosen else None for row, photo in enumerate(photos.photos)]
+            exemplars = self.exemplars(photos.embedding, output, kept, supervision.targets)
+            self._remember(len(kept), exemplars)
+        weight = len(chosen) / (len(photos.photos) * self.share)
+        # Each part of the fusion learns by itself: the corrector sends no gradient back.
+        loss = weight * sum(sum(criterion.supervise(out, truth).values()) for out in stages)
         return {"loss_context": self.loss_weight * loss}
 
     def _draw_thinning(self, generators: list[torch.Generator]) -> torch.Tensor | None:

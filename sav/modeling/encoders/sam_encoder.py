@@ -10,6 +10,7 @@ from segment_anything.modeling import ImageEncoderViT
 
 from sav.d2 import BACKBONE_REGISTRY, Backbone, CfgNode, ShapeSpec, configurable
 from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.encoders.attention import fuse_attention
 from sav.modeling.encoders.tuning import resize_position_embedding, set_tuning
 from sav.modeling.sam.checkpoint import load_image_encoder
 
@@ -43,6 +44,7 @@ class SAMEncoder(Backbone):
         super().__init__()
         self.body = body
         resize_position_embedding(body, image_size)
+        fuse_attention(body)
         set_tuning(body, tuning, rank=rank, alpha=alpha, dropout=dropout)
         self.frozen = tuning == "frozen"
 

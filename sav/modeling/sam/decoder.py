@@ -22,6 +22,9 @@ _FEATURE_DIM = EMBEDDING_DIM // 8
 _PRESENCE_BIAS = -2.0
 _SAM_TRANSFORMER = (2, 8, 2048)  # layers, heads, MLP width of all official checkpoints
 _SAM_MASK_TOKENS = 4
+# The line nearest to the logit over IoUs from 0.5 to 0.98; there sigmoid(line) is within 0.05 of
+# the IoU.
+IOU_SLOPE, IOU_OFFSET = 6.05, -3.2
 
 
 @dataclass
@@ -48,6 +51,19 @@ class DecoderOutput:
         )
 
 
+def choose(which: torch.Tensor, first: DecoderOutput, second: DecoderOutput) -> DecoderOutput:
+    """The first output for the images where ``which`` (B,) is true, and the second elsewhere.
+
+    No gradient flows into the second. Features are those of the second.
+    """
+    return DecoderOutput(
+        masks=torch.where(which[:, None, None, None], first.masks, second.masks.detach()),
+        presence=torch.where(which[:, None], first.presence, second.presence.detach()),
+        iou=torch.where(which[:, None], first.iou, second.iou.detach()),
+        features=second.features,
+    )
+
+
 class PartDecoder(nn.Module):
     """SAM's two-way transformer, upscaling and hypernetwork, with N part queries in one pass.
 
@@ -55,6 +71,8 @@ class PartDecoder(nn.Module):
     modules read each query. SAM is the special case of its own tokens: :meth:`read` what
     :meth:`attend` makes of the IoU token, the mask tokens and the embedded clicks, and the IoU is
     at the first token, the mask at the mask token.
+
+    As in SAM, an embedding that says "no mask was drawn" is added to the image embedding.
 
     Encoders with finer maps ("skip8", "skip4", "skip2") add them while upscaling, in one more step
     where there are three, and a linear shortcut joins the hypernetwork: both help to learn from
@@ -97,9 +115,11 @@ class PartDecoder(nn.Module):
             # this resolution would cost a quarter of a training step on a CPU.
             self.feature_norm = nn.GroupNorm(1, _FEATURE_DIM)
             nn.init.constant_(self.mask_bias, _PRESENCE_BIAS)
+            self.no_mask_embed = None  # the last bias of the encoder's neck does the same
         else:
             # Nothing may stand between SAM's weights and SAM's masks at the start.
             self.feature_norm = nn.Identity()
+            self.no_mask_embed = nn.Parameter(torch.zeros(EMBEDDING_DIM))
             nn.init.zeros_(self.shortcut.weight)
             nn.init.zeros_(self.shortcut.bias)
 
@@ -152,8 +172,17 @@ class PartDecoder(nn.Module):
         for key in ("mask_tokens.weight", f"{last}.weight", f"{last}.bias"):
             kept[key] = state[key][mask_token : mask_token + 1]
         self.sam.load_state_dict(kept, strict=True)
+        with torch.no_grad():
+            self.no_mask_embed.copy_(official["prompt_encoder.no_mask_embed.weight"][0])
+            self._calibrate_iou()
         matrix = official["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
         self.position.load_state_dict({"positional_encoding_gaussian_matrix": matrix}, strict=True)
+
+    def _calibrate_iou(self) -> None:
+        """Make SAM's head, which gives an IoU, give the logit of it: about, by a straight line."""
+        last = self.sam.iou_prediction_head.layers[-1]
+        last.weight.mul_(IOU_SLOPE)
+        last.bias.mul_(IOU_SLOPE).add_(IOU_OFFSET)
 
     def forward(self, encoded: dict[str, torch.Tensor], queries: torch.Tensor) -> DecoderOutput:
         """Decode all queries.
@@ -180,6 +209,8 @@ class PartDecoder(nn.Module):
             Tokens (B, T, 256) and features (B, 32, H, W), H / h and W / w as in DecoderOutput.
         """
         embedding = encoded[EMBEDDING]
+        if self.no_mask_embed is not None:
+            embedding = embedding + self.no_mask_embed[:, None, None]
         batch, _, height, width = embedding.shape
         position = self.position((height, width)).to(embedding.dtype).expand(batch, -1, -1, -1)
         tokens, keys = self.sam.transformer(embedding, position, tokens)

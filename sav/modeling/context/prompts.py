@@ -1,0 +1,106 @@
+"""Exemplars as prompts of SAM's decoder: what the neighbours show enters a second decoding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sav.gallery.exemplars import Neighbours
+from sav.modeling.context.evidence import Evidence
+from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.encoded_photos import EncodedPhotos
+
+_HEADS = 8
+_GEOMETRY_SIDE = 6
+_KINDS = 3  # of evidence maps: layout, error, appearance
+
+
+class ExemplarPrompts(nn.Module):
+    """Makes prompts of neighbours, where SAM has those that people draw.
+
+    **Dense**, where SAM adds a drawn mask to the image embedding: the evidence maps, each class
+    written by its class prompt. **Sparse**, where SAM has points: one exemplar token a class, by
+    attention from the class prompt over the neighbours' prototypes and layouts. It is added to the
+    class's queries: as a token of its own it would take attention from the others before it has
+    learned anything. Both start at zero, so that the second decoding begins as the first.
+
+    Args:
+        dim: of prompts, prototypes and the image embedding.
+    """
+
+    def __init__(self, *, dim: int = EMBEDDING_DIM) -> None:
+        super().__init__()
+        self.write = nn.Linear(dim, _KINDS * dim, bias=False)
+        # Of one class in one exemplar: its prototype, its layout, the error there and similarity.
+        self.describe = nn.Linear(dim + 2 * _GEOMETRY_SIDE**2 + 1, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.attend = nn.MultiheadAttention(dim, _HEADS, batch_first=True)
+        self.no_exemplar = nn.Parameter(torch.zeros(dim))
+        self.token = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim))
+        nn.init.zeros_(self.write.weight)
+        nn.init.zeros_(self.token[-1].weight)
+        nn.init.zeros_(self.token[-1].bias)
+
+    def forward(
+        self,
+        photos: EncodedPhotos,
+        prompts: torch.Tensor,
+        neighbours: Neighbours,
+        evidence: Evidence,
+    ) -> tuple[EncodedPhotos, torch.Tensor]:
+        """What is decoded the second time; no gradient flows back into photos and prompts.
+
+        Args:
+            photos: B of them.
+            prompts: (B, C, dim) class prompts.
+            neighbours: of the photos.
+            evidence: from these neighbours.
+
+        Returns:
+            photos with the dense prompt in their embedding, and prompts (B, C, dim) with the
+            exemplar tokens.
+        """
+        prompts = prompts.detach()
+        maps = {name: value.detach() for name, value in photos.maps.items()}
+        size = maps[EMBEDDING].shape[-2:]
+        maps[EMBEDDING] = maps[EMBEDDING] + self.dense(prompts, evidence, size)
+        return replace(photos, maps=maps), prompts + self.sparse(prompts, neighbours)
+
+    def dense(
+        self, prompts: torch.Tensor, evidence: Evidence, size: tuple[int, int]
+    ) -> torch.Tensor:
+        """The dense prompt.
+
+        Args:
+            prompts: (B, C, dim) class prompts.
+            evidence: of the same photos.
+            size: h and w of the image embedding.
+
+        Returns:
+            (B, dim, h, w).
+        """
+        maps = torch.stack([evidence.layout, evidence.error, evidence.appearance], dim=1)
+        maps = F.interpolate(maps.flatten(1, 2), size=size, mode="area").unflatten(1, (_KINDS, -1))
+        written = self.write(prompts).unflatten(2, (_KINDS, -1))
+        return torch.einsum("btchw,bctd->bdhw", maps, written)
+
+    def sparse(self, prompts: torch.Tensor, neighbours: Neighbours) -> torch.Tensor:
+        """The exemplar tokens (B, C, dim), for class prompts (B, C, dim)."""
+        batch, classes, dim = prompts.shape
+        layouts, predicted = neighbours.layouts, neighbours.predicted_layouts
+        geometry = torch.stack([layouts, layouts - predicted], dim=3).flatten(0, 2)
+        geometry = F.adaptive_avg_pool2d(geometry, _GEOMETRY_SIDE).flatten(1)
+        geometry = geometry.unflatten(0, layouts.shape[:3])
+        similarity = neighbours.similarity[:, :, None, None].expand(*geometry.shape[:3], 1)
+        features = [neighbours.prototypes[:, :, :classes], geometry, similarity]
+        described = self.norm(self.describe(torch.cat(features, dim=-1)))
+        # Each class attends over the exemplars that show it, and over what stands for none.
+        none = self.no_exemplar.expand(batch, 1, classes, dim)
+        values = torch.cat([none, described], dim=1).transpose(1, 2).flatten(0, 1)
+        hidden = F.pad(~neighbours.present, (0, 0, 1, 0)).transpose(1, 2).flatten(0, 1)
+        query = self.norm(prompts).reshape(-1, 1, dim)
+        found, _ = self.attend(query, values, values, key_padding_mask=hidden, need_weights=False)
+        return self.token(found.reshape(batch, classes, dim))
