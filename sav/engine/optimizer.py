@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from sav.d2 import (
     maybe_add_gradient_clipping,
 )
 from sav.errors import SAVError
+
+_ADDED_UP = re.compile(r"(token|tokens|embed|embedding|rel_pos_[hw]|relative_position_bias_table)$")
+"""Names of parameters that are added to features and multiply none: tokens, positions, classes."""
 
 
 def freeze_others(model: nn.Module, trained: Sequence[str]) -> None:
@@ -47,6 +51,7 @@ def _trained(model: nn.Module, prefix: str, key: str) -> list[nn.Parameter]:
 def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """AdamW with the config's rates, decay and clipping.
 
+    SOLVER.WEIGHT_DECAY is for what multiplies features, see :func:`_decays`.
     SOLVER.LR_MULTIPLIERS and SOLVER.WEIGHT_DECAYS are pairs of (start of a parameter's name,
     value); of several that fit the last one counts. Beside Detectron2's clip types,
     SOLVER.CLIP_GRADIENTS.CLIP_TYPE can be "full_model": one norm over all parameters.
@@ -60,11 +65,15 @@ def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         model,
         base_lr=solver.BASE_LR,
         weight_decay=solver.WEIGHT_DECAY,
-        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
-        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+        weight_decay_norm=0.0,
+        weight_decay_bias=0.0,
         bias_lr_factor=solver.BIAS_LR_FACTOR,
     )
     settings = {p: {**group, "params": None} for group in groups for p in group["params"]}
+    decaying = _decays(model)
+    for parameter, setting in settings.items():
+        if parameter not in decaying:
+            setting["weight_decay"] = 0.0
     for prefix, factor in solver.LR_MULTIPLIERS:
         for parameter in _trained(model, prefix, "LR_MULTIPLIERS"):
             settings[parameter]["lr"] = solver.BASE_LR * factor
@@ -91,6 +100,20 @@ def build_adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
         optimizer.register_step_pre_hook(clip_all)
     return optimizer
+
+
+def _decays(model: nn.Module) -> set[nn.Parameter]:
+    """The parameters that weight decay is for: weight matrices and kernels.
+
+    Not biases, norms and scales, which have fewer than two dimensions, nor embeddings, nor tokens,
+    positions and the graph's embeddings, which are known by their names.
+    """
+    embeddings = {p for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    return {
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.ndim > 1 and parameter not in embeddings and not _ADDED_UP.search(name)
+    }
 
 
 def _decay_layers(
