@@ -5,21 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from pycocotools.mask import area as mask_area
 
 from sav.errors import SAVError
 from sav.formats.masks import decode_codes, run_length_code
-from sav.formats.painting import topmost
 
 
-def load_instance_masks(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Decode the instances of a record, crowds left out.
+def load_instance_codes(
+    record: dict[str, Any],
+) -> tuple[list[dict[str, Any]], np.ndarray, np.ndarray]:
+    """Bring the instances of a record into one form, crowds left out.
 
     Args:
         record: a Detectron2 record with "height", "width" and "annotations", whose segmentations
             are polygons or run-length codes.
 
     Returns:
-        masks (N, H, W) uint8 of 0 and 1, class ids (N,) int64, vehicle ids (N,) int64.
+        N compressed run-length codes of height x width, class ids (N,) int64, vehicle ids (N,)
+        int64.
 
     Raises:
         SAVError: a segmentation is not usable.
@@ -32,22 +35,37 @@ def load_instance_masks(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray,
             codes.append(run_length_code(annotation.get("segmentation"), height, width))
         except SAVError as error:
             raise SAVError(f"{record.get('file_name')}: annotation {i}: {error}") from error
-    masks = decode_codes(codes, height, width)
     classes = np.array([a["category_id"] for a in kept], dtype=np.int64)
     vehicles = np.array([a.get("vehicle_id", 0) for a in kept], dtype=np.int64)
-    return masks, classes, vehicles
+    return codes, classes, vehicles
+
+
+def load_instance_masks(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decode all instances of a record at once, see :func:`load_instance_codes`.
+
+    Returns:
+        masks (N, H, W) uint8 of 0 and 1, class ids (N,) int64, vehicle ids (N,) int64.
+    """
+    codes, classes, vehicles = load_instance_codes(record)
+    return decode_codes(codes, record["height"], record["width"]), classes, vehicles
 
 
 def part_map_from_annotations(record: dict[str, Any]) -> np.ndarray:
     """Draw the label map of a record, the larger instances first.
 
+    Only one mask exists at a time: a photo of a camera has tens of them, of megabytes each.
+
     Args:
-        record: see :func:`load_instance_masks`.
+        record: see :func:`load_instance_codes`.
 
     Returns:
         (H, W) uint8 at the original size: class id + 1, 0 for background.
     """
-    masks, classes, _ = load_instance_masks(record)
-    # The last value is that of the background, -1.
-    values = np.append(classes + 1, 0).astype(np.uint8)
-    return values[topmost(masks, masks.shape[1:])]
+    codes, classes, _ = load_instance_codes(record)
+    size = record["height"], record["width"]
+    part_map = np.zeros(size, dtype=np.uint8, order="F")  # as masks are decoded
+    areas = [int(mask_area(code)) for code in codes]
+    for i in sorted(range(len(codes)), key=lambda i: -areas[i]):
+        (mask,) = decode_codes([codes[i]], *size)
+        part_map[mask.view(bool)] = classes[i] + 1
+    return part_map

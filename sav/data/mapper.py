@@ -10,11 +10,11 @@ import torch
 
 from sav.d2 import BitMasks, Boxes, CfgNode, Instances, configurable
 from sav.d2 import transforms as T
-from sav.data.annotations import load_instance_masks
+from sav.data.annotations import load_instance_codes
 from sav.data.augmentation import RandomAffine, RandomColor, is_mirrored
 from sav.errors import SAVError
 from sav.formats.images import read_rgb, resize_long_side
-from sav.formats.masks import mask_box
+from sav.formats.masks import decode_codes, mask_box
 from sav.gallery.photos import photo_hash
 from sav.ontology import load_ontology
 
@@ -118,12 +118,14 @@ class PartDatasetMapper:
         return record
 
     def _instances(self, record: dict[str, Any], transform: T.Transform) -> Instances:
-        masks, classes, vehicles = load_instance_masks(record)
+        codes, classes, vehicles = load_instance_codes(record)
         classes = self.class_ids[record.get("vocabulary", next(iter(self.class_ids)))][classes]
         if is_mirrored(transform):
             classes = self.mirror_ids[classes]
-        canvas = np.zeros((len(masks), self.size, self.size), dtype=np.uint8)
-        for i, mask in enumerate(masks):
+        canvas = np.zeros((len(codes), self.size, self.size), dtype=np.uint8)
+        for i, code in enumerate(codes):
+            # One by one: all masks of a camera's photo at its full size are hundreds of megabytes.
+            (mask,) = decode_codes([code], record["height"], record["width"])
             canvas[i] = transform.apply_segmentation(mask)
         keep = np.flatnonzero(canvas.sum(axis=(1, 2), dtype=np.int64) >= _MIN_PIXELS)
         canvas = canvas[keep]

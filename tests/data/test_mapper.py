@@ -11,6 +11,8 @@ from PIL import Image
 
 from sav.config import add_sav_config
 from sav.d2 import get_cfg
+from sav.d2 import transforms as T
+from sav.data.annotations import load_instance_masks
 from sav.data.mapper import PartDatasetMapper
 from sav.errors import SAVError
 from sav.formats.images import read_rgb
@@ -153,6 +155,53 @@ def test_crowds_are_left_out(cfg, record):
     record["annotations"][0]["iscrowd"] = 1
     instances = PartDatasetMapper(cfg, is_train=True)(record)["instances"]
     assert instances.gt_classes.tolist() == [WHEEL]
+
+
+def test_masks_are_brought_to_the_canvas_as_if_all_had_been_decoded(cfg, record):
+    mapper = PartDatasetMapper(cfg, is_train=True)
+    masks, _, _ = load_instance_masks(record)
+    np.random.seed(4)
+    transform = mapper.augmentations(T.AugInput(read_rgb(record["file_name"])))
+    canvas = [transform.apply_segmentation(mask) for mask in masks]
+    np.random.seed(4)
+    found = mapper(record)["instances"].gt_masks.tensor.numpy()
+    assert np.array_equal(found, [mask for mask in canvas if mask.sum() >= 4])
+
+
+# Forty masks of 6 megapixels: 240 MB when all exist at once.
+PEAK = """
+import resource, sys
+import numpy as np
+from PIL import Image
+from sav.config import add_sav_config
+from sav.d2 import get_cfg
+from sav.data.annotations import part_map_from_annotations
+from sav.data.mapper import PartDatasetMapper
+
+path, part_maps = sys.argv[1], sys.argv[2] == "part map"
+Image.new("RGB", (3000, 2000)).save(path)
+polygon = [[100, 100, 2900, 100, 2900, 1900, 100, 1900]]
+annotation = {"category_id": 0, "segmentation": polygon, "iscrowd": 0}
+record = {"file_name": path, "height": 2000, "width": 3000, "annotations": [annotation]}
+cfg = get_cfg()
+add_sav_config(cfg)
+cfg.INPUT.SAV.SIZE = 64
+mapper = PartDatasetMapper(cfg, is_train=True)
+use = part_map_from_annotations if part_maps else mapper
+use(record)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+record["annotations"] *= 40
+use(record)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory in KiB")
+@pytest.mark.parametrize("use", ["mapper", "part map"])
+def test_masks_at_full_size_exist_one_at_a_time(tmp_path, use):
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "photo.jpg"), use]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 30  # MB
 
 
 def test_every_view_has_the_hash_of_its_photo(cfg, record):
