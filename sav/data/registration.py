@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,22 @@ from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog, load_coco_json
 from sav.errors import SAVError
 from sav.formats.coco import read_coco
 from sav.ontology import Ontology, load_ontology
+
+_KEPT_FILES = 16
+"""Annotation files whose contents stay in memory."""
+
+Stamp = tuple[str, int, int]
+"""What tells a file from another one, and from itself after a change."""
+
+
+def file_stamp(path: str | Path) -> Stamp:
+    """Path, time of the last change in nanoseconds, and size in bytes; for caches.
+
+    Raises:
+        OSError: the file is missing.
+    """
+    status = Path(path).stat()
+    return str(path), status.st_mtime_ns, status.st_size
 
 
 def register_part_datasets(cfg: CfgNode) -> None:
@@ -50,7 +66,7 @@ def _check_used(cfg: CfgNode) -> None:
         if name not in cfg.DATASETS.PARTS:
             continue
         path = Path(MetadataCatalog.get(name).json_file)
-        ontology, _ = _describe(name, path, cfg.MODEL.SAV.ONTOLOGY)
+        ontology = _describe(name, path, cfg.MODEL.SAV.ONTOLOGY)
         if ontology not in model_ontology.vocabularies:
             raise SAVError(
                 f"data set '{name}' has the parts of ontology {ontology.name}, but "
@@ -59,11 +75,11 @@ def _check_used(cfg: CfgNode) -> None:
             )
 
 
-def _describe(name: str, path: Path, model_ontology: str) -> tuple[Ontology, dict[str, Any]]:
+def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
     """Check an annotation file's header and fill the metadata of its data set.
 
     Returns:
-        its ontology and its contents.
+        its ontology.
     """
     if not path.is_file():
         known = model_ontology in ("vehicleseg10k", "dsmlr")
@@ -72,14 +88,12 @@ def _describe(name: str, path: Path, model_ontology: str) -> tuple[Ontology, dic
             f"{model_ontology if known else 'coco'} --out {path.parent} ...', or set DATASETS.ROOT "
             "(or the environment variable SAV_DATASETS) to the folder that has it"
         )
-    contents = read_coco(path)
-    info = contents.get("info") or {}
+    info, categories, _ = _header(file_stamp(path))
     # A user's ontology file is known by its path, which only the config has.
     sources = {load_ontology(source).name: source for source in model_ontology.split("+")}
     stated = info.get("ontology", next(iter(sources)))
     source = sources.get(stated, stated)
     ontology = load_ontology(source)
-    categories = sorted(contents["categories"], key=lambda category: category["id"])
     names = [category["name"] for category in categories]
     if names != ontology.class_names:
         wrong = next((n for n in names if n not in ontology.class_names), None)
@@ -101,22 +115,52 @@ def _describe(name: str, path: Path, model_ontology: str) -> tuple[Ontology, dic
         ontology=str(source),
         evaluator_type="sav_parts",
     )
-    return ontology, contents
+    return ontology
 
 
-def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
-    """What the catalog calls: the records of a data set."""
-    ontology, contents = _describe(name, path, model_ontology)
-    groups = {image["id"]: image["group"] for image in contents["images"] if "group" in image}
-    image_root = MetadataCatalog.get(name).image_root
-    records = load_coco_json(str(path), image_root, name, extra_annotation_keys=["vehicle_id"])
+@lru_cache(_KEPT_FILES)
+def _header(stamp: Stamp) -> tuple[dict[str, Any], list[dict[str, Any]], dict[Any, str]]:
+    """Read an annotation file, once in a process.
+
+    Returns:
+        its "info", its categories in the order of their ids, and {image id: its "group"} of the
+        images that have one. They belong to all callers: only to be read.
+    """
+    contents = read_coco(Path(stamp[0]))
+    categories = sorted(contents["categories"], key=lambda category: category["id"])
+    groups = {image["id"]: str(image["group"]) for image in contents["images"] if "group" in image}
+    return contents.get("info") or {}, categories, groups
+
+
+@lru_cache(_KEPT_FILES)
+def _records(stamp: Stamp, name: str, image_root: str) -> list[dict[str, Any]]:
+    """Detectron2's standard records, read once in a process; only to be read.
+
+    Raises:
+        SAVError: a photo is missing.
+    """
+    records = load_coco_json(stamp[0], image_root, name, extra_annotation_keys=["vehicle_id"])
     missing = [r["file_name"] for r in records if not Path(r["file_name"]).is_file()]
     if missing:
         share = f"{len(missing)} of the {len(records)} images"
-        raise SAVError(f"{missing[0]}: no such image; {share} that {path} lists are missing")
-    for record in records:
+        raise SAVError(f"{missing[0]}: no such image; {share} that {stamp[0]} lists are missing")
+    return records
+
+
+def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
+    """What the catalog calls: the records of a data set, which the caller may change.
+
+    Their segmentations alone belong to all callers.
+    """
+    ontology = _describe(name, path, model_ontology)
+    stamp = file_stamp(path)
+    _, _, groups = _header(stamp)
+    records = []
+    for known in _records(stamp, name, MetadataCatalog.get(name).image_root):
+        record = {**known, "annotations": [dict(one) for one in known["annotations"]]}
         record["photo_id"] = f"{name}/{record['image_id']}"
         record["vocabulary"] = ontology.name
         if record["image_id"] in groups:
-            record["vehicle_group"] = str(groups[record["image_id"]])
+            record["vehicle_group"] = groups[record["image_id"]]
+        records.append(record)
     return records

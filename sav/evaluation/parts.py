@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import ChainMap
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sav.d2 import (
     comm,
 )
 from sav.data.annotations import part_map_from_annotations
+from sav.data.registration import Stamp, file_stamp
 from sav.errors import SAVError
 from sav.evaluation.metrics import confusion_matrix, dataset_metrics, instance_mean_iou
 from sav.evaluation.prediction_sheet import PredictionSheet
@@ -41,14 +43,21 @@ def build_part_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
     sheet = run / ("predictions.png" if is_first else f"predictions_{dataset_name}.png")
     detections = str(run / "inference" / dataset_name)
     records = DatasetCatalog.get(dataset_name)
+    stamp = file_stamp(MetadataCatalog.get(dataset_name).json_file)
     return DatasetEvaluators(
         [
-            # Without explicit tasks a model that predicts nothing would lose its rows.
-            COCOEvaluator(dataset_name, tasks=("bbox", "segm"), output_dir=detections),
+            _coco_evaluator(dataset_name, detections, stamp),
             PartEvaluator(dataset_name, records),
             PredictionSheet(dataset_name, records, sheet),
         ]
     )
+
+
+@lru_cache(maxsize=4)
+def _coco_evaluator(dataset_name: str, output_dir: str, stamp: Stamp) -> COCOEvaluator:
+    """One for all evaluations of a run: making one reads the annotation file, ``stamp``'s."""
+    # Without explicit tasks a model that predicts nothing would lose its rows.
+    return COCOEvaluator(dataset_name, tasks=("bbox", "segm"), output_dir=output_dir)
 
 
 class PartEvaluator(DatasetEvaluator):

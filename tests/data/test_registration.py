@@ -1,6 +1,8 @@
 """Data sets of the config in Detectron2's catalogs."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,53 @@ def test_images_say_which_vehicle_they_show(cfg, folder):
     first, second = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
     assert "vehicle_group" not in first
     assert second["vehicle_group"] == "claim 7"
+
+
+def opened(path, action):
+    """How often Python code opens a file for reading while it does something."""
+    count = 0
+
+    def note(event, args):
+        nonlocal count
+        count += watching and event == "open" and str(args[0]) == str(path)
+
+    watching = True
+    sys.addaudithook(note)
+    action()
+    watching = False
+    return count
+
+
+def test_a_file_is_read_once_and_again_when_it_has_changed(cfg, folder):
+    path = folder.root / "coco" / "instances_train.json"
+    (name,) = cfg.DATASETS.TRAIN
+    register_part_datasets(cfg)
+    first = DatasetCatalog.get(name)
+    photo = Path(first[0]["file_name"])
+    photo.rename(photo.with_suffix(".moved"))  # whether photos exist is looked up once too
+    second = []
+    assert opened(path, lambda: second.extend(DatasetCatalog.get(name))) == 0
+    assert second == first
+    contents = json.loads(path.read_text())
+    contents["images"][1]["group"] = "claim 7"
+    path.write_text(json.dumps(contents))
+    with pytest.raises(SAVError, match="no such image"):
+        DatasetCatalog.get(name)
+    photo.with_suffix(".moved").rename(photo)
+    assert DatasetCatalog.get(name)[1]["vehicle_group"] == "claim 7"
+
+
+def test_records_are_the_callers_own(cfg):
+    register_part_datasets(cfg)
+    (name,) = cfg.DATASETS.TRAIN
+    first, _ = DatasetCatalog.get(name)
+    first["photo_id"] = "mine"
+    first["annotations"][0]["category_id"] = 99
+    first["annotations"].pop()
+    again, _ = DatasetCatalog.get(name)
+    assert again["photo_id"] == f"{name}/1"
+    assert len(again["annotations"]) == 5
+    assert again["annotations"][0]["category_id"] != 99
 
 
 def test_environment_variable_is_the_default_root(monkeypatch):

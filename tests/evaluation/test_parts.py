@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -62,6 +63,29 @@ def test_spoilt_maps_score_what_the_hand_computes(dataset):
     assert parts["side_confusion"] == pytest.approx(60)
     assert parts["IoU-Foreground"] == pytest.approx(100)
     assert parts["mIoU"] == pytest.approx((100 + 40 + 100 * 8 / 15) / 3)
+
+
+def test_a_second_evaluation_does_not_read_the_annotations_again(dataset):
+    opened = []
+    watching = False
+
+    def note(event, args):
+        if watching and event == "open":
+            opened.append(str(args[0]))
+
+    outputs = [dataset.perfect(record) for record in dataset.records]
+    results = []
+    sys.addaudithook(note)
+    for _ in range(2):
+        evaluator = build_part_evaluator(dataset.cfg, dataset.name)
+        evaluator.reset()
+        evaluator.process(dataset.records, outputs)
+        results.append(evaluator.evaluate())
+        watching = True
+    watching = False
+    assert all(equal(results[0][task], results[1][task]) for task in ("bbox", "segm", "parts"))
+    assert MetadataCatalog.get(dataset.name).json_file not in opened
+    assert any(path.endswith("coco_instances_results.json") for path in opened)
 
 
 def test_an_image_seen_twice_counts_once(dataset):
