@@ -84,16 +84,12 @@ class PartCriterion(nn.Module):
             # Keeps every parameter in the graph, which distributed training needs.
             zero = (output.masks.sum() + output.iou.sum()) * 0.0
             return {"mask": zero, "dice": zero, "iou": zero}
-        masks = torch.stack(
-            [
-                targets[image].masks[instance]
-                for image, instance in zip(
-                    matches.image.tolist(), matches.instance.tolist(), strict=True
-                )
-            ]
-        )
-        counts = matches.image.bincount(minlength=len(targets))
-        share = 1.0 / (counts[matches.image] * len(targets))
+        # One transfer for all matches; indexing by Python numbers needs none.
+        images, instances = torch.stack([matches.image, matches.instance]).cpu()
+        pairs = zip(images.tolist(), instances.tolist(), strict=True)
+        masks = torch.stack([targets[image].masks[instance] for image, instance in pairs])
+        counts = images.bincount(minlength=len(targets))
+        share = (1.0 / (counts[images] * len(targets))).to(logits.device)
         draws = list(zip(counts.tolist(), supervision.generators, strict=True))
         points = _sample_points(logits.detach(), self.points, draws)
         sampled = _read(logits, points)

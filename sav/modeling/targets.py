@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 from sav.d2 import Instances
 
@@ -35,20 +36,31 @@ class Targets:
             supervised: (C,) bool, on the device to use. Instances of other classes are left out,
                 and their pixels are ignored.
         """
-        classes = instances.gt_classes.to(supervised.device)
-        masks = instances.gt_masks.tensor.to(supervised.device)
-        label_map = torch.zeros(masks.shape[-2:], dtype=torch.int64, device=supervised.device)
-        kept = supervised[classes]
-        labels = torch.where(kept, classes + 1, IGNORED)
-        for index in masks.flatten(1).sum(1).argsort(descending=True).tolist():
-            label_map[masks[index]] = labels[index]
-        return cls(classes[kept], masks[kept].float(), label_map)
+        device = supervised.device
+        masks = instances.gt_masks.tensor.to(device)
+        # What comes from the CPU is looked up there: one transfer a photo, however many parts.
+        classes = instances.gt_classes.cpu()
+        kept = supervised.cpu()[classes]
+        labels = torch.where(kept, classes + 1, IGNORED).to(device)
+        rows = kept.nonzero()[:, 0].to(device)
+        return cls(classes[kept].to(device), masks[rows].float(), _draw(masks, labels))
 
     def parts(self, num_classes: int) -> torch.Tensor:
         """(num_classes, S, S) float, 1 where an instance of the class is."""
         parts = self.masks.new_zeros(num_classes, *self.label_map.shape)
         index = self.classes[:, None, None].expand_as(self.masks)
         return parts.scatter_reduce_(0, index, self.masks, "amax")
+
+
+def _draw(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(S, S) int64 map of the labels (M,) of masks (M, S, S) bool, the smaller over the larger."""
+    if not len(masks):
+        return labels.new_zeros(masks.shape[1:])
+    order = masks.flatten(1).sum(1).argsort(descending=True)
+    heights = torch.arange(1, len(order) + 1, device=order.device)
+    height = torch.empty_like(order).scatter_(0, order, heights)
+    top = (masks * height.to(torch.int16)[:, None, None]).amax(0).long()
+    return F.pad(labels[order], (1, 0))[top]
 
 
 @dataclass

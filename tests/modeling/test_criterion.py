@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from sav.d2 import BitMasks, Instances
 from sav.modeling.criterion import PartCriterion
@@ -122,6 +123,59 @@ def test_small_parts_lie_on_large_ones_in_the_label_map():
     assert labels[10, 10] == 3
     assert labels[10, 20] == 1
     assert labels[0, 0] == 0
+
+
+def drawn_in_a_loop(classes, masks, supervised):
+    """The label map, instance by instance."""
+    labels = torch.zeros(S, S, dtype=torch.int64)
+    for index in masks.flatten(1).sum(1).argsort(descending=True).tolist():
+        labels[masks[index]] = classes[index] + 1 if supervised[classes[index]] else -1
+    return labels
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 300])
+def test_label_map_and_targets_are_those_of_a_loop(count):
+    generator = torch.Generator().manual_seed(count)
+    instances = Instances((S, S))
+    instances.gt_classes = torch.randint(4, (count,), generator=generator)
+    corners = torch.randint(S, (count, 2), generator=generator)
+    masks = torch.zeros(count, S, S, dtype=torch.bool)
+    for mask, (row, column) in zip(masks, corners.tolist(), strict=True):
+        mask[row : row + 9, column : column + 7] = True
+    instances.gt_masks = BitMasks(masks)
+    supervised = torch.tensor([True, True, False, True])
+    found = Targets.from_instances(instances, supervised)
+    kept = supervised[instances.gt_classes]
+    assert torch.equal(found.label_map, drawn_in_a_loop(instances.gt_classes, masks, supervised))
+    assert torch.equal(found.classes, instances.gt_classes[kept])
+    assert torch.equal(found.masks, masks[kept].float())
+
+
+class Transfers(TorchFunctionMode):
+    """Counts what makes a GPU's host wait: its values are needed as numbers or as shapes."""
+
+    NAMES = ("tolist", "item", "cpu", "nonzero", "bincount", "__bool__", "__int__", "__setitem__")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += getattr(func, "__name__", "") in self.NAMES
+        return func(*args, **(kwargs or {}))
+
+
+def test_transfers_do_not_grow_with_the_number_of_parts(part_criterion):
+    counts = []
+    for parts in (1, 3):
+        masks = [rectangle(3 * i, 3 * i + 9) for i in range(parts)]
+        with Transfers() as transfers:
+            batch = [targets([0, 1, 2][:parts], masks)]
+            everything = torch.ones(1, 5, dtype=torch.bool)
+            supervision = Supervision(batch, [torch.Generator().manual_seed(1)], everything)
+            part_criterion(output(), [torch.zeros(1, 4, 8, 8)], supervision)
+        counts.append(transfers.count)
+    assert counts[0] == counts[1]
 
 
 def test_an_empty_batch_still_reaches_every_output(criterion):
