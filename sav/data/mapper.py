@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import cv2
@@ -95,8 +97,8 @@ class PartDatasetMapper:
         Raises:
             SAVError: the photo is missing, broken, or not of the size that the record states.
         """
-        if torch.utils.data.get_worker_info() is not None and cv2.getNumThreads() > 1:
-            cv2.setNumThreads(0)  # The workers are the parallelism; more threads only fight.
+        if torch.utils.data.get_worker_info() is not None:
+            _settle_in_worker()
         record = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         image = read_rgb(record["file_name"])
         height, width = image.shape[:2]
@@ -136,6 +138,16 @@ class PartDatasetMapper:
         instances.gt_masks = BitMasks(torch.from_numpy(canvas.astype(bool)))
         instances.gt_vehicle_ids = torch.from_numpy(vehicles[keep])
         return instances
+
+
+def _settle_in_worker() -> None:
+    """Adapt a loader's worker process; after the first time there is nothing to do."""
+    if cv2.getNumThreads() > 1:
+        cv2.setNumThreads(0)  # The workers are the parallelism; more threads only fight.
+    # Ctrl-C in a terminal, and `timeout`, signal the whole group of a process. That is for the one
+    # that trains: it finishes its iteration first, and needs its workers for that.
+    if sys.platform != "win32" and os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
 
 
 def _to_tensor(image: np.ndarray) -> torch.Tensor:

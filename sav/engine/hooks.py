@@ -164,5 +164,13 @@ class LastCheckpoints(hooks.PeriodicCheckpointer):
         next_name = f"model_{self.trainer.start_iter:07d}.pth"
         earlier = [path for path in folder.glob("model_[0-9]*.pth") if path.name < next_name]
         self.recent_checkpoints = sorted(map(str, earlier))
+        while len(self.recent_checkpoints) > self.max_to_keep:  # with that of a stopped run
+            Path(self.recent_checkpoints.pop(0)).unlink()
         for half_written in folder.glob(".model_*.pth"):
             half_written.unlink()
+
+    def save_now(self) -> None:
+        """Write a checkpoint of the present iteration, unless it is there by the schedule."""
+        done = self.trainer.iter + 1
+        if done % self.period and done < self.max_iter:
+            self.checkpointer.save(f"model_{done - 1:07d}", iteration=done - 1)

@@ -29,6 +29,7 @@ from sav.engine.evaluate import (
 from sav.engine.hooks import BestResult, EMAHook, LastCheckpoints, StopTraining
 from sav.engine.optimizer import build_adamw, build_schedule, freeze_others
 from sav.engine.step import StepTrainer
+from sav.engine.stopping import StopOnSignal
 from sav.engine.writers import build_writers, show_predictions
 from sav.errors import SAVError
 from sav.modeling.meta_arch import SAV
@@ -74,16 +75,27 @@ class Trainer(DefaultTrainer):
             load_weights(self.sav, Path(self.cfg.MODEL.WEIGHTS), adapt=True)
 
     def train(self) -> None:
-        """Train from ``start_iter`` to the end, or until TEST.BEST.PATIENCE runs out."""
+        """Train from ``start_iter`` to the end, or until TEST.BEST.PATIENCE runs out.
+
+        Ctrl-C and SIGTERM end it too, see :class:`~sav.engine.stopping.StopOnSignal`.
+        """
         if comm.is_main_process():
             # Only now is it known where a resumed run goes on. Last, so that they see everything.
             writers = build_writers(self.cfg, self.start_iter, self.max_iter)
             self.register_hooks([hooks.PeriodicWriter(writers)])
+        # When it stops a run, all that the others do in the iteration is done.
+        self.stop = StopOnSignal(self.checkpoints)
+        self.register_hooks([self.stop])
         try:
             super().train()
         except StopTraining:
             patience = self.cfg.TEST.BEST.PATIENCE
             logger.info("Stopped early: %d evaluations brought nothing better", patience)
+
+    def after_train(self) -> None:
+        """Call the hooks after training; all is in a checkpoint, so a signal ends it at once."""
+        self.stop.release()
+        super().after_train()
 
     def build_hooks(self) -> list[HookBase | None]:
         """Detectron2's hooks and ours.
@@ -97,14 +109,17 @@ class Trainer(DefaultTrainer):
         if test.EVAL_PERIOD and cfg.DATASETS.TEST:
             best = test.BEST
             self.best = BestResult(best.METRIC, best.MODE, best.PATIENCE, cfg.DATASETS.TEST)
-        checkpoints = LastCheckpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, max_to_keep=2)
+        self.checkpoints = None
+        if comm.is_main_process():
+            period = solver.CHECKPOINT_PERIOD
+            self.checkpoints = LastCheckpoints(self.checkpointer, period, max_to_keep=2)
         return [
             hooks.IterationTimer(),
             hooks.LRScheduler(),
             self.ema,
             hooks.EvalHook(test.EVAL_PERIOD, self.evaluate),
             self.best,
-            checkpoints if comm.is_main_process() else None,
+            self.checkpoints,
         ]
 
     def evaluate(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import multiprocessing as mp
 from sav.engine.run import setup
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
+from sav.process import run_command
 from tests.d2.toy import Calls
 
 from .toy import arguments, run
@@ -43,21 +44,27 @@ class Bomb:
 
 
 def train_until(options, kind, iteration):
-    """Train in a process of its own, which is killed on the way."""
+    """Train in a process of its own, which is killed on the way.
+
+    "A+B group" sends the signals A and B to the process and its loader's workers.
+    """
     torch.set_num_threads(1)
+    os.setsid()  # a process group of its own
     trainer = Trainer(setup(options))
     if kind == "in a checkpoint":
         trainer.checkpointer.add_checkpointable("bomb", Bomb())
     else:
-        number = getattr(signal, kind)
+        names, _, whom = kind.partition(" ")
+        send = os.killpg if whom == "group" else os.kill
 
         def stop(trainer):
             if trainer.iter == iteration:
-                os.kill(os.getpid(), number)
+                for name in names.split("+"):
+                    send(os.getpid(), getattr(signal, name))
 
-        trainer.register_hooks([Calls(after_step=stop)])
+        trainer.register_hooks([Calls(before_step=stop)])
     trainer.resume_or_load(resume=True)
-    trainer.train()
+    run_command(trainer.train)
 
 
 def interrupt(root, output, *options, how):
@@ -65,7 +72,8 @@ def interrupt(root, output, *options, how):
     process = mp.get_context("spawn").Process(target=train_until, args=(flags, *how))
     process.start()
     process.join()
-    assert process.exitcode in (-signal.SIGKILL, -signal.SIGTERM)
+    expected = {"SIGINT": 130, "SIGTERM": 128 + signal.SIGTERM}.get(how[0].split("+")[0].split()[0])
+    assert process.exitcode == (expected or -signal.SIGKILL)
     assert not (output / "model_final.safetensors").exists()
 
 
@@ -127,6 +135,39 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(root, whole, tmp_path, 
     )
     best = [load_file(folder / "best" / "model_final.safetensors") for folder in (whole, tmp_path)]
     assert all(torch.equal(value, best[1][name]) for name, value in best[0].items())
+
+
+@pytest.mark.parametrize(
+    ("how", "checkpoint"),
+    [
+        (("SIGINT", 4), "model_0000004.pth"),
+        (("SIGINT group", 3), "model_0000003.pth"),  # with an evaluation after the step
+        (("SIGTERM+SIGTERM group", 6), "model_0000006.pth"),
+        (("SIGINT", 8), "model_final.pth"),  # the last iteration
+    ],
+)
+def test_a_stopped_run_writes_a_checkpoint(root, whole, tmp_path, how, checkpoint):
+    loader = ["DATALOADER.NUM_WORKERS", "2" if "group" in how[0] else "0"]
+    interrupt(root, tmp_path, *loader, how=how)
+    assert (tmp_path / "last_checkpoint").read_text() == checkpoint
+    log = (tmp_path / "log.txt").read_text()
+    name = how[0].split("+")[0].split()[0]
+    assert f"Stopped by {name} after iteration {how[1]}" in log
+    assert "--resume goes on from there" in log
+    run(root, tmp_path, *OPTIONS, flags=["--resume"])
+    assert_same_end(whole, tmp_path)
+    assert len(list(tmp_path.glob("*.pth"))) == len(list(whole.glob("*.pth")))
+
+
+def test_a_second_interrupt_ends_at_once(root, tmp_path):
+    interrupt(root, tmp_path, how=("SIGINT+SIGINT", 4))
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000002.pth"
+
+
+def test_signals_are_given_back_after_training(root, tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    run(root, tmp_path, "SOLVER.MAX_ITER", "1")
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_metrics_read_like_one_run(root, whole, tmp_path):
