@@ -106,7 +106,7 @@ def test_a_file_is_read_once_and_again_when_it_has_changed(cfg, folder):
     assert DatasetCatalog.get(name)[1]["vehicle_group"] == "claim 7"
 
 
-def test_records_are_the_callers_own(cfg):
+def test_callers_may_change_their_records(cfg):
     register_part_datasets(cfg)
     (name,) = cfg.DATASETS.TRAIN
     first, _ = DatasetCatalog.get(name)
