@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -16,6 +18,10 @@ from sav.modeling.sam.decoder import DecoderOutput
 
 # Full-resolution float masks are made in pieces of about this many values (256 MiB).
 _PIECE = 1 << 26
+# A piece of a mask with less than this share of its largest piece's pixels is a speck. Real parts
+# have small pieces too, such as doors behind a post: a share of 0.1 takes 4.6 box AP from the
+# shipped model, 0.02 gives it 1.9.
+_SPECK = 0.02
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,7 @@ def to_instances(
     body_ids: tuple[int, ...],
     frame: Frame,
 ) -> Instances:
-    """Full-resolution instances, best first; masks without a pixel are left out.
+    """Full-resolution instances, best first, without specks; empty masks are left out.
 
     Args:
         logits: (N, h, w) mask logits over the canvas.
@@ -210,9 +216,10 @@ def to_instances(
     masks = torch.cat(pieces) if pieces else torch.zeros(0, *frame.original, dtype=torch.bool)
     seen = masks.flatten(1).any(1)
     masks, order = masks[seen], order[seen]
+    masks, boxes = drop_specks(masks, mask_boxes(masks))
     instances = Instances(frame.original)
     instances.pred_masks = masks
-    instances.pred_boxes = Boxes(mask_boxes(masks))
+    instances.pred_boxes = Boxes(boxes)
     instances.scores = scores[order]
     instances.pred_classes = classes[order]
     instances.vehicle_ids = group_into_vehicles(
@@ -229,3 +236,33 @@ def mask_boxes(masks: torch.Tensor) -> torch.Tensor:
     bottom = masks.shape[1] - rows.flip(1).int().argmax(1)
     boxes = torch.stack([left, top, right, bottom], dim=1).float()
     return boxes * columns.any(1, keepdim=True)
+
+
+def drop_specks(masks: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keep the large pieces of each mask: specks far from a part would spoil its box.
+
+    A piece is an 8-connected component. One with less than a fiftieth of the largest one's pixels
+    is a speck. The work is done on the CPU, inside the boxes.
+
+    Args:
+        masks: (M, H, W) bool, none empty; on the CPU their memory is reused.
+        boxes: (M, 4) float32, their tight XYXY boxes in pixels.
+
+    Returns:
+        Masks and boxes of what is kept, of the same shapes and on the same device.
+    """
+    pixels, tight = masks.cpu(), boxes.cpu().int().numpy()
+    for mask, box in zip(pixels.numpy().view(np.uint8), tight, strict=True):
+        left, top, right, bottom = box
+        corner, part = (left, top), mask[top:bottom, left:right]
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+        areas = stats[:, cv2.CC_STAT_AREA]
+        # Label 0 is what lies around the pieces.
+        large = areas >= _SPECK * areas[1:].max()
+        large[0] = False
+        if large[1:].all():
+            continue
+        part[:] = large[labels]
+        starts, sizes = stats[large, :2], stats[large, 2:4]
+        box[:] = [*(starts.min(0) + corner), *((starts + sizes).max(0) + corner)]
+    return pixels.to(masks.device), torch.from_numpy(tight).to(boxes)

@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch.nn import functional as F
 
 from sav.modeling import postprocess
 from sav.modeling.postprocess import (
     Frame,
+    drop_specks,
     label_map,
     mask_boxes,
     to_instances,
@@ -84,6 +87,84 @@ def test_no_instance_at_all_is_well_formed():
     assert found.pred_masks.shape == (0, 10, 12)
     assert found.pred_boxes.tensor.shape == (0, 4)
     assert found.vehicle_ids.shape == (0,)
+
+
+def read_masks(*masks):
+    """The instances of masks (H, W) whose logits have the photo's resolution."""
+    logits = torch.stack([torch.as_tensor(mask) for mask in masks]).float() * 10 - 5
+    height, width = logits.shape[1:]
+    count, side = len(masks), max(height, width)
+    logits = F.pad(logits, (0, side - width, 0, side - height), value=-5)
+    frame = Frame((height, width), (height, width), side)
+    return to_instances(
+        logits, torch.linspace(0.9, 0.5, count), torch.arange(count), body_ids=(), frame=frame
+    )
+
+
+def test_specks_are_left_out_and_do_not_widen_the_box():
+    part = torch.zeros(40, 61, dtype=torch.bool)
+    part[10:20, 10:30] = True
+    speckled = part.clone()
+    speckled[0, 0] = speckled[39, 60] = True
+    speckled[30, 50:53] = True  # 3 pixels, where a fiftieth of the part is 4
+    found = read_masks(speckled, part)
+    assert torch.equal(found.pred_masks, torch.stack([part, part]))
+    assert found.pred_boxes.tensor.tolist() == [[10, 10, 30, 20]] * 2
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 5), (10, 11)])
+def test_a_part_in_two_large_pieces_keeps_both(size):
+    height, width = size
+    part = torch.zeros(40, 61, dtype=torch.bool)
+    part[10:20, 10:30] = True
+    part[25 : 25 + height, 44 : 44 + width] = True  # the smallest is just a fiftieth
+    speckled = part.clone()
+    speckled[0, 0] = True
+    found = read_masks(speckled)
+    assert torch.equal(found.pred_masks[0], part)
+    assert found.pred_boxes.tensor.tolist() == [[10, 10, 44 + width, 25 + height]]
+
+
+def test_pieces_that_touch_at_a_corner_are_one():
+    part = torch.zeros(40, 61, dtype=torch.bool)
+    part[10:20, 10:30] = True
+    part[20, 30] = True
+    assert torch.equal(read_masks(part).pred_masks[0], part)
+
+
+def test_specks_are_those_of_a_search_of_every_piece():
+    """Random blobs on awkward sizes, against scipy's components one by one."""
+    generator = torch.Generator().manual_seed(0)
+    blobs = F.interpolate(torch.randn(20, 1, 9, 13, generator=generator), (53, 87), mode="bicubic")
+    masks = blobs[:, 0] > 0.7
+    masks = masks[masks.flatten(1).any(1)]
+    kept, boxes = drop_specks(masks.clone(), mask_boxes(masks))
+    expected = np.zeros(masks.shape, bool)
+    for index, mask in enumerate(masks.numpy()):
+        labels, count = ndimage.label(mask, np.ones((3, 3)))
+        pieces = [labels == piece for piece in range(1, count + 1)]
+        largest = max(piece.sum() for piece in pieces)
+        expected[index] = np.any([p for p in pieces if 50 * p.sum() >= largest], axis=0)
+    expected = torch.from_numpy(expected)
+    assert (expected != masks).flatten(1).any(1).sum() >= 5
+    assert torch.equal(kept, expected)
+    assert torch.equal(boxes, mask_boxes(expected))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_keeps_the_same_pieces():
+    masks = torch.rand(4, 61, 87, generator=torch.Generator().manual_seed(0)) > 0.7
+    kept, boxes = drop_specks(masks.cuda(), mask_boxes(masks).cuda())
+    assert kept.is_cuda
+    assert boxes.is_cuda
+    expected = drop_specks(masks, mask_boxes(masks))
+    assert torch.equal(kept.cpu(), expected[0])
+    assert torch.equal(boxes.cpu(), expected[1])
+
+
+def test_no_mask_has_no_specks():
+    kept, boxes = drop_specks(torch.zeros(0, 5, 7, dtype=torch.bool), torch.zeros(0, 4))
+    assert (kept.shape, boxes.shape) == ((0, 5, 7), (0, 4))
 
 
 def test_label_map_is_a_noisy_or_of_the_slots():
