@@ -26,13 +26,14 @@ from sav.data.registration import Stamp, file_stamp
 from sav.errors import SAVError
 from sav.evaluation.metrics import confusion_matrix, dataset_metrics, instance_mean_iou
 from sav.evaluation.prediction_sheet import PredictionSheet
+from sav.evaluation.vehicles import VehicleEvaluator
 from sav.ontology import load_ontology
 
 logger = logging.getLogger(__name__)
 
 
 def build_part_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
-    """COCO AP of boxes and masks, part metrics, and a sheet of predictions.
+    """COCO AP of boxes and masks, metrics of parts and vehicles, and a sheet of predictions.
 
     The sheet is OUTPUT_DIR/predictions.png for the first data set of DATASETS.TEST and
     OUTPUT_DIR/predictions_<data set>.png for the others. COCO's detections go to
@@ -48,6 +49,7 @@ def build_part_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
         [
             _coco_evaluator(dataset_name, detections, stamp),
             PartEvaluator(dataset_name, records),
+            VehicleEvaluator(dataset_name, records),
             PredictionSheet(dataset_name, records, sheet),
         ]
     )

@@ -14,7 +14,7 @@ from sav.files import write_atomic
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]
 """{data set: {task: {metric: percent}}}"""
 
-_TASKS = ("bbox", "segm", "parts")
+_TASKS = ("bbox", "segm", "parts", "vehicles")
 _SUMMARY = {
     "mIoU": ("parts", "mIoU"),
     "mAcc": ("parts", "mAcc"),
@@ -23,6 +23,8 @@ _SUMMARY = {
     "mask AP50": ("segm", "AP50"),
     "box AP": ("bbox", "AP"),
     "side confusion": ("parts", "side_confusion"),
+    "vehicle F1": ("vehicles", "F1"),
+    "vehicle PQ": ("vehicles", "PQ"),
 }
 _OF_CLASS = {"IoU": ("parts", "IoU-"), "mask AP": ("segm", "AP-"), "box AP": ("bbox", "AP-")}
 
@@ -30,8 +32,8 @@ _OF_CLASS = {"IoU": ("parts", "IoU-"), "mask AP": ("segm", "AP-"), "box AP": ("b
 def write_results(path: Path, results: Results) -> None:
     """Write the results of a run as strict JSON, all at once or not at all.
 
-    Tasks come in the order bbox, segm, parts; metrics keep their evaluator's order. A metric that
-    is not defined (NaN: its class never occurs in the truth) becomes null.
+    Tasks come in the order bbox, segm, parts, vehicles; metrics keep their evaluator's order. A
+    metric that is not defined (NaN: its class never occurs in the truth) becomes null.
 
     Raises:
         SAVError: the file cannot be written.

@@ -168,11 +168,12 @@ def shifted(dataset, record, pixels):
 
 def test_perfect_predictions_score_100_everywhere(dataset):
     results = run_all(dataset, [dataset.perfect(r) for r in dataset.records])
-    assert sorted(results) == ["bbox", "parts", "segm"]
+    assert sorted(results) == ["bbox", "parts", "segm", "vehicles"]
     for task in ("bbox", "segm"):
         assert results[task]["AP"] == pytest.approx(100)
         assert results[task]["AP-Wheel"] == pytest.approx(100)
     assert results["parts"]["mIoU"] == pytest.approx(100)
+    assert results["vehicles"] == {"F1": 100, "PQ": 100}
 
 
 def test_predicting_nothing_scores_0_and_keeps_the_rows(dataset):
@@ -180,6 +181,7 @@ def test_predicting_nothing_scores_0_and_keeps_the_rows(dataset):
     assert results["bbox"]["AP"] == 0
     assert results["segm"]["AP"] == 0
     assert results["parts"]["mIoU"] == 0
+    assert results["vehicles"]["PQ"] == 0
 
 
 def test_ap_is_that_of_pycocotools(dataset):

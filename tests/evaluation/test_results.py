@@ -11,6 +11,7 @@ from sav.ontology import load_ontology
 
 RESULTS = {
     "made_up_valid": {
+        "vehicles": {"F1": 98.76, "PQ": math.nan},
         "parts": {"mIoU": 61.23456789, "IoU-Wheel": np.float64(70), "IoU-Plate": math.nan},
         "segm": {"AP": 30.5, "AP50": 60.0, "AP-Wheel": math.nan},
         "bbox": {"AP": 31.0},
@@ -26,13 +27,14 @@ def test_results_are_strict_json_in_the_order_of_the_contract(tmp_path):
         raise AssertionError(constant)
 
     read = json.loads(path.read_text(), parse_constant=refuse)
-    assert list(read["made_up_valid"]) == ["bbox", "segm", "parts"]
+    assert list(read["made_up_valid"]) == ["bbox", "segm", "parts", "vehicles"]
     assert list(read["made_up_valid"]["segm"]) == ["AP", "AP50", "AP-Wheel"]
     assert read["made_up_valid"]["parts"] == {
         "mIoU": 61.2346,
         "IoU-Wheel": 70.0,
         "IoU-Plate": None,
     }
+    assert read["made_up_valid"]["vehicles"] == {"F1": 98.76, "PQ": None}
     assert [p.name for p in path.parent.iterdir()] == ["results.json"]
 
 
@@ -60,5 +62,7 @@ def test_table_has_the_figures_and_a_dash_for_the_undefined():
     assert "made_up_valid" in lines[2]
     assert "61.2" in lines[2]
     assert "30.5" in lines[2]
+    assert lines[0].split()[-4:] == ["vehicle", "F1", "vehicle", "PQ"]
+    assert lines[2].split()[-2:] == ["98.8", "-"]
     wheel = next(line for line in lines if line.startswith("Wheel"))
     assert wheel.split() == ["Wheel", "70.0", "-", "-"]
