@@ -9,6 +9,7 @@ from fvcore.transforms.transform import HFlipTransform, NoOpTransform, VFlipTran
 from sav.d2 import transforms as T
 from sav.data.augmentation import (
     AffineTransform,
+    FitCanvas,
     RandomAffine,
     RandomColor,
     _rotate_hue,
@@ -46,6 +47,83 @@ def test_identity_and_flip_move_whole_pixels():
     reference = HFlipTransform(32)
     points = RNG.uniform(0, 24, (5, 2))
     np.testing.assert_allclose(flip.apply_coords(points), reference.apply_coords(points.copy()))
+
+
+AWKWARD = [(37, 101), (101, 37), (53, 31), (29, 30), (300, 211), (613, 407)]
+"""Heights and widths of photos that are reduced by 0.47 to 9.6 to get onto the canvas of 64."""
+
+
+def check_every_pixel(transform, size):
+    """A photo and labels whose values are their own places come out where the map says.
+
+    Returns:
+        how many pixels of the canvas were checked.
+    """
+    height, width = size
+    y, x = np.mgrid[:height, :width] + 0.5
+    # Ramps over the range of uint8, which linear interpolation and averages leave as they are.
+    ramps = np.stack([x * 250 / width, y * 250 / height, 0 * x], axis=-1)
+    photo = transform.apply_image(np.round(ramps).astype(np.uint8)).astype(float)
+    rows, columns = np.mgrid[: transform.size[0], : transform.size[1]] + 0.5
+    there = np.stack([columns, rows], axis=-1) - transform.matrix[:, 2]
+    there = there @ np.linalg.inv(transform.matrix[:, :2]).T
+    # Nearer to the edge, the border or a repeated edge is mixed in.
+    margin = 1 + 1 / math.sqrt(abs(np.linalg.det(transform.matrix[:, :2])))
+    inside = ((there > margin) & (there < np.array([width, height]) - margin)).all(axis=-1)
+    expected = there * 250 / (width, height)
+    errors = photo[inside][:, :2] - expected[inside]
+    # Values are rounded three times, and places to a thirty-second of a pixel.
+    assert np.abs(errors).max() < 1.5 + 250 / 32 / min(size)
+    assert np.abs(errors.mean(axis=0)).max() < 0.25
+    for axis, places in enumerate((x, y)):
+        labels = transform.apply_segmentation(places.astype(np.uint16))
+        # Nearest neighbour, of coordinates that OpenCV rounds to fractions of a pixel.
+        np.testing.assert_allclose(labels[inside] + 0.5, there[inside][:, axis], atol=0.56)
+    return inside.sum()
+
+
+@pytest.mark.parametrize("size", AWKWARD)
+def test_fit_canvas_puts_every_pixel_in_its_place(size):
+    transform = FitCanvas(64, GREY).get_transform(np.zeros((*size, 3), np.uint8))
+    factor = 64 / max(size)
+    assert check_every_pixel(transform, size) > 0.6 * size[0] * size[1] * factor**2
+    corners = transform.apply_coords(np.array([[0.0, 0.0], [size[1], size[0]]]))
+    np.testing.assert_allclose(corners, [[0, 0], [size[1] * factor, size[0] * factor]])
+
+
+@pytest.mark.parametrize("size", AWKWARD)
+def test_random_affine_puts_every_pixel_in_its_place(size):
+    np.random.seed(0)
+    augmentation = still(
+        size=64, scale=(0.7, 1.5), aspect=(0.8, 1.2), rotation=20.0, shift=0.1, flip_prob=0.5
+    )
+    checked = [
+        check_every_pixel(augmentation.get_transform(np.zeros((*size, 3), np.uint8)), size)
+        for _ in range(10)
+    ]
+    assert min(checked) > 100
+
+
+@pytest.mark.parametrize("size", AWKWARD)
+def test_random_affine_is_its_steps_one_by_one(size):
+    """Flip, stretch, scale and turn about the photo's middle, which is then put on the canvas."""
+    height, width = size
+    np.random.seed(0)
+    options = {"scale": (1.3, 1.3), "aspect": (1.2, 1.2), "rotation": 20.0, "flip_prob": 1.0}
+    transform = still(size=50, **options).get_transform(np.zeros((*size, 3), np.uint8))
+    points = RNG.uniform(0, 1, (7, 2)) * (width, height)
+    middle = transform.apply_coords(np.array([[width / 2, height / 2]]))[0]
+    corner = np.array([width, height]) * 25 / max(size)
+    assert (corner - 1e-9 <= middle).all()
+    assert (middle <= 25 + 1e-9).all()
+    scale = 1.3 * 50 / max(size)
+    x = -(points[:, 0] - width / 2) * scale * math.sqrt(1.2)
+    y = (points[:, 1] - height / 2) * scale / math.sqrt(1.2)
+    moved = transform.apply_coords(points) - middle
+    turned = np.angle((moved[:, 0] + 1j * moved[:, 1]) / (x + 1j * y))
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), np.hypot(x, y))
+    np.testing.assert_allclose(turned, turned[0], atol=1e-9)
+    assert 0 < abs(turned[0]) <= math.radians(20)
 
 
 def test_canvas_is_filled_with_the_border():

@@ -10,6 +10,7 @@ from sav.modeling.postprocess import (
     drop_specks,
     label_map,
     mask_boxes,
+    part_probabilities,
     to_instances,
     to_original_frame,
 )
@@ -23,6 +24,57 @@ def test_original_frame_undoes_the_letterbox():
     assert mask.shape == (40, 80)
     assert mask[:, 20:40].all()
     assert mask.sum() == 40 * 20
+
+
+AWKWARD = [
+    Frame((61, 97), (40, 64), 64),
+    Frame((97, 61), (40, 64)[::-1], 64),
+    Frame((31, 29), (64, 60), 64),
+    Frame((333, 500), (43, 64), 64),
+]
+"""Photos whose sides are no whole multiples of those on the canvas, nor these of the logits'."""
+
+
+def enlarge_by_sampling(logits, frame):
+    """(N, height, width): what the logits, over the canvas, are at the middle of each pixel."""
+    axes = [
+        (torch.arange(side, dtype=torch.float64) + 0.5) / side * resized / frame.canvas * 2 - 1
+        for side, resized in zip(frame.original, frame.resized, strict=True)
+    ]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], dim=-1)[None]
+    options = {"mode": "bilinear", "align_corners": False, "padding_mode": "border"}
+    return F.grid_sample(logits[None].double(), grid, **options)[0]
+
+
+@pytest.mark.parametrize("frame", AWKWARD)
+def test_masks_of_awkward_photos_are_the_logits_at_their_pixels(frame):
+    logits = F.avg_pool2d(torch.randn(6, 20, 20), 5, stride=1)
+    classes = torch.arange(6)
+    found = to_instances(logits, torch.linspace(0.9, 0.5, 6), classes, body_ids=(), frame=frame)
+    expected = enlarge_by_sampling(logits, frame)
+    visible = (expected > 0).flatten(1).any(1)
+    masks, boxes = expected[visible] > 0, mask_boxes(expected[visible] > 0)
+    masks, boxes = drop_specks(masks, boxes)
+    assert found.pred_classes.tolist() == classes[visible].tolist()
+    assert ((found.pred_masks != masks) & (expected[visible].abs() > 1e-3)).sum() == 0
+    assert (found.pred_boxes.tensor - boxes).abs().max() <= 1
+    assert 0.2 < masks.float().mean() < 0.8
+
+
+@pytest.mark.parametrize("frame", AWKWARD)
+def test_label_map_of_awkward_photos_is_the_best_class_at_each_pixel(frame):
+    logits = 4 * F.avg_pool2d(torch.randn(5, 20, 20), 5, stride=1)
+    presence, classes = torch.tensor([0.9, 0.8, 0.9, 0.7, 0.9]), torch.tensor([0, 1, 1, 3, 4])
+    labels = label_map(logits, presence, classes, background=0.6, frame=frame)
+    shares = part_probabilities(logits[None], presence[None], classes, 5)[0]
+    shares = enlarge_by_sampling(shares, frame)
+    best, second = shares.topk(2, dim=0).values
+    expected = torch.where(best > 0.6, shares.argmax(0) + 1, 0)
+    clear = (best - second > 1e-3) & ((best - 0.6).abs() > 1e-3)
+    assert labels.shape == frame.original
+    assert torch.equal(labels[clear].long(), expected[clear])
+    assert labels.unique().tolist() == [0, 1, 2, 4, 5]
+    assert clear.float().mean() > 0.95
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,40 @@ def photos(tmp_path_factory):
     return sorted((folder / "images").rglob("*.jpg"))
 
 
-def test_it_is_small_and_says_how_good_it_is():
+def test_it_is_small():
     assert sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()) < 25e6
     assert (SHIPPED / WEIGHTS_FILE).stat().st_size < 20e6
-    results = json.loads((SHIPPED / RESULTS_FILE).read_text("utf-8"))["synthetic_valid"]
-    assert results["parts"]["mIoU"] >= 80
-    assert results["segm"]["AP"] >= 50
+
+
+@pytest.mark.usefixtures("catalogs_as_before")
+def test_it_is_as_good_as_it_says(tmp_path):
+    """By the evaluators on photos that no training has seen, not by what a file says.
+
+    It has 85.1 mIoU, 57.5 mask AP, 58.2 box AP, 98.5 F1 and 71.2 PQ on them; with random weights
+    no figure is above 0.1.
+    """
+    generate_dataset(tmp_path / "unseen", splits={"valid": 20}, seed=777, workers=1)
+    dispatch(["prepare", "vehicleseg10k", "--root", str(tmp_path / "unseen"), "--splits", "valid"])
+    options = {
+        "OUTPUT_DIR": str(tmp_path / "run"),
+        "MODEL.DEVICE": "cpu",
+        "MODEL.SAV.TEST.GALLERY": str(SHIPPED / GALLERY_FOLDER),
+        "DATASETS.ROOT": str(tmp_path),
+        "DATASETS.PARTS.unseen": "unseen/coco/instances_valid.json",
+        "DATASETS.TEST": "('unseen',)",
+        "DATASETS.TRAIN": "()",
+    }
+    keys_and_values = [word for option in options.items() for word in option]
+    dispatch(["eval", "--model", str(SHIPPED), *keys_and_values])
+    results = json.loads((tmp_path / "run" / RESULTS_FILE).read_text("utf-8"))["unseen"]
+    assert results["parts"]["mIoU"] >= 75
+    assert results["segm"]["AP"] >= 45
+    assert results["bbox"]["AP"] >= 45
+    assert results["vehicles"]["F1"] >= 90
+    assert results["vehicles"]["PQ"] >= 60
+    said = json.loads((SHIPPED / RESULTS_FILE).read_text("utf-8"))["synthetic_valid"]
+    for task, metric in (("parts", "mIoU"), ("segm", "AP"), ("bbox", "AP"), ("vehicles", "PQ")):
+        assert results[task][metric] == pytest.approx(said[task][metric], abs=8)
 
 
 def test_it_knows_no_path_of_the_machine_that_made_it():
