@@ -104,4 +104,15 @@ def test_mined_support_weighs_the_relations():
     index = {node.name: i for i, node in enumerate(ontology.nodes)}
     row = matrix[PREDICATES.index("adjacent_to"), index["Left front door"]]
     assert row[index[rare.object]] == 0
-    assert all(torch.isclose(row[index[f.object]], torch.tensor(1 / len(others))) for f in others)
+    expected = torch.tensor(0.5 / len(touching))
+    assert all(torch.isclose(row[index[fact.object]], expected) for fact in others)
+
+
+def test_a_weakly_supported_relation_stays_weak_where_it_is_the_only_one():
+    ontology = load_ontology("vehicleseg10k")
+    matrix = adjacency(ontology)
+    alone = ((matrix > 0).sum(-1) == 1)[..., None] & (matrix > 0)
+    assert alone.sum() > 10
+    weak = adjacency(ontology, dict.fromkeys(ontology.relations, 0.1))
+    assert torch.allclose(weak[alone], torch.tensor(0.1))
+    assert torch.allclose(weak, 0.1 * matrix)

@@ -54,10 +54,12 @@ def adjacency(ontology: Ontology, support: Mapping[Relation, float] | None = Non
 
     Returns:
         (R, nodes, nodes) float32; entry (r, i, j) weighs the message from node j to node i along
-        predicate r. Each row sums to one, or to zero where node i has no such relation.
+        predicate r: its support over the number of such relations of node i. So a relation with
+        little support stays weak, even where it is a node's only one.
     """
-    matrix = torch.from_numpy(relation_weights(ontology, PREDICATES, support))
-    return matrix / matrix.sum(-1, keepdim=True).clamp(min=1e-6)
+    every = torch.from_numpy(relation_weights(ontology, PREDICATES))
+    weights = torch.from_numpy(relation_weights(ontology, PREDICATES, support))
+    return weights / every.sum(-1, keepdim=True).clamp(min=1)
 
 
 class RelationalLayer(nn.Module):
