@@ -105,6 +105,9 @@ class SAV(nn.Module):
                 everything random about the photo is drawn. "photo_id", "vehicle_group" and
                 "photo_hash" name the photo, whose annotations it must not retrieve, see Photo.
 
+        Raises:
+            SAVError: an image or a vocabulary is not one that the model takes.
+
         Returns:
             In training the losses by name. Otherwise one dict an image, with "instances"
             (pred_masks (N, H, W) bool, pred_boxes, scores, pred_classes, vehicle_ids) and
@@ -123,12 +126,11 @@ class SAV(nn.Module):
     def encode(self, batched_inputs: Batch) -> EncodedPhotos:
         """Encode photos, and look up their vocabularies."""
         maps = self.encoder(self.preprocess([item["image"] for item in batched_inputs]))
-        names = [vocabulary.name for vocabulary in self.ontology.vocabularies]
-        chosen = [names.index(item.get("vocabulary", names[0])) for item in batched_inputs]
+        index = self.ontology.vocabulary_index
+        chosen = [index(item.get("vocabulary", "")) for item in batched_inputs]
         vocabularies = torch.tensor(chosen, device=self.vocabulary_ids.device)
         known = self.vocabulary_ids[vocabularies] >= 0
-        photos = [Photo.of(item) for item in batched_inputs]
-        return EncodedPhotos(maps, vocabularies, known, known, photos)
+        return EncodedPhotos(maps, vocabularies, known, known, [*map(Photo.of, batched_inputs)])
 
     def decode(
         self,

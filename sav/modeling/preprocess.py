@@ -38,7 +38,17 @@ class Preprocessor(nn.Module):
         return cls(size=cfg.INPUT.SAV.SIZE, mean=cfg.MODEL.PIXEL_MEAN, std=cfg.MODEL.PIXEL_STD)
 
     def forward(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
-        """B images (3, h, w) uint8, at most S x S each, to (B, 3, S, S) float."""
+        """B images (3, h, w) uint8, the longer side S, to (B, 3, S, S) float.
+
+        Raises:
+            SAVError: an image has another size.
+        """
+        for image in images:
+            if image.ndim != 3 or len(image) != 3 or max(image.shape[1:]) != self.size:
+                raise SAVError(
+                    f"image has shape {tuple(image.shape)}; give (3, h, w) with the longer side "
+                    f"{self.size}, the model's INPUT.SAV.SIZE"
+                )
         canvas = torch.zeros(len(images), 3, self.size, self.size, device=self.mean.device)
         for slot, image in zip(canvas, images, strict=True):
             image = image.to(self.mean.device, non_blocking=True)  # noqa: PLW2901

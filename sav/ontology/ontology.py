@@ -105,6 +105,17 @@ class Ontology:
         """What photos can be annotated with: the joined vocabularies, or itself."""
         return self.joined or (self,)
 
+    def vocabulary_index(self, name: str) -> int:
+        """The place of one of its vocabularies; the first for an empty name.
+
+        Raises:
+            SAVError: there is no such vocabulary.
+        """
+        known = [vocabulary.name for vocabulary in self.vocabularies]
+        if name and name not in known:
+            raise SAVError(f"vocabulary '{name}': the model knows {', '.join(known)}")
+        return known.index(name) if name else 0
+
     def ids_of(self, vocabulary: Ontology) -> list[int]:
         """The ids here of the classes of one of its vocabularies, in that one's order."""
         return [self._ids[part.node if self.joined else part.name] for part in vocabulary.classes]

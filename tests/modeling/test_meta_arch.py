@@ -280,6 +280,13 @@ def test_no_vehicle_no_parts(cfg, make_input):
     assert (found["instances"].scores < 0.3).all()
 
 
+@pytest.mark.parametrize("shape", [(3, 48, 60), (3, 48, 96), (1, 64, 64), (64, 64)])
+def test_a_photo_that_is_not_of_the_model_s_size_is_a_clear_error(model, make_input, shape):
+    item = {**make_input(), "image": torch.zeros(shape, dtype=torch.uint8)}
+    with pytest.raises(SAVError, match=r"^image has shape \(.*\); give .* longer side 64, the"):
+        model.eval()([make_input(), item])
+
+
 def test_unknown_network_is_a_clear_error(cfg):
     cfg.MODEL.TIMM.NAME = "resnet_of_dreams"
     with pytest.raises(SAVError, match="resnet_of_dreams"):

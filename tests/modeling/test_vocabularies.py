@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sav.d2 import build_model
+from sav.errors import SAVError
 
 JOINED = "vehicleseg10k+dsmlr"
 
@@ -50,6 +51,12 @@ def test_shared_parts_learn_from_both_vocabularies(model, make_input):
         losses = model([annotate(model, make_input("car/1", seed=1))])
         sum(losses.values()).backward()
         assert model.graph.class_embedding.grad[wheel].abs().sum() > 0
+
+
+def test_an_unknown_vocabulary_is_a_clear_error(model, make_input):
+    message = "^vocabulary 'cars': the model knows vehicleseg10k, dsmlr$"
+    with pytest.raises(SAVError, match=message):
+        model.eval()([{**make_input(), "vocabulary": "cars"}])
 
 
 def test_answers_are_in_the_photo_s_vocabulary(model, make_input):
