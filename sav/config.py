@@ -130,6 +130,8 @@ def _add_training(cfg: CfgNode) -> None:
     # bf16, fp16 with a loss scale, or auto: bf16 where the hardware has it, float32 elsewhere.
     cfg.SOLVER.AMP.PRECISION = "auto"
 
+    # Of evaluation, galleries and predictions: the same, or fp32.
+    cfg.TEST.PRECISION = "fp32"
     # The best of the evaluations every TEST.EVAL_PERIOD iterations is kept in OUTPUT_DIR/best.
     cfg.TEST.BEST = CfgNode()
     cfg.TEST.BEST.METRIC = "segm/AP"  # of the first test set, or "data set/segm/AP"

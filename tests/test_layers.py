@@ -11,7 +11,7 @@ FLOORS = [
     ["errors"],
     ["files", "parallel", "process", "run_folder"],
     ["d2"],
-    ["ontology", "gallery"],
+    ["ontology", "gallery", "precision"],
     ["formats", "config"],
     ["data", "drawing", "modeling"],
     ["evaluation", "synthetic"],

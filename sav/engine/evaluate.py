@@ -19,6 +19,7 @@ from sav.files import write_atomic
 from sav.gallery.files import load_gallery, save_gallery
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, save_weights
+from sav.precision import Precision
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, WEIGHTS_FILE
 
 
@@ -69,7 +70,9 @@ def evaluate(cfg: CfgNode, model: SAV) -> Results:
         loader = build_detection_test_loader(
             cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
         )
-        results[name] = inference_on_dataset(model, loader, build_part_evaluator(cfg, name))
+        evaluator = build_part_evaluator(cfg, name)
+        with Precision.for_test(cfg, model).autocast():
+            results[name] = inference_on_dataset(model, loader, evaluator)
     if not comm.is_main_process():
         return {}
     write_results(Path(cfg.OUTPUT_DIR) / RESULTS_FILE, results)

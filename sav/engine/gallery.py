@@ -14,6 +14,7 @@ from sav.files import file_digest
 from sav.gallery.store import Gallery
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint
+from sav.precision import Precision
 
 
 def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> Gallery:
@@ -41,7 +42,8 @@ def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> G
             cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
         )
         progress = tqdm(loader, desc=f"Gallery of {name}", unit="batch", leave=False, disable=None)
-        batches = [model.exemplars(batch).to_storage() for batch in progress]
+        with Precision.for_test(cfg, model).autocast():
+            batches = [model.exemplars(batch).to_storage() for batch in progress]
         before = len(gallery)
         for share in comm.all_gather(batches):
             for batch in share:

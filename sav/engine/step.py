@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import time
@@ -17,8 +16,7 @@ from torch import nn
 
 from sav.d2 import CfgNode, SimpleTrainer, comm
 from sav.errors import SAVError
-
-logger = logging.getLogger(__name__)
+from sav.precision import Precision
 
 Batch = list[dict[str, Any]]
 
@@ -58,8 +56,9 @@ class StepTrainer(SimpleTrainer):
                 "shared evenly by so many parts"
             )
         self._device = next(model.parameters()).device.type
-        self._dtype = _autocast_dtype(cfg.SOLVER.AMP, self._device)
-        self._scaler = torch.amp.GradScaler(self._device, enabled=self._dtype is torch.float16)
+        self._precision = Precision.for_training(cfg, model)
+        fp16 = self._precision.dtype is torch.float16
+        self._scaler = torch.amp.GradScaler(self._device, enabled=fp16)
 
     def run_step(self) -> None:
         """Fetch a batch, go forward and backward in parts, write the losses, step.
@@ -113,7 +112,7 @@ class StepTrainer(SimpleTrainer):
         return dict(zip(parts, means, strict=True))
 
     def _losses(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        with torch.autocast(self._device, self._dtype, enabled=self._dtype is not None):
+        with self._precision.autocast():
             return model(batch)
 
     def _check_finite(self, losses: dict[str, torch.Tensor], batch: Batch) -> None:
@@ -143,22 +142,3 @@ class StepTrainer(SimpleTrainer):
         """Take back the loss scale too."""
         super().load_state_dict(state_dict)
         self._scaler.load_state_dict(state_dict["grad_scaler"])
-
-
-def _autocast_dtype(amp: CfgNode, device: str) -> torch.dtype | None:
-    """What SOLVER.AMP computes in; None for float32 alone."""
-    precisions = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    if amp.PRECISION not in (*precisions, "auto"):
-        raise SAVError(f"SOLVER.AMP.PRECISION is auto, bf16 or fp16, not {amp.PRECISION}")
-    if not amp.ENABLED:
-        return None
-    if amp.PRECISION != "auto":
-        return precisions[amp.PRECISION]
-    # bf16 where it is faster than float32, and not merely emulated.
-    if device == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        # torch.cpu.get_capabilities() says the same, but not yet in torch 2.11.
-        native = torch.cpu._is_avx512_bf16_supported()
-    logger.info("SOLVER.AMP.PRECISION auto: %s", "bf16" if native else "float32, for want of bf16")
-    return torch.bfloat16 if native else None

@@ -34,6 +34,7 @@ from sav.engine.writers import build_writers, show_predictions
 from sav.errors import SAVError
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import load_weights
+from sav.precision import Precision
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__(cfg)
+        Precision.for_test(cfg, self.sav)  # refuses what it does not know before any training
         # Random constants, such as SAM's position code: older releases of torch's wrapper share
         # the parameters alone.
         share_buffers(self.sav)

@@ -10,6 +10,7 @@ from sav.d2 import CfgNode
 from sav.modeling.matcher import Matches, match, shrink
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.targets import IGNORED, Supervision, Targets
+from sav.precision import float32
 
 _LOSSES = ("MASK", "DICE", "PRESENCE", "IOU", "DENSE")
 _OVERSAMPLING = 3
@@ -44,6 +45,7 @@ class PartCriterion(nn.Module):
         weights = {name.lower(): loss[name] for name in _LOSSES}
         return cls(query_classes=query_classes, weights=weights, points=loss.POINTS)
 
+    @float32()
     def forward(
         self,
         output: DecoderOutput,
@@ -64,8 +66,10 @@ class PartCriterion(nn.Module):
         losses["loss_dense"] = self.weights["dense"] * _dense_loss(dense, supervision.targets)
         return losses
 
+    @float32()
     def supervise(self, output: DecoderOutput, supervision: Supervision) -> dict[str, torch.Tensor]:
-        """The losses of masks, presence and IoU by name, scalars; see :meth:`forward`."""
+        """The losses of masks, presence and IoU; see :meth:`forward`."""
+        output = output.float()
         matches = match(output, supervision.targets, self.query_classes)
         present = torch.zeros_like(output.presence)
         present[matches.image, matches.query] = 1.0
@@ -79,7 +83,7 @@ class PartCriterion(nn.Module):
         self, output: DecoderOutput, supervision: Supervision, matches: Matches
     ) -> dict[str, torch.Tensor]:
         targets = supervision.targets
-        logits = output.masks[matches.image, matches.query].float()
+        logits = output.masks[matches.image, matches.query]
         if len(logits) == 0:
             # Keeps every parameter in the graph, which distributed training needs.
             zero = (output.masks.sum() + output.iou.sum()) * 0.0
@@ -98,7 +102,7 @@ class PartCriterion(nn.Module):
         intersection = (probability * truth).sum(1)
         dice = 1 - (2 * intersection + 1) / (probability.sum(1) + truth.sum(1) + 1)
         cross_entropy = F.binary_cross_entropy_with_logits(sampled, truth, reduction="none")
-        predicted = output.iou[matches.image, matches.query].float().sigmoid()
+        predicted = output.iou[matches.image, matches.query].sigmoid()
         error = (predicted - _mask_iou(logits.detach(), masks)).square()
         per_mask = {"mask": cross_entropy.mean(1), "dice": dice, "iou": error}
         return {name: (share * loss).sum() for name, loss in per_mask.items()}

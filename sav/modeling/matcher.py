@@ -10,10 +10,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.targets import Targets
+from sav.precision import float32
 
 _ACROSS_CLASSES = 1e4
 _GRID = 32
-_TINY = torch.finfo(torch.float32).tiny
+_SURE = 80.0  # logits beyond it count as it: float32 has sigmoid(-80), but not sigmoid(-110)
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Matches:
 
 
 @torch.no_grad()
+@float32()
 def match(output: DecoderOutput, targets: list[Targets], query_classes: torch.Tensor) -> Matches:
     """Match each instance with a query of its class.
 
@@ -38,9 +40,10 @@ def match(output: DecoderOutput, targets: list[Targets], query_classes: torch.Te
     """
     classes = pad_sequence([t.classes for t in targets], batch_first=True, padding_value=-1)
     same = query_classes[:, None] == classes[:, None]
+    output = output.float()
     cost = _pair_cost(output.masks, targets) - output.presence.sigmoid()[..., None]
     # One transfer for the whole batch: the assignment runs on the CPU.
-    costs = torch.where(same, cost, _ACROSS_CLASSES).float().cpu().nan_to_num().numpy()
+    costs = torch.where(same, cost, _ACROSS_CLASSES).cpu().nan_to_num().numpy()
     pairs = [
         (image, query, instance)
         for image, target in enumerate(targets)
@@ -81,10 +84,11 @@ def _pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
         side //= 2
     truth = shrink(torch.cat([target.masks for target in targets]), side).flatten(1)
     truth = pad_sequence(truth.split([len(t.classes) for t in targets]), batch_first=True)
-    logits = shrink(logits.flatten(0, 1).float(), side).flatten(1).unflatten(0, logits.shape[:2])
+    small = shrink(logits.flatten(0, 1), side).clamp(-_SURE, _SURE)
+    logits = small.flatten(1).unflatten(0, logits.shape[:2])
     covered = truth.transpose(1, 2)
     # softplus(x) is -log(sigmoid(-x)), which a CPU works out in a tenth of the time.
-    empty = -(-logits).sigmoid().clamp(min=_TINY).log()
+    empty = -(-logits).sigmoid().log()
     cross_entropy = empty.sum(2, keepdim=True) - logits @ covered
     probability = logits.sigmoid()
     total = probability.sum(2, keepdim=True) + truth.sum(2)[:, None]

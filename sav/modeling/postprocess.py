@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from sav.d2 import Boxes, CfgNode, Instances
 from sav.modeling.grouping import group_into_vehicles
 from sav.modeling.sam.decoder import DecoderOutput
+from sav.precision import float32
 
 # Full-resolution float masks are made in pieces of about this many values (256 MiB).
 _PIECE = 1 << 26
@@ -61,6 +62,7 @@ class PartReader:
         """As MODEL.SAV.TEST says."""
         return cls(cfg.MODEL.SAV.TEST.SCORE_THRESHOLD, cfg.MODEL.SAV.TEST.BACKGROUND)
 
+    @float32()
     def __call__(
         self,
         output: DecoderOutput,
@@ -79,6 +81,7 @@ class PartReader:
         Returns:
             "instances" and "part_map" of each, see :meth:`sav.modeling.meta_arch.SAV.forward`.
         """
+        output = output.float()
         rows = zip(output.masks, output.presence, output.iou, classes, strict=True)
         return [
             self.read_photo(*(v[row[3] >= 0] for v in row), body_ids=body_ids, frame=frame)
@@ -105,8 +108,8 @@ class PartReader:
             body_ids: see Ontology.body_ids.
             frame: of the photo.
         """
-        presence = presence.float().sigmoid()
-        scores = presence * iou.float().sigmoid()
+        presence = presence.sigmoid()
+        scores = presence * iou.sigmoid()
         kept = scores >= self.score_threshold
         instances = to_instances(
             logits[kept], scores[kept], classes[kept], body_ids=body_ids, frame=frame

@@ -18,6 +18,7 @@ from sav.gallery.photos import Photo, photo_hash
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.ontology import Ontology
+from sav.precision import Precision
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, SHIPPED, WEIGHTS_FILE
 
 
@@ -53,17 +54,15 @@ class SAVPredictor:
         ontology: the part vocabulary; class ids of predictions index its classes.
 
     Raises:
-        SAVError: the model does not know the vocabulary.
+        SAVError: the model does not know the vocabulary, or TEST.PRECISION is unknown.
     """
 
     def __init__(self, cfg: CfgNode, model: SAV) -> None:
         self.cfg = cfg
         self.model = model.eval()
-        known = {ontology.name: ontology for ontology in model.ontology.vocabularies}
-        name = cfg.MODEL.SAV.TEST.VOCABULARY or next(iter(known))
-        if name not in known:
-            raise SAVError(f"vocabulary '{name}': the model knows {', '.join(known)}")
-        self.ontology: Ontology = known[name]
+        index = model.ontology.vocabulary_index(cfg.MODEL.SAV.TEST.VOCABULARY)
+        self.ontology: Ontology = model.ontology.vocabularies[index]
+        self._precision = Precision.for_test(cfg, model)
 
     @classmethod
     def from_pretrained(
@@ -171,7 +170,9 @@ class SAVPredictor:
         """
         if not images:
             return []
-        outputs = self.model([self._to_input(image) for image in images])
+        inputs = [self._to_input(image) for image in images]
+        with self._precision.autocast():
+            outputs = self.model(inputs)
         return [{key: value.to("cpu") for key, value in output.items()} for output in outputs]
 
     def nearest(self, image: np.ndarray, count: int, *, copies: bool = True) -> list[Neighbour]:
@@ -186,9 +187,13 @@ class SAVPredictor:
             The most similar first; fewer where there are no more.
 
         Raises:
-            SAVError: the array is not such an image.
+            SAVError: the array is not such an image, or the model has no context module.
         """
-        keys = self.model.retrieval_keys([self._to_input(image)])
+        if self.model.context is None:
+            raise SAVError("MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery")
+        inputs = [self._to_input(image)]
+        with self._precision.autocast():
+            keys = self.model.retrieval_keys(inputs)
         photo = None if copies else Photo("", hash=photo_hash(image))
         gallery = self.model.context.gallery
         found = gallery.search_with_mirror(keys, count, [photo])

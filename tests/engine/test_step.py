@@ -80,6 +80,7 @@ def test_accumulation_trains_like_the_whole_batch(root, plain, tmp_path):
     [
         (["SOLVER.ACCUMULATE", "3"], "SOLVER.ACCUMULATE 3: the 4 photos"),
         (["SOLVER.AMP.PRECISION", "fp8"], "auto, bf16 or fp16, not fp8"),
+        (["TEST.PRECISION", "bf61"], "TEST.PRECISION is auto, bf16, fp16 or fp32, not bf61"),
         (["TEST.EVAL_PERIOD", "1", "TEST.BEST.METRIC", "AP"], "TEST.BEST.METRIC AP: give it"),
         (["TEST.EVAL_PERIOD", "1", "TEST.BEST.MODE", "most"], "TEST.BEST.MODE"),
     ],

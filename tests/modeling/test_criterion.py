@@ -69,6 +69,42 @@ def test_matching_stays_inside_the_class_and_picks_the_best_slot(part_criterion)
     assert pairs == {3: 0, 1: 1}
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_matching_and_losses_are_float32_under_autocast(criterion, dtype):
+    logits = torch.full((1, 5, S, S), -600.0)
+    for query, (left, right) in enumerate([(0, 32), (0, 20), (20, 30), (3, 12), (0, 32)]):
+        logits[0, query, 4:28, left:right] = 500.0
+    result = output(logits)
+    batch = [targets([1, 1, 0], [rectangle(2, 12), rectangle(21, 30), rectangle(0, 16)])]
+    dense = [torch.randn(1, 4, 8, 8)]
+    expected = match(result, batch, QUERY_CLASSES)
+    assert sorted(zip(expected.query.tolist(), expected.instance.tolist(), strict=True)) == [
+        *((0, 2), (2, 1), (3, 0)),
+    ]
+    losses = criterion(result, dense, batch)
+    result = DecoderOutput(*(value.to(dtype) for value in vars(result).values()))
+    with torch.autocast("cpu", dtype):
+        found = match(result, batch, QUERY_CLASSES)
+        again = criterion(result, dense, batch)
+    for name, value in vars(expected).items():
+        assert torch.equal(vars(found)[name], value), name
+    assert all(value.dtype is torch.float32 for value in again.values())
+    assert {n: float(v) for n, v in again.items()} == pytest.approx(
+        {n: float(v) for n, v in losses.items()}
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("logit", [-70.0, -1e6])
+def test_a_mask_that_is_quite_wrong_is_matched(dtype, logit):
+    """The sum of its logits over the part is beyond half precision."""
+    whole = torch.ones(S, S, dtype=torch.bool)
+    result, batch = output(torch.full((1, 5, S, S), logit)), [targets([0, 2], [whole, whole])]
+    with torch.autocast("cpu", dtype):
+        found = match(result, batch, QUERY_CLASSES)
+    assert sorted(found.query.tolist()) == [0, 4]
+
+
 def test_more_instances_than_slots_leaves_the_rest_unmatched(part_criterion):
     masks = [rectangle(0, 8), rectangle(10, 18), rectangle(20, 28)]
     found = match(output(), [targets([2, 2, 0], masks)], QUERY_CLASSES)

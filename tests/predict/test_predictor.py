@@ -8,12 +8,14 @@ from safetensors.torch import load_file, save_file
 
 import sav
 from sav.config import load_config
-from sav.d2 import Instances
+from sav.d2 import Instances, build_model
 from sav.errors import SAVError
 from sav.gallery.files import save_gallery
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
 from sav.predict.predictor import SAVPredictor
+
+from ..tiny import tiny_config
 
 
 @pytest.fixture
@@ -170,6 +172,13 @@ def test_checkpoint_of_a_run_gives_the_same(run_folder, predictor, copied_run, p
         predictor.cfg, copied_run / "model_0000007.pth", run_folder / "gallery", "cpu"
     )
     same(other(photo()), predictor(photo()))
+
+
+def test_a_model_without_context_has_no_nearest_vehicles(photo):
+    cfg = tiny_config()
+    cfg.MODEL.SAV.CONTEXT.ENABLED = False
+    with pytest.raises(SAVError, match=r"CONTEXT\.ENABLED is False: this model looks in"):
+        SAVPredictor(cfg, build_model(cfg)).nearest(photo(), 1)
 
 
 def test_bad_run_folders_are_one_clear_error(copied_run, tmp_path):

@@ -26,6 +26,7 @@ from sav.modeling.postprocess import part_probabilities
 from sav.modeling.sam.decoder import DecoderOutput, choose
 from sav.modeling.targets import Supervision, Targets
 from sav.ontology import Ontology
+from sav.precision import float32
 
 FUSIONS = ("prompts", "corrector", "both")
 Decode = Callable[[EncodedPhotos, torch.Tensor], DecoderOutput]
@@ -108,6 +109,7 @@ class ContextModule(nn.Module):
             loss_weight=cfg.MODEL.SAV.LOSS.CONTEXT,
         )
 
+    @float32()
     def forward(
         self,
         photos: EncodedPhotos,
@@ -128,6 +130,7 @@ class ContextModule(nn.Module):
         """
         if not self.training and not len(self.gallery):
             return output
+        output = output.float()
         return self._stages(photos, prompts, output, decode=decode, thinning=thinning)[-1]
 
     def _stages(
@@ -155,6 +158,7 @@ class ContextModule(nn.Module):
             stages.append(self.corrector(output, F.avg_pool2d(parts, 2), evidence))
         return stages
 
+    @float32()
     def losses(
         self,
         photos: EncodedPhotos,
@@ -203,12 +207,14 @@ class ContextModule(nn.Module):
         return 2 ** torch.cat(draws).cpu()
 
     @torch.no_grad()
+    @float32()
     def retrieval_keys(self, output: DecoderOutput) -> RetrievalKeys:
         """The keys of photos, from the decoder's output for them."""
         parts = self._predicted_parts(output)
         return self._keys(parts, vehicle_boxes(parts))
 
     @torch.no_grad()
+    @float32()
     def exemplars(
         self,
         embedding: torch.Tensor,
@@ -277,7 +283,8 @@ class ContextModule(nn.Module):
     @torch.no_grad()
     def _predicted_parts(self, output: DecoderOutput) -> torch.Tensor:
         """(B, C, n, n) probability of each class at each place."""
-        logits = F.avg_pool2d(output.masks.float(), REDUCTION // 2)
+        output = output.float()
+        logits = F.avg_pool2d(output.masks, REDUCTION // 2)
         presence = output.presence.sigmoid()
         return part_probabilities(logits, presence, self.query_classes, len(self.mirror_ids))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
@@ -15,6 +15,7 @@ from sav.d2 import CfgNode, ShapeSpec
 from sav.errors import SAVError
 from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
 from sav.modeling.sam.checkpoint import read_sam_checkpoint
+from sav.precision import float32
 
 NEVER = -1e4  # a logit; fits into half precision
 
@@ -36,13 +37,19 @@ class DecoderOutput:
             the encoder has maps as fine as that.
         presence: (B, N) logits that the query's part is in the photo.
         iou: (B, N) the mask's expected IoU, a logit.
-        features: (B, 32, h, w), what the masks are products of.
+        features: (B, 32, h, w), what the masks are products of; half precision under autocast,
+            unlike the others.
     """
 
     masks: torch.Tensor
     presence: torch.Tensor
     iou: torch.Tensor
     features: torch.Tensor
+
+    def float(self) -> DecoderOutput:
+        """With masks and scores in float32."""
+        masks, presence, iou = (x.float() for x in (self.masks, self.presence, self.iou))
+        return replace(self, masks=masks, presence=presence, iou=iou)
 
     def select(self, rows: torch.Tensor) -> DecoderOutput:
         """That of some of the images, an index (R,)."""
@@ -212,20 +219,23 @@ class PartDecoder(nn.Module):
         if self.no_mask_embed is not None:
             embedding = embedding + self.no_mask_embed[:, None, None]
         batch, _, height, width = embedding.shape
-        position = self.position((height, width)).to(embedding.dtype).expand(batch, -1, -1, -1)
+        with float32():  # the position of a place is the angle of a sine
+            position = self.position((height, width))
+        position = position.to(embedding.dtype).expand(batch, -1, -1, -1)
         tokens, keys = self.sam.transformer(embedding, position, tokens)
         return tokens, self._upscale(keys.transpose(1, 2).reshape(embedding.shape), encoded)
 
     def read(self, tokens: torch.Tensor, features: torch.Tensor) -> DecoderOutput:
         """Masks and scores from attended tokens (B, N, 256) and features (B, 32, H, W)."""
         weights = self.sam.output_hypernetworks_mlps[0](tokens) + self.shortcut(tokens)
-        masks = torch.einsum("bnd,bdhw->bnhw", weights, features) + self.mask_bias
+        with float32():
+            masks = torch.einsum("bnd,bdhw->bnhw", weights.float(), features.float())
         return DecoderOutput(
-            masks=masks,
+            masks=masks + self.mask_bias,
             presence=self.presence(tokens).squeeze(-1),
             iou=self.sam.iou_prediction_head(tokens).squeeze(-1),
             features=features,
-        )
+        ).float()
 
     def _upscale(self, embedding: torch.Tensor, encoded: dict[str, torch.Tensor]) -> torch.Tensor:
         first, norm, activation, second, last_activation = self.sam.output_upscaling
