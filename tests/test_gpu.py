@@ -75,7 +75,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("gpu")
     draw(root / "toy", "train", PHOTOS)
     draw(root / "toy", "valid", 2)
-    (root / "toy.yaml").write_text(CONFIG)
+    (root / "toy.yaml").write_text(CONFIG.replace("toy_", "gpu_"))
     return root
 
 
@@ -122,7 +122,7 @@ def test_training_learns_and_stays_finite(trained):
 
 
 def test_evaluation_writes_results(trained):
-    results = json.loads((trained / "results.json").read_text("utf-8"))["toy_valid"]
+    results = json.loads((trained / "results.json").read_text("utf-8"))["gpu_valid"]
     assert 0 <= results["parts"]["mIoU"] <= 100
     assert 0 <= results["segm"]["AP"] <= 100
     assert (trained / "predictions.png").is_file()
@@ -191,7 +191,7 @@ def test_two_processes_train_in_bf16(data, tmp_path, device, network):
     weights = load_file(tmp_path / "model_final.safetensors")
     assert all(value.isfinite().all() for value in weights.values())
     results = json.loads((tmp_path / "results.json").read_text("utf-8"))
-    assert 0 <= results["toy_valid"]["parts"]["mIoU"] <= 100
+    assert 0 <= results["gpu_valid"]["parts"]["mIoU"] <= 100
     assert len(SAVPredictor.from_pretrained(tmp_path, device).model.context.gallery) == PHOTOS
 
 

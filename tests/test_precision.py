@@ -118,7 +118,7 @@ def test_training_evaluation_gallery_and_prediction_follow_the_config(tmp_path, 
     monkeypatch.setattr(SAV, "encode", spy)
     draw(tmp_path / "toy", "train", 4)
     draw(tmp_path / "toy", "valid", 1)
-    (tmp_path / "toy.yaml").write_text(CONFIG)
+    (tmp_path / "toy.yaml").write_text(CONFIG.replace("toy_", "half_"))
     half = ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.PRECISION", "bf16", "TEST.PRECISION", "fp16"]
     run(tmp_path, tmp_path / "run", *half, "SOLVER.MAX_ITER", "1")
     test = {torch.float16}
