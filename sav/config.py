@@ -90,6 +90,11 @@ def _add_model(cfg: CfgNode) -> None:
     # Training photos search galleries that are up to so many times thinner, a power of two, so
     # that the model learns what small galleries are worth. 1: into the whole one.
     cfg.MODEL.SAV.CONTEXT.THINNING = 64
+    # Probability that a training photo's neighbours say nothing of a class, as if their vocabulary
+    # lacked it: the model learns to do without.
+    cfg.MODEL.SAV.CONTEXT.FORGET = 0.1
+    # Weight of a vehicle's appearance in its retrieval key, in [0, 1]; the rest is its layout's.
+    cfg.MODEL.SAV.CONTEXT.APPEARANCE = 0.0
     # How neighbours change the decoder's output: as "prompts" of a second decoding, by a small
     # "corrector" behind it, or "both".
     cfg.MODEL.SAV.CONTEXT.FUSION = "corrector"

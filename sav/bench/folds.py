@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.coco import read_coco
 from sav.formats.images import read_rgb
-from sav.gallery.photos import Photo, PhotoTable, photo_hash
+from sav.gallery.photos import Photo, photo_hash
+from sav.gallery.vehicles import Vehicle, VehicleTable
 
 
 def fold_options(
@@ -40,8 +42,8 @@ def fold_options(
         SAVError: the data sets do not fit together, are too small for as many folds or photos, or
             the folder has folds of others.
     """
-    header, images, annotations, pooled = _pool(cfg)
-    places = assign_folds(pooled, count)
+    pool = PhotoPool.of(cfg)
+    places = assign_folds(pool.photos, count)
     names = [f"fold{fold}" for fold in range(count)]
     chosen = {name: np.flatnonzero(places == fold) for fold, name in enumerate(names)}
     training = {name: tuple(other for other in names if other != name) for name in names}
@@ -52,7 +54,7 @@ def fold_options(
     parts = []
     for name, rows in chosen.items():
         file = folder.resolve() / f"{name}.json"
-        _write(file, {**header, **_contents(images, annotations, rows)})
+        pool.write(file, rows)
         parts += [f"DATASETS.PARTS.{name}", str(file)]
     return {
         name: [
@@ -70,24 +72,11 @@ def _draw(rows: np.ndarray, photos: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(rows)[:photos])
 
 
-def _contents(
-    images: list[dict[str, Any]], annotations: list[list[dict[str, Any]]], rows: np.ndarray
-) -> dict[str, Any]:
-    """The images of these rows and their annotations, as in a part annotation file."""
-    kept = [
-        {**annotation, "image_id": int(row) + 1} for row in rows for annotation in annotations[row]
-    ]
-    return {
-        "images": [{**images[row], "id": int(row) + 1} for row in rows],
-        "annotations": [{**annotation, "id": i} for i, annotation in enumerate(kept, start=1)],
-    }
-
-
 def assign_folds(photos: Sequence[Photo], count: int) -> np.ndarray:
     """Deal photos out to folds of about one size.
 
-    Photos that must not be neighbours (:meth:`PhotoTable.excluded`: one group, or copies) go to
-    the same fold.
+    Photos that must not be neighbours (one group, or copies, see :meth:`VehicleTable.excluded`) go
+    to the same fold.
 
     Args:
         photos: of different keys.
@@ -99,8 +88,8 @@ def assign_folds(photos: Sequence[Photo], count: int) -> np.ndarray:
     Raises:
         SAVError: there are too few photos that are not of the same vehicle.
     """
-    table = PhotoTable()
-    rows = np.array(table.insert(photos), dtype=np.int64)
+    table = VehicleTable()
+    rows = np.array(table.insert([*map(Vehicle, photos)]), dtype=np.int64)
     links = [rows[table.excluded([photo], rows[None])[0]] for photo in photos]
     ends = np.repeat(rows, [len(link) for link in links]), np.concatenate(links)
     graph = coo_array((np.ones(len(ends[0])), ends), shape=(len(rows), len(rows)))
@@ -117,22 +106,41 @@ def assign_folds(photos: Sequence[Photo], count: int) -> np.ndarray:
     return fold_of[cluster]
 
 
-def _pool(
-    cfg: CfgNode,
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[list[dict[str, Any]]], list[Photo]]:
-    """What the files of all data sets share, their images, and each image's annotations and photo.
+@dataclass
+class PhotoPool:
+    """All photos of several data sets of one vocabulary.
 
-    Images are named by their full path.
+    Attributes:
+        header: what the annotation files share.
+        images: records of N images, named by their full path.
+        annotations: those of each image.
+        photos: what tells them apart.
     """
-    register_part_datasets(cfg)
-    header: dict[str, Any] = {}
-    images, annotations, photos = [], [], []
-    for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+
+    header: dict[str, Any]
+    images: list[dict[str, Any]]
+    annotations: list[list[dict[str, Any]]]
+    photos: list[Photo]
+
+    @classmethod
+    def of(cls, cfg: CfgNode) -> PhotoPool:
+        """Those of DATASETS.TRAIN and DATASETS.TEST.
+
+        Raises:
+            SAVError: they are of several vocabularies.
+        """
+        register_part_datasets(cfg)
+        pool = cls({}, [], [], [])
+        for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+            pool._add(name)
+        return pool
+
+    def _add(self, name: str) -> None:
         metadata = MetadataCatalog.get(name)
         contents = read_coco(Path(metadata.json_file))
         own = {"info": {"ontology": metadata.ontology}, "categories": contents["categories"]}
-        header = header or own
-        if own != header:
+        self.header = self.header or own
+        if own != self.header:
             raise SAVError(f"data set '{name}': folds need data sets of one vocabulary")
         by_image = defaultdict(list)
         for annotation in contents["annotations"]:
@@ -140,21 +148,30 @@ def _pool(
         for image in tqdm(contents["images"], desc=f"Photos of {name}", disable=None):
             file = str(Path(metadata.image_root) / image["file_name"])
             group = image.get("group")
-            images.append({**image, "file_name": file})
-            annotations.append(by_image[image["id"]])
-            photos.append(
-                Photo(
-                    f"{name}/{image['id']}",
-                    None if group is None else str(group),
-                    photo_hash(read_rgb(file)),
-                    file,
-                )
+            self.images.append({**image, "file_name": file})
+            self.annotations.append(by_image[image["id"]])
+            named = None if group is None else str(group)
+            self.photos.append(
+                Photo(f"{name}/{image['id']}", named, photo_hash(read_rgb(file)), file)
             )
-    return header, images, annotations, photos
 
+    def write(self, file: Path, rows: np.ndarray) -> None:
+        """Write a part annotation file of some photos, an index (R,).
 
-def _write(file: Path, contents: dict[str, Any]) -> None:
-    text = json.dumps(contents)
-    if file.is_file() and file.read_text("utf-8") != text:
-        raise SAVError(f"{file}: holds other photos than this fold; choose another --output")
-    write_atomic(file, text)
+        Raises:
+            SAVError: the file is there, and holds others.
+        """
+        kept = [
+            {**annotation, "image_id": int(row) + 1}
+            for row in rows
+            for annotation in self.annotations[row]
+        ]
+        contents = {
+            **self.header,
+            "images": [{**self.images[row], "id": int(row) + 1} for row in rows],
+            "annotations": [{**annotation, "id": i} for i, annotation in enumerate(kept, start=1)],
+        }
+        text = json.dumps(contents)
+        if file.is_file() and file.read_text("utf-8") != text:
+            raise SAVError(f"{file}: holds other photos than this fold; choose another --output")
+        write_atomic(file, text)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import torch
 
+from sav.bench.galleries import RandomGallery
 from sav.bench.held_out_model import HeldOutSAV
-from sav.bench.random_gallery import RandomGallery
 from sav.d2 import CfgNode
 from sav.data.mapper import PartDatasetMapper
 from sav.engine.optimizer import freeze_others

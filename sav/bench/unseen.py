@@ -1,21 +1,20 @@
-"""``sav bench unseen``: what a gallery gives for types of vehicles that no weight knows.
+"""``sav bench unseen``: what a gallery gives for vehicles that no weight knows.
 
-A model learns from synthetic sedans, hatchbacks and SUVs. Annotated pickups and vans, which it
-never saw in training, are then put into its gallery, and it is asked for the parts of others of
-their kind. No weight changes.
+A base without context learns from known vehicles. On top of it, with its weights fixed, the fusion
+with exemplars learns from others, where the base is wrong. Then annotated vehicles of unseen types
+are put into the gallery, and others of their kind are tested. No weight changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from tqdm import tqdm
 
-from sav.bench.random_gallery import RandomGallery
+from sav.bench import unseen_data as data
+from sav.bench.galleries import OracleGallery, PermutedGallery, RandomGallery
 from sav.bench.runs import (
     add_config_argument,
     add_seeds_argument,
@@ -32,126 +31,129 @@ from sav.engine.evaluate import evaluate
 from sav.engine.gallery import build_gallery
 from sav.engine.trainer import Trainer
 from sav.evaluation.results import Results
-from sav.files import write_atomic
-from sav.formats.coco import read_coco
-from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.gallery.store import Gallery
+from sav.modeling.context.module import FUSIONS
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, load_weights
-from sav.ontology import load_ontology
 from sav.run_folder import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE
-from sav.synthetic import generate_dataset
 
-BODIES = {"known": ("sedan", "hatchback", "suv"), "unseen": ("pickup", "van")}
-FEW = 20
+BASE = "base"
 REFERENCE = "none"
-RANDOM = "random pickups and vans"
-GALLERIES: dict[str, tuple[str, ...]] = {
-    REFERENCE: (),
-    f"{FEW} pickups and vans": ("unseen_few",),
-    "pickups and vans": ("unseen_train",),
-    RANDOM: ("unseen_train",),
-    "training vehicles": ("known_train",),
-    f"training vehicles and {FEW}": ("known_train", "unseen_few"),
-    "both": ("known_train", "unseen_train"),
+GALLERIES: dict[str, tuple[tuple[str, ...], type[Gallery]]] = {
+    "few of the unseen": ((data.FEW_SET,), Gallery),
+    "many of the unseen": ((data.MANY_SET,), Gallery),
+    "random ones of these": ((data.MANY_SET,), RandomGallery),
+    "these, classes permuted": ((data.MANY_SET,), PermutedGallery),
+    "the photo itself": ((data.UNSEEN, data.KNOWN), OracleGallery),
+    "training vehicles": ((data.BASE_SET,), Gallery),
 }
 PHOTOS = {
-    "unseen_valid": "Photos of pickups and vans, which no training has seen",
-    "known_valid": "Photos of sedans, hatchbacks and SUVs, as in training",
+    data.UNSEEN: "Photos of unseen vehicles",
+    data.KNOWN: "Photos of known vehicles",
 }
+# Of the photos that the fusion learns from: those that the base knows, which teach when to leave
+# it alone, and the others.
+_SHARES = str(((0.3, 0.3), (0.7, 0.7)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that are this experiment's own."""
     add_config_argument(parser, default="configs/synthetic/SAV-Tiny.yaml")
     add_seeds_argument(parser)
-    parser.set_defaults(iterations=2000)
-    parser.add_argument(
-        "--sizes",
-        type=count,
-        nargs=4,
-        default=[2000, 100, 200, 200],
-        metavar="N",
-        help="photos of known types to train on and to test on, and of unseen types for the "
-        "gallery and to test on; %(default)s",
+    parser.set_defaults(iterations=1000)
+    words = {"type": count, "metavar": "N"}
+    steps = "of the fusion's training; %(default)s"
+    parser.add_argument("--fusion-iterations", default=1000, help=steps, **words)
+    source = parser.add_mutually_exclusive_group()
+    sizes = (
+        "photos to render: of known types (sedans, hatchbacks, SUVs) to train on and to test on, "
+        "of others (trucks, buses) for the fusion to learn from, of unseen types (pickups, vans) "
+        "for the gallery and to test on; %(default)s"
     )
+    defaults = [2000, 100, 400, 200, 200]
+    source.add_argument("--sizes", nargs=5, default=defaults, help=sizes, **words)
+    unseen = "unseen are the photos of the config's data sets that show this class"
+    source.add_argument("--class", dest="class_name", metavar="NAME", help=unseen)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the data, train once a seed, and evaluate with every gallery."""
+    """Make the data, train base and fusions once a seed, and evaluate with every gallery."""
     shared = shared_options(args)
-    load_config(args.config_file, shared)  # a mistake shows before anything is rendered
-    shared += make_data(args.output / "data", args.sizes)
-    jobs = {("trained", name): [*shared, *seed] for name, seed in seed_options(args.seeds).items()}
-    runs = train_all(args.config_file, args.output, jobs, parallel=args.parallel)["trained"]
-    rows: dict[str, dict[str, dict[str, Figures]]] = {
-        photos: {gallery: {} for gallery in GALLERIES} for photos in PHOTOS
+    cfg = load_config(args.config_file, shared)  # a mistake shows before anything is rendered
+    folder = args.output / "data"
+    if args.class_name:
+        shared += data.hold_out_class(cfg, args.class_name, folder)
+    else:
+        shared += data.render_types(folder, args.sizes)
+    shared += ["DATASETS.TEST", "()"]
+    seeds = seed_options(args.seeds)
+    base = ["DATASETS.TRAIN", str((data.BASE_SET,)), "MODEL.SAV.CONTEXT.ENABLED", "False"]
+    jobs = {(BASE, name): [*shared, *base, *seed] for name, seed in seeds.items()}
+    train_all(args.config_file, args.output, jobs, parallel=args.parallel)
+    jobs = {
+        (fusion, name): [*shared, *_fusion_options(args, fusion, name), *seed]
+        for name, seed in seeds.items()
+        for fusion in FUSIONS
     }
-    for name in runs:
-        for gallery, results in evaluate_galleries(args.output / "trained" / name).items():
+    train_all(args.config_file, args.output, jobs, parallel=args.parallel)
+    rows: dict[str, dict[str, dict[str, Figures]]] = {photos: {} for photos in PHOTOS}
+    for fusion, name in jobs:
+        for gallery, results in evaluate_galleries(args.output / fusion / name).items():
+            row = REFERENCE if gallery == REFERENCE else f"{fusion}: {gallery}"
             for photos, galleries in rows.items():
-                galleries[gallery][name] = figures(results, photos)
+                galleries.setdefault(row, {})[name] = figures(results, photos)
     blocks = [
-        f"{title}:\n\n{compare('gallery', rows[photos], REFERENCE)}"
+        f"{title}:\n\n{compare('fusion: gallery', rows[photos], REFERENCE)}"
         for photos, title in PHOTOS.items()
     ]
     publish(args.output, "\n\n".join(blocks), rows)
 
 
-def make_data(root: Path, sizes: list[int]) -> list[str]:
-    """Render and convert both kinds of vehicles, unless they are there.
-
-    Args:
-        root: folder of the data sets.
-        sizes: photos of known ones for training and for testing, and the same of unseen ones.
-
-    Returns:
-        the config options for training.
-    """
-    parts = []
-    for number, (kind, bodies) in enumerate(BODIES.items()):
-        train, valid = sizes[2 * number : 2 * number + 2]
-        splits = {"train": train, "valid": valid}
-        generate_dataset(root / kind, splits=splits, seed=11 + number, bodies=bodies)
-        coco = root / kind / "coco"
-        source = VehicleSegSource(root / kind, load_ontology("vehicleseg10k"))
-        with redirect_stdout(sys.stderr):
-            convert_vehicleseg10k(source, coco, splits=list(splits))
-        _write_few(coco)
-        for split in (*splits, "few"):
-            parts += [f"DATASETS.PARTS.{kind}_{split}", f"{kind}/coco/instances_{split}.json"]
-    root_options = ["DATASETS.ROOT", str(root.resolve()), *parts]
-    return [*root_options, "DATASETS.TRAIN", "('known_train',)", "DATASETS.TEST", "()"]
-
-
-def _write_few(coco: Path) -> None:
-    """A data set of the first training photos alone."""
-    contents = read_coco(coco / "instances_train.json")
-    images = contents["images"][:FEW]
-    ids = {image["id"] for image in images}
-    annotations = [a for a in contents["annotations"] if a["image_id"] in ids]
-    few = {**contents, "images": images, "annotations": annotations}
-    write_atomic(coco / "instances_few.json", json.dumps(few))
+def _fusion_options(args: argparse.Namespace, fusion: str, run: str) -> list[str]:
+    """The config options that train a fusion on the base of the same run."""
+    options = {
+        "MODEL.WEIGHTS": str(args.output.resolve() / BASE / run / WEIGHTS_FILE),
+        "MODEL.SAV.CONTEXT.FUSION": fusion,
+        "MODEL.SAV.CONTEXT.SHARE": "1.0",
+        "SOLVER.TRAINED": "('context.',)",
+        "SOLVER.MAX_ITER": str(args.fusion_iterations),
+        "DATASETS.TRAIN": str((data.BASE_SET, data.FUSION_SET)),
+        "DATASETS.TRAIN_SHARES": _SHARES,
+    }
+    return [word for pair in options.items() for word in pair]
 
 
 def evaluate_galleries(folder: Path) -> dict[str, Results]:
     """Results of a finished training on both kinds of photos, with every gallery."""
     found, model, gallery = {}, None, None
-    for name, vehicles in tqdm(GALLERIES.items(), desc=f"galleries of {folder.name}"):
-        output = folder / "galleries" / name.replace(" ", "-")
+    for name, (vehicles, kind) in tqdm(_galleries(folder).items(), desc=f"galleries of {folder}"):
+        output = folder / "galleries" / name.replace(" ", "-").replace(",", "")
         if not (output / RESULTS_FILE).is_file():
-            options = ["DATASETS.TRAIN", "()", "DATASETS.TEST", str(tuple(PHOTOS))]
-            cfg = load_config(folder / CONFIG_FILE, [*options, "OUTPUT_DIR", str(output)])
+            options = ["DATASETS.TRAIN", "()", "DATASETS.TRAIN_SHARES", "()"]
+            options += ["DATASETS.TEST", str(tuple(PHOTOS)), "OUTPUT_DIR", str(output)]
+            cfg = load_config(folder / CONFIG_FILE, options)
             register_part_datasets(cfg)
             if model is None:
                 model = Trainer.build_model(cfg).eval()
                 load_weights(model, folder / WEIGHTS_FILE)
                 gallery = Gallery(gallery_fingerprint(model))
             _exchange(model, gallery, cfg, vehicles)
-            model.context.gallery = RandomGallery.of(gallery) if name == RANDOM else gallery
+            model.context.gallery = gallery if kind is Gallery else kind.of(gallery)
             evaluate(cfg, model)
         found[name] = json.loads((output / RESULTS_FILE).read_text("utf-8"))
     return found
+
+
+def _galleries(folder: Path) -> dict[str, tuple[tuple[str, ...], type[Gallery]]]:
+    """Those of which there are data sets; where there are not many of the unseen, few."""
+    known = load_config(folder / CONFIG_FILE).DATASETS.PARTS
+    galleries = {REFERENCE: ((), Gallery), **GALLERIES}
+    if data.MANY_SET not in known:
+        del galleries["many of the unseen"]
+        for name, (vehicles, kind) in galleries.items():
+            fewer = tuple(data.FEW_SET if v == data.MANY_SET else v for v in vehicles)
+            galleries[name] = fewer, kind
+    return galleries
 
 
 def _exchange(model: SAV, gallery: Gallery, cfg: CfgNode, vehicles: tuple[str, ...]) -> None:

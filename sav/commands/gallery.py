@@ -159,12 +159,13 @@ def _inspect(args: argparse.Namespace) -> None:
         raise SAVError(f"{args.folder}: no gallery there; give one or the OUTPUT_DIR of a training")
     gallery = load_gallery(folder)
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-    groups = Counter(photo.group for photo in gallery.photos if photo.group is not None)
+    photos = {vehicle.photo.id: vehicle.photo for vehicle in gallery.vehicles}.values()
+    groups = Counter(photo.group for photo in photos if photo.group is not None)
     lines = [
         f"{len(gallery)} vehicles",
         f"size: {size / 2**20:.1f} MiB",
         f"search: {gallery.search_method}",
-        f"groups: {len(groups)}, with {groups.total()} of the photos",
+        f"photos: {len(photos)}, {groups.total()} of them in {len(groups)} groups",
     ]
     for name, value in sorted(gallery.fingerprint.items()):
         lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
@@ -201,8 +202,16 @@ def _query(args: argparse.Namespace) -> None:
         raise SAVError(f"{folder}: the gallery has no vehicle to show")
     draw_neighbours(args.output, image, found, predictor)
     rows = [
-        [f"{similarity:.3f}", "yes" if mirrored else "", photo.id, photo.file or "not here"]
-        for photo, similarity, mirrored in found
+        [
+            str(neighbour.of),
+            f"{neighbour.similarity:.3f}",
+            "yes" if neighbour.mirrored else "",
+            neighbour.vehicle.photo.id,
+            str(neighbour.vehicle.number),
+            neighbour.vehicle.photo.file or "not here",
+        ]
+        for neighbour in found
     ]
-    table = tabulate(rows, ["similarity", "mirrored", "key", "photo"], disable_numparse=True)
+    columns = ["of vehicle", "similarity", "mirrored", "key", "vehicle", "photo"]
+    table = tabulate(rows, columns, disable_numparse=True)
     sys.stdout.write(f"{table}\ndrawn: {args.output}\n")

@@ -48,7 +48,7 @@ def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> G
         for share in comm.all_gather(batches):
             for batch in share:
                 if batch.exemplars is not None:
-                    gallery.update(batch.photos, batch.exemplars)
+                    gallery.update(batch.vehicles, batch.exemplars)
         file = MetadataCatalog.get(name).get("json_file")  # None for what comes from no file
         digest = file and file_digest(Path(file))
         vehicles = len(gallery) - before

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch.nn import functional as F
 
-from sav.gallery.photos import Photo
+from sav.gallery.vehicles import Vehicle
 
 
 @dataclass
@@ -21,6 +21,8 @@ class Exemplars:
             box, 255 for all of it.
         predicted_layouts: (G, C, m, m) uint8, likewise what the model predicts without exemplars.
         present: (G, C) bool, whether the vehicle shows the part; the others are zero where not.
+        known: (G, C) bool, the classes that its annotations can speak of. Of the others they say
+            nothing, not even that the vehicle does not show them.
     """
 
     keys: torch.Tensor
@@ -28,6 +30,7 @@ class Exemplars:
     layouts: torch.Tensor
     predicted_layouts: torch.Tensor
     present: torch.Tensor
+    known: torch.Tensor
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The fields by name, each (G, ...)."""
@@ -54,19 +57,19 @@ class ExemplarBatch:
     """Exemplars made from a batch of photos.
 
     Attributes:
-        photos: the photo of each row.
+        vehicles: the vehicle of each row.
         places: the place of each row's photo in the batch.
         exemplars: the rows; None when there is none.
     """
 
-    photos: list[Photo]
+    vehicles: list[Vehicle]
     places: list[int]
     exemplars: Exemplars | None
 
     def to_storage(self) -> ExemplarBatch:
         """See :meth:`Exemplars.to_storage`."""
         exemplars = self.exemplars and self.exemplars.to_storage()
-        return ExemplarBatch(self.photos, self.places, exemplars)
+        return ExemplarBatch(self.vehicles, self.places, exemplars)
 
     @classmethod
     def merge(cls, shares: list[ExemplarBatch]) -> ExemplarBatch:
@@ -81,12 +84,12 @@ class ExemplarBatch:
         filled = [share for share in shares if share.exemplars is not None]
         if not filled:
             return cls([], [], None)
-        photos = [photo for share in filled for photo in share.photos]
+        vehicles = [vehicle for share in filled for vehicle in share.vehicles]
         places = [place for share in filled for place in share.places]
         order = sorted(range(len(places)), key=places.__getitem__)
         exemplars = Exemplars.cat([share.exemplars for share in filled])
         return cls(
-            [photos[row] for row in order],
+            [vehicles[row] for row in order],
             [places[row] for row in order],
             exemplars.select(torch.tensor(order)),
         )
@@ -94,11 +97,11 @@ class ExemplarBatch:
 
 @dataclass
 class RetrievalKeys:
-    """The keys by which exemplars are looked up for B photos.
+    """The keys by which exemplars are looked up for B vehicles.
 
     Attributes:
         keys: (B, D) float32, unit length.
-        mirrored: (B, D) likewise, of the photos' mirror images.
+        mirrored: (B, D) likewise, of the vehicles' mirror images.
         mirror_ids: (C,) the class that each class is in the mirror.
     """
 
@@ -114,14 +117,15 @@ class RetrievalKeys:
 
 @dataclass
 class Neighbours:
-    """The k exemplars found for each of B photos.
+    """The k exemplars found for each of B vehicles.
 
     Attributes:
         prototypes: (B, k, C + 1, E) float32, see Exemplars.
         layouts: (B, k, C, m, m) float32 in [0, 1], likewise.
         predicted_layouts: (B, k, C, m, m) float32 in [0, 1], likewise.
-        present: (B, k, C) bool.
-        similarity: (B, k) to the photo, in [-1, 1].
+        present: (B, k, C) bool, likewise.
+        known: (B, k, C) bool, likewise; False where no exemplar exists.
+        similarity: (B, k) to the vehicle, in [-1, 1].
         exists: (B, k) bool, False where fewer were found.
     """
 
@@ -129,6 +133,7 @@ class Neighbours:
     layouts: torch.Tensor
     predicted_layouts: torch.Tensor
     present: torch.Tensor
+    known: torch.Tensor
     similarity: torch.Tensor
     exists: torch.Tensor
 
@@ -146,20 +151,36 @@ class Neighbours:
             torch.where(grid, self.layouts[:, :, mirror_ids].flip(-1), self.layouts),
             torch.where(grid, predicted[:, :, mirror_ids].flip(-1), predicted),
             torch.where(which[..., None], self.present[:, :, mirror_ids], self.present),
+            torch.where(which[..., None], self.known[:, :, mirror_ids], self.known),
             self.similarity,
             self.exists,
+        )
+
+    def forget(self, which: torch.Tensor) -> Neighbours:
+        """As if the annotations could not speak of some classes, (B, C) bool."""
+        kept = ~which[:, None]
+        shares = kept[..., None, None]
+        surroundings = F.pad(kept, (0, 1), value=True)[..., None]
+        return replace(
+            self,
+            prototypes=self.prototypes * surroundings,
+            layouts=self.layouts * shares,
+            predicted_layouts=self.predicted_layouts * shares,
+            present=self.present & kept,
+            known=self.known & kept,
         )
 
     @classmethod
     def none(
         cls, batch: int, classes: int, dim: int, side: int, device: torch.device
     ) -> Neighbours:
-        """One neighbour for each of B photos, that does not exist."""
+        """One neighbour for each of B vehicles, that does not exist."""
         return cls(
             prototypes=torch.zeros(batch, 1, classes + 1, dim, device=device),
             layouts=torch.zeros(batch, 1, classes, side, side, device=device),
             predicted_layouts=torch.zeros(batch, 1, classes, side, side, device=device),
             present=torch.zeros(batch, 1, classes, dtype=torch.bool, device=device),
+            known=torch.zeros(batch, 1, classes, dtype=torch.bool, device=device),
             similarity=torch.zeros(batch, 1, device=device),
             exists=torch.zeros(batch, 1, dtype=torch.bool, device=device),
         )

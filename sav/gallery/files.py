@@ -11,14 +11,14 @@ from safetensors.torch import load_file, save
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.gallery.exemplars import Exemplars
-from sav.gallery.photos import photos_from_columns
 from sav.gallery.search import KeyIndex
 from sav.gallery.store import Gallery
+from sav.gallery.vehicles import vehicles_from_columns
 
 GALLERY_FILE = "gallery.json"
 _TENSORS = "gallery.safetensors"
 _INDEX = "gallery.faiss"
-_VERSION = 4
+_VERSION = 5
 _BROKEN = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _UNREADABLE = (OSError, SafetensorError, *_BROKEN)
 
@@ -34,7 +34,7 @@ def save_gallery(gallery: Gallery, folder: Path) -> None:
         "fingerprint": gallery.fingerprint,
         "sources": gallery.sources,
         "index": gallery.index and gallery.index.recipe,
-        **gallery.photos.columns(),
+        **gallery.vehicles.columns(),
     }
     write_atomic(folder / GALLERY_FILE, json.dumps(contents, indent=1))
     if gallery.index is not None:
@@ -54,9 +54,9 @@ def load_gallery(folder: Path) -> Gallery:
         tensors = load_file(folder / _TENSORS)
         gallery = Gallery(contents["fingerprint"])
         gallery.sources = contents["sources"]
-        photos = photos_from_columns(contents)
-        if photos:
-            gallery.update(photos, Exemplars(**tensors))
+        vehicles = vehicles_from_columns(contents)
+        if vehicles:
+            gallery.update(vehicles, Exemplars(**tensors))
             _open_index(gallery, folder / _INDEX, contents["index"])
     except _UNREADABLE as error:
         raise SAVError(

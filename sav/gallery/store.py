@@ -1,4 +1,4 @@
-"""The gallery: exemplars by the photo that they come from, with search over their keys."""
+"""The gallery: exemplars by the vehicle that they come from, with search over their keys."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import torch
 
 from sav.errors import SAVError
 from sav.gallery.exemplars import Exemplars, Neighbours, RetrievalKeys
-from sav.gallery.photos import Photo, PhotoTable, photos_from_columns
+from sav.gallery.photos import Photo
 from sav.gallery.search import KeyIndex, exact_search
+from sav.gallery.vehicles import Vehicle, VehicleTable, vehicles_from_columns
 
 _MARGIN = 8  # more is fetched than is wanted, as some of it may be excluded
 
 
 class Gallery:
-    """Exemplars in rows, each with its photo.
+    """Exemplars in rows, each with its vehicle.
 
     Args:
         fingerprint: what the exemplars depend on (ontology, encoder, preprocessing); a gallery is
             refused where it does not fit.
 
     Attributes:
-        photos: where each row comes from.
+        vehicles: where each row comes from.
         sources: for each data set in it, by name, "file" (its annotations), "digest" (of that file)
             and "vehicles" (how many it gave).
     """
@@ -32,12 +33,12 @@ class Gallery:
     def __init__(self, fingerprint: dict[str, Any]) -> None:
         self.fingerprint = fingerprint
         self.sources: dict[str, dict[str, Any]] = {}
-        self.photos = PhotoTable()
+        self.vehicles = VehicleTable()
         self._stored: Exemplars | None = None
         self.index: KeyIndex | None = None
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return len(self.vehicles)
 
     @property
     def exemplars(self) -> Exemplars | None:
@@ -51,15 +52,15 @@ class Gallery:
         """In words: exact, or FAISS's name of the index."""
         return "exact" if self.index is None else self.index.recipe
 
-    def update(self, photos: Sequence[Photo], exemplars: Exemplars) -> None:
-        """Insert exemplars, or replace those whose photo is known; search is exact from now on.
+    def update(self, vehicles: Sequence[Vehicle], exemplars: Exemplars) -> None:
+        """Insert exemplars, or replace those whose vehicle is known; search is exact from now on.
 
         Args:
-            photos: one a row; of rows with the same id the last one stays.
+            vehicles: one a row; of rows with the same photo and number the last one stays.
             exemplars: on any device.
         """
-        last = {photo.id: row for row, photo in enumerate(photos)}
-        rows = torch.tensor(self.photos.insert([photos[row] for row in last.values()]))
+        last = {(one.photo.id, one.number): row for row, one in enumerate(vehicles)}
+        rows = torch.tensor(self.vehicles.insert([vehicles[row] for row in last.values()]))
         chosen = exemplars.to_storage().select(torch.tensor(list(last.values())))
         self._reserve(len(self), chosen)
         stored = self._stored.tensors()
@@ -69,11 +70,12 @@ class Gallery:
 
     def remove_source(self, name: str) -> int:
         """Take out what a data set gave; returns how many vehicles that were."""
-        rows = [r for r, key in enumerate(self.photos.ids) if key.rpartition("/")[0] != name]
+        sources = [photo_id.rpartition("/")[0] for photo_id in self.vehicles.photo_ids]
+        rows = [row for row, source in enumerate(sources) if source != name]
         removed = len(self) - len(rows)
         self.sources.pop(name, None)
         if removed:
-            kept, exemplars = [self.photos[row] for row in rows], self.exemplars
+            kept, exemplars = [self.vehicles[row] for row in rows], self.exemplars
             self._clear()
             if kept:
                 self.update(kept, exemplars.select(torch.tensor(rows)))
@@ -93,7 +95,7 @@ class Gallery:
             keys: (B, D) unit length.
             count: neighbours wanted.
             exclude: for each key its photo, which may not be its neighbour, nor may its copies
-                and the others of its group, see :meth:`PhotoTable.excluded`; or None.
+                and the others of its group, see :meth:`VehicleTable.excluded`; or None.
 
         Returns:
             rows (B, count) int64, -1 where there is no further vehicle, and similarities
@@ -109,7 +111,7 @@ class Gallery:
             found, nearest = self._nearest(index, wanted[pending], fetched)
             allowed = nearest >= 0
             photos = [exclude[row] for row in pending]
-            allowed &= ~self.photos.excluded(photos, nearest.clip(min=0))
+            allowed &= ~self.vehicles.excluded(photos, nearest.clip(min=0))
             # Stable sorting moves what is excluded to the end and keeps the others in order.
             order = np.argsort(~allowed, axis=1, kind="stable")[:, :count]
             kept = np.take_along_axis(allowed, order, 1)
@@ -158,7 +160,7 @@ class Gallery:
         The gallery must not be empty.
 
         Args:
-            keys: of B photos; the result is on their device.
+            keys: of B vehicles; the result is on their device.
             count: see :meth:`search`.
             exclude: see :meth:`search`.
             thinning: (B,) int64 on the CPU, n to find what would be found if only every n-th
@@ -180,6 +182,7 @@ class Gallery:
             layouts=stored.layouts[index].to(device, torch.float32) / 255,
             predicted_layouts=stored.predicted_layouts[index].to(device, torch.float32) / 255,
             present=(stored.present[index] & exists[..., None]).to(device),
+            known=(stored.known[index] & exists[..., None]).to(device),
             similarity=similarity.to(device),
             exists=exists.to(device),
         )
@@ -202,7 +205,7 @@ class Gallery:
         """For checkpoints: a resumed run finds the gallery as it was."""
         # Copies, or the file would also hold the rows kept in reserve.
         tensors = {} if self.exemplars is None else self.exemplars.tensors()
-        return {**self.photos.columns(), **{k: value.clone() for k, value in tensors.items()}}
+        return {**self.vehicles.columns(), **{k: value.clone() for k, value in tensors.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned.
@@ -211,11 +214,11 @@ class Gallery:
             SAVError: the checkpoint was written by another version.
         """
         try:
-            photos = photos_from_columns(state)
+            vehicles = vehicles_from_columns(state)
             self._clear()
-            if photos:
-                names = state.keys() - self.photos.columns().keys()
-                self.update(photos, Exemplars(**{name: state[name] for name in names}))
+            if vehicles:
+                names = state.keys() - self.vehicles.columns().keys()
+                self.update(vehicles, Exemplars(**{name: state[name] for name in names}))
         except (KeyError, TypeError, ValueError) as error:
             raise SAVError(
                 f"the checkpoint's gallery is of another version of SAV ({error}); start the "
@@ -223,7 +226,7 @@ class Gallery:
             ) from error
 
     def _clear(self) -> None:
-        self.photos, self._stored, self.index = PhotoTable(), None, None
+        self.vehicles, self._stored, self.index = VehicleTable(), None, None
 
     def _reserve(self, size: int, like: Exemplars) -> None:
         """Grow the storage by doubling, so that filling it row by row stays linear."""

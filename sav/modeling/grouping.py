@@ -32,7 +32,7 @@ def group_into_vehicles(
     bodies = _main_bodies(boxes, scores, is_body.nonzero()[:, 0])
     if len(bodies) == 0:
         return _touching(boxes)
-    inside = _intersection(boxes, boxes[bodies]) / _area(boxes)[:, None].clamp(min=1e-6)
+    inside = intersection(boxes, boxes[bodies]) / _area(boxes)[:, None].clamp(min=1e-6)
     # Among bodies that hold a part equally, the nearest.
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     distance = torch.cdist(centre, centre[bodies])
@@ -44,7 +44,7 @@ def _main_bodies(boxes: torch.Tensor, scores: torch.Tensor, bodies: torch.Tensor
     kept: list[int] = []
     for index in bodies[scores[bodies].argsort(descending=True, stable=True)].tolist():
         box = boxes[index : index + 1]
-        if kept and (_intersection(box, boxes[kept]) / _area(box).clamp(min=1e-6)).max() > 0.7:
+        if kept and (intersection(box, boxes[kept]) / _area(box).clamp(min=1e-6)).max() > 0.7:
             continue
         kept.append(index)
     return bodies.new_tensor(kept)
@@ -54,7 +54,7 @@ def _touching(boxes: torch.Tensor) -> torch.Tensor:
     """Connected components of boxes, each enlarged a little."""
     margin = _VEHICLE_GAP * (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True)
     grown = torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], dim=1)
-    touching = (_intersection(grown, grown) > 0).cpu().numpy()
+    touching = (intersection(grown, grown) > 0).cpu().numpy()
     _, labels = connected_components(touching, directed=False)
     return torch.from_numpy(labels).to(boxes.device, torch.int64)
 
@@ -63,7 +63,7 @@ def _area(boxes: torch.Tensor) -> torch.Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
 
 
-def _intersection(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def intersection(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Areas (N, M) shared by boxes (N, 4) and (M, 4)."""
     low = torch.maximum(first[:, None, :2], second[None, :, :2])
     high = torch.minimum(first[:, None, 2:], second[None, :, 2:])

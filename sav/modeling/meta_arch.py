@@ -195,17 +195,19 @@ class SAV(nn.Module):
 
     @torch.no_grad()
     def retrieval_keys(self, batched_inputs: Batch) -> RetrievalKeys:
-        """The keys by which exemplars are looked up for photos."""
+        """The keys by which exemplars are looked up for the vehicles in photos."""
         photos = self.encode(batched_inputs)
-        return self.context.retrieval_keys(self.decode(photos, self.graph(photos.vocabularies)))
+        output = self.decode(photos, self.graph(photos.vocabularies))
+        retriever = self.context.retriever
+        return retriever.keys(retriever.find(output), photos.embedding)
 
     @torch.no_grad()
     def exemplars(self, batched_inputs: Batch) -> ExemplarBatch:
-        """Exemplars of annotated photos, with this model's present weights."""
+        """Exemplars of annotated vehicles, with this model's present weights."""
         photos = self.encode(batched_inputs)
         output = self.decode(photos, self.graph(photos.vocabularies))
         targets = self.targets(batched_inputs, photos)
-        return self.context.exemplars(photos.embedding, output, photos.photos, targets)
+        return self.context.retriever.exemplars(photos, output, targets)
 
     def train(self, mode: bool = True) -> SAV:
         """Switch to training or prediction; what is frozen always acts as in prediction."""

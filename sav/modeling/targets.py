@@ -21,15 +21,17 @@ class Targets:
         masks: (M, S, S) float, 0 or 1.
         label_map: (S, S) int64, class + 1, 0 for background, -1 for what is ignored; smaller parts
             lie on larger ones.
+        vehicles: M numbers, the vehicle of each instance.
     """
 
     classes: torch.Tensor
     masks: torch.Tensor
     label_map: torch.Tensor
+    vehicles: list[int]
 
     @classmethod
     def from_instances(cls, instances: Instances, supervised: torch.Tensor) -> Targets:
-        """Read gt_classes and gt_masks.
+        """Read gt_classes, gt_masks and gt_vehicle_ids.
 
         Args:
             instances: of one image.
@@ -43,13 +45,16 @@ class Targets:
         kept = supervised.cpu()[classes]
         labels = torch.where(kept, classes + 1, IGNORED).to(device)
         rows = kept.nonzero()[:, 0].to(device)
-        return cls(classes[kept].to(device), masks[rows].float(), _draw(masks, labels))
+        vehicles = instances.gt_vehicle_ids.cpu()[kept].tolist()
+        return cls(classes[kept].to(device), masks[rows].float(), _draw(masks, labels), vehicles)
 
-    def parts(self, num_classes: int) -> torch.Tensor:
-        """(num_classes, S, S) float, 1 where an instance of the class is."""
-        parts = self.masks.new_zeros(num_classes, *self.label_map.shape)
-        index = self.classes[:, None, None].expand_as(self.masks)
-        return parts.scatter_reduce_(0, index, self.masks, "amax")
+    def parts(self, num_classes: int, vehicle: int) -> torch.Tensor:
+        """(num_classes, S, S) float, 1 where an instance of the class and of the vehicle is."""
+        rows = [row for row, number in enumerate(self.vehicles) if number == vehicle]
+        masks = self.masks[rows]
+        parts = masks.new_zeros(num_classes, *self.label_map.shape)
+        index = self.classes[rows][:, None, None].expand_as(masks)
+        return parts.scatter_reduce_(0, index, masks, "amax")
 
 
 def _draw(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

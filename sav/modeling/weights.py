@@ -132,6 +132,7 @@ def gallery_fingerprint(model: nn.Module) -> dict[str, Any]:
         "ontology": model.ontology.name,
         "classes": model.ontology.class_names,
         **model.preprocess.fingerprint(),
+        **(model.context.retriever.fingerprint() if model.context else {}),
         "weights": digest.hexdigest()[:16],
     }
 

@@ -43,7 +43,7 @@ def draw_neighbours(
     panels = [Panel(drawn, ["the photo", "with predicted parts"])]
     read = cache(read_coco)  # neighbours often come from one file
     for rank, neighbour in enumerate(found, start=1):
-        drawn, key = _draw_neighbour(neighbour, predictor, read), neighbour.photo.id
+        drawn, key = _draw_neighbour(neighbour, predictor, read), neighbour.vehicle.photo.id
         if drawn is None:
             drawn, key = np.full((_PANEL, _PANEL, 3), 225, np.uint8), f"{key}, photo not here"
         shown = ", mirror image" if neighbour.mirrored else ""
@@ -60,7 +60,7 @@ def _draw_neighbour(
     neighbour: Neighbour, predictor: SAVPredictor, read: Callable[[Path], dict[str, Any]]
 ) -> np.ndarray | None:
     """The neighbour with what its annotation file says; None where its photo is not here."""
-    photo = neighbour.photo
+    photo = neighbour.vehicle.photo
     try:
         image = read_rgb(photo.file or "")
     except SAVError:

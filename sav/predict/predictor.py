@@ -15,6 +15,7 @@ from sav.errors import SAVError
 from sav.formats.images import resize_long_side
 from sav.gallery.files import GALLERY_FILE, load_gallery
 from sav.gallery.photos import Photo, photo_hash
+from sav.gallery.vehicles import Vehicle
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.ontology import Ontology
@@ -23,15 +24,19 @@ from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, SHIPPED, WEIGHTS_FILE
 
 
 class Neighbour(NamedTuple):
-    """An exemplar that resembles a photo.
+    """An exemplar that resembles a vehicle in a photo.
 
     Attributes:
-        photo: where it comes from.
+        of: which of the photo's vehicles it resembles, from 0.
+        row: in the gallery.
+        vehicle: where it comes from.
         similarity: in [-1, 1].
         mirrored: whether its mirror image is used, with left parts as right ones.
     """
 
-    photo: Photo
+    of: int
+    row: int
+    vehicle: Vehicle
     similarity: float
     mirrored: bool
 
@@ -180,11 +185,12 @@ class SAVPredictor:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            count: how many exemplars.
+            count: how many exemplars of each vehicle that is predicted there.
             copies: False leaves out copies of this photo, as training does.
 
         Returns:
-            The most similar first; fewer where there are no more.
+            Those of the first vehicle, the most similar first, then those of the next; fewer where
+            there are no more.
 
         Raises:
             SAVError: the array is not such an image, or the model has no context module.
@@ -196,9 +202,13 @@ class SAVPredictor:
             keys = self.model.retrieval_keys(inputs)
         photo = None if copies else Photo("", hash=photo_hash(image))
         gallery = self.model.context.gallery
-        found = gallery.search_with_mirror(keys, count, [photo])
-        rows = zip(*(values[0].tolist() for values in found), strict=True)
-        return [Neighbour(gallery.photos[row], *how) for row, *how in rows if row >= 0]
+        found = gallery.search_with_mirror(keys, count, [photo] * len(keys.keys))
+        return [
+            Neighbour(of, row, gallery.vehicles[row], *how)
+            for of, neighbours in enumerate(zip(*(x.tolist() for x in found), strict=True))
+            for row, *how in zip(*neighbours, strict=True)
+            if row >= 0
+        ]
 
     def _to_input(self, image: np.ndarray) -> dict[str, Any]:
         """Check a photo and bring it to the model's size."""

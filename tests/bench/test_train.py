@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sav.bench.random_gallery import RandomGallery
+from sav.bench.galleries import RandomGallery
 from sav.bench.train import ExperimentTrainer
 from sav.config import load_config
 from sav.d2 import default_argument_parser

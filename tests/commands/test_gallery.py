@@ -56,11 +56,11 @@ def test_built_once_the_run_uses_it_and_more_can_be_added(run, vans, pickups, ca
     build(run, pickups, "--add")
     assert "2 vehicles encoded, 7 in" in capsys.readouterr().out
     model = SAVPredictor.from_pretrained(run, "cpu").model
-    assert model.context.gallery.photos.ids == [f"vans/train/{i}" for i in range(1, 6)] + [
+    assert model.context.gallery.vehicles.photo_ids == [f"vans/train/{i}" for i in range(1, 6)] + [
         "pickups/train/1",
         "pickups/train/2",
     ]
-    assert all(photo.hash is not None and photo.file for photo in model.context.gallery.photos)
+    assert all(v.photo.hash is not None and v.photo.file for v in model.context.gallery.vehicles)
 
 
 def test_adding_a_data_set_again_renews_what_it_gave(run, vans, pickups):
@@ -101,7 +101,7 @@ def test_another_data_set_of_the_same_name_is_refused(run, vans, pickups):
 def test_photos_may_lie_elsewhere(run, vans, tmp_path):
     (tmp_path / "vans" / "images").rename(tmp_path / "moved")
     build(run, vans, "--images", tmp_path / "moved", "--name", "moved vans")
-    assert load_gallery(run / "gallery").photos[0].file == str(tmp_path / "moved" / "train1.png")
+    assert load_gallery(run / "gallery").vehicles[0].photo.file == str(tmp_path / "moved" / "train1.png")
 
 
 def test_a_gallery_of_other_weights_is_not_added_to(run, vans):
@@ -149,12 +149,13 @@ def test_query_draws_the_photo_and_its_neighbours(run, vans, tmp_path, capsys):
     capsys.readouterr()
     gallery(*words, "--neighbours", 3)
     said = capsys.readouterr().out.splitlines()
-    assert said[0].split() == ["similarity", "mirrored", "key", "photo"]
+    assert said[0].split() == ["of", "vehicle", "similarity", "mirrored", "key", "vehicle", "photo"]
     rows = [line.split() for line in said[2:-1]]
-    assert len(rows) == 3
-    assert ["1.000", "vans/train/2", str(photo)] in rows
+    assert len(rows) == 3 * len({row[0] for row in rows})
+    assert ["1.000", "vans/train/2", "0", str(photo)] in [row[1:] for row in rows]
     picture = np.asarray(Image.open(sheet))
-    assert picture.shape == (2 * (56 + 360) + 8, 3 * 488 - 8, 3)
+    panels = 2 if len(rows) == 3 else 3
+    assert picture.shape == (panels * (56 + 360 + 8) - 8, 3 * 488 - 8, 3)
     assert len(np.unique(picture[56:416, 488:968].reshape(-1, 3), axis=0)) > 10
     gallery(*words, "--no-copies")
     assert "vans/train/2" not in capsys.readouterr().out

@@ -91,7 +91,7 @@ def test_no_process_is_a_clear_error(root, tmp_path):
 
 def test_the_final_gallery_has_every_training_photo_and_fits_the_model(root, finished):
     gallery = load_gallery(finished / "gallery")
-    assert sorted(gallery.photos.ids) == [f"toy_train/{i}" for i in range(1, 9)]
+    assert sorted(gallery.vehicles.photo_ids) == [f"toy_train/{i}" for i in range(1, 9)]
     model = Trainer.build_model(load_config(root / "toy.yaml"))
     load_weights(model, finished / "model_final.safetensors")
     gallery.check_fingerprint(gallery_fingerprint(model), "gallery")

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from sav.gallery.exemplars import Exemplars, RetrievalKeys
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
+from sav.gallery.vehicles import Vehicle
 
 C, E, D, M = 3, 4, 5, 18
 MIRROR = torch.tensor([0, 2, 1])
@@ -21,6 +22,7 @@ def exemplars(count, seed=0):
             256, (count, C, M, M), generator=generator, dtype=torch.uint8
         ),
         present=torch.rand(count, C, generator=generator) > 0.3,
+        known=torch.ones(count, C, dtype=torch.bool),
     )
 
 
@@ -31,7 +33,7 @@ def keys_of(descriptors):
 
 def filled(count=20):
     gallery = Gallery({"ontology": "test", "weights": "abc"})
-    gallery.update([Photo(f"car/{i}") for i in range(count)], exemplars(count))
+    gallery.update([Vehicle(Photo(f"car/{i}")) for i in range(count)], exemplars(count))
     return gallery
 
 
@@ -40,5 +42,5 @@ def grouped():
     gallery = Gallery({})
     photos = [Photo(f"car/{i}", group=f"claim {i % 3}") for i in range(15)]
     photos += [Photo(f"copy/{i}", hash=7919 * 2 ** (4 * (i % 5))) for i in range(10)]
-    gallery.update(photos, exemplars(25))
+    gallery.update([*map(Vehicle, photos)], exemplars(25))
     return gallery

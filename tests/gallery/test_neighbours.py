@@ -3,11 +3,12 @@ from dataclasses import fields
 import pytest
 import torch
 
-from sav.bench.random_gallery import RandomGallery
+from sav.bench.galleries import RandomGallery
 from sav.gallery.exemplars import RetrievalKeys
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
-from sav.modeling.context.pooling import retrieval_key
+from sav.gallery.vehicles import Vehicle
+from sav.modeling.context.keys import layout_key
 from tests.gallery.galleries import MIRROR, C, M, exemplars, filled, grouped, keys_of
 
 
@@ -22,7 +23,7 @@ def test_search_equals_brute_force():
 def test_no_image_is_its_own_neighbour():
     gallery = filled()
     stored = gallery.exemplars.keys
-    photos = list(gallery.photos)
+    photos = [vehicle.photo for vehicle in gallery.vehicles]
     with_self, _ = gallery.search(stored, 3, [None] * len(photos))
     assert torch.equal(with_self[:, 0], torch.arange(len(photos)))
     rows, _ = gallery.search(stored, 3, photos)
@@ -34,7 +35,7 @@ def test_excluded_key_is_not_used_up_when_far_away():
     gallery = filled(4)
     query = gallery.exemplars.keys[:1]
     every, _ = gallery.search(query, 4, [None])
-    farthest = gallery.photos[int(every[0, -1])]
+    farthest = gallery.vehicles[int(every[0, -1])].photo
     rows, _ = gallery.search(query, 3, [farthest])
     assert torch.equal(rows, every[:, :3])
 
@@ -42,7 +43,7 @@ def test_excluded_key_is_not_used_up_when_far_away():
 def test_a_gallery_of_only_oneself_gives_nothing():
     gallery = filled(1)
     for search in (gallery.neighbours, RandomGallery.of(gallery).neighbours):
-        near = search(keys_of(gallery.exemplars.keys), 4, list(gallery.photos))
+        near = search(keys_of(gallery.exemplars.keys), 4, [vehicle.photo for vehicle in gallery.vehicles])
         assert not near.exists.any()
         assert not near.present.any()
 
@@ -79,7 +80,7 @@ def sides(count, seed=0):
     """Layouts of vehicles that are not symmetric, and the queries of photos that show them."""
     layouts = torch.rand(count, C, M, M, generator=torch.Generator().manual_seed(seed)) ** 4
     mirrored = layouts[:, MIRROR].flip(-1)
-    return layouts, RetrievalKeys(retrieval_key(layouts), retrieval_key(mirrored), MIRROR)
+    return layouts, RetrievalKeys(layout_key(layouts), layout_key(mirrored), MIRROR)
 
 
 def seen_from_sides(count=12):
@@ -87,7 +88,7 @@ def seen_from_sides(count=12):
     known = exemplars(count)
     known.keys = queries.keys
     known.layouts = (255 * layouts).to(torch.uint8)
-    gallery.update([Photo(f"car/{i}") for i in range(count)], known)
+    gallery.update([Vehicle(Photo(f"car/{i}")) for i in range(count)], known)
     return gallery, queries
 
 
@@ -130,7 +131,7 @@ def test_both_ways_are_searched_as_if_mirror_images_were_stored():
 def test_what_is_forbidden_is_so_in_the_mirror_too():
     gallery, queries = seen_from_sides()
     for asked in (queries, mirror_image(queries)):
-        rows, _, _ = gallery.search_with_mirror(asked, 32, list(gallery.photos))
+        rows, _, _ = gallery.search_with_mirror(asked, 32, [vehicle.photo for vehicle in gallery.vehicles])
         assert (rows != torch.arange(12)[:, None]).all()
         assert ((rows >= 0).sum(1) == 22).all()
 
@@ -161,7 +162,7 @@ def test_the_mirror_image_of_a_mirror_image_is_the_vehicle():
 
 def test_random_neighbours_are_the_photos_own_and_never_forbidden():
     gallery = grouped()
-    photos = list(gallery.photos)
+    photos = [vehicle.photo for vehicle in gallery.vehicles]
     queries = keys_of(gallery.exemplars.keys)
     near = RandomGallery.of(gallery).neighbours(queries, 5, photos)
     again = RandomGallery.of(gallery).neighbours(keys_of(queries.keys.roll(3, 0)), 5, photos[::-1])
@@ -189,10 +190,10 @@ def test_random_neighbours_say_how_similar_they_are():
 
 def test_group_mates_and_copies_are_no_neighbours():
     gallery = grouped()
-    photos = list(gallery.photos)
+    photos = [vehicle.photo for vehicle in gallery.vehicles]
     rows, _ = gallery.search(gallery.exemplars.keys, 25, photos)
     for photo, found in zip(photos, rows.tolist(), strict=True):
-        others = [gallery.photos[row] for row in found if row >= 0]
+        others = [gallery.vehicles[row].photo for row in found if row >= 0]
         assert photo not in others
         if photo.group is not None:
             assert len(others) == 20
@@ -208,7 +209,7 @@ def test_neighbours_are_found_behind_any_number_of_group_mates():
     known.keys[:] = known.keys[:1]
     known.keys[-1] *= -1
     photos = [Photo(f"video/{i}", group="video") for i in range(399)] + [Photo("other/1")]
-    gallery.update(photos, known)
+    gallery.update([*map(Vehicle, photos)], known)
     rows, similarities = gallery.search(known.keys[:2], 3, [photos[0], None])
     assert rows[0].tolist() == [399, -1, -1]
     assert torch.allclose(similarities[0], torch.tensor([-1.0, -1, -1]))

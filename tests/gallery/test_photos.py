@@ -2,13 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sav.gallery.photos import (
-    COPY_DISTANCE,
-    Photo,
-    PhotoTable,
-    photo_hash,
-    photos_from_columns,
-)
+from sav.gallery.photos import COPY_DISTANCE, Photo, photo_hash
+from sav.gallery.vehicles import Vehicle, VehicleTable, vehicles_from_columns
 from sav.synthetic import render_scene
 
 
@@ -28,8 +23,8 @@ def recompressed(image, quality=40, scale=1.0):
 
 
 def table(*photos):
-    made = PhotoTable()
-    made.insert(photos)
+    made = VehicleTable()
+    made.insert([*map(Vehicle, photos)])
     return made
 
 
@@ -55,9 +50,9 @@ def test_copies_under_other_names_are_forbidden_mirrored_ones_too(scenes):
         Photo("b/8", hash=photo_hash(recompressed(first[:, ::-1]))),
         Photo("b/9", hash=photo_hash(second)),
     )
-    assert forbidden(photos, photos[0]) == [True, True, True, False]
-    assert forbidden(photos, photos[2]) == [True, True, True, False]
-    assert forbidden(photos, photos[3]) == [False, False, False, True]
+    assert forbidden(photos, photos[0].photo) == [True, True, True, False]
+    assert forbidden(photos, photos[2].photo) == [True, True, True, False]
+    assert forbidden(photos, photos[3].photo) == [False, False, False, True]
 
 
 def test_the_group_is_forbidden_in_all_data_sets():
@@ -69,7 +64,7 @@ def test_the_group_is_forbidden_in_all_data_sets():
 
 def test_a_replaced_photo_takes_its_new_group():
     photos = table(Photo("a/1", "x"), Photo("a/2", "y"))
-    assert photos.insert([Photo("a/1", "y")]) == [0]
+    assert photos.insert([Vehicle(Photo("a/1", "y"))]) == [0]
     assert len(photos) == 2
     assert forbidden(photos, Photo("c/1", "y")) == [True, True]
 
@@ -83,10 +78,21 @@ def test_photos_without_a_hash_are_no_copies():
 
 
 def test_columns_round_trip():
-    photos = [Photo("a/1", "g", 2**64 - 1, "x.jpg"), Photo("a/2")]
-    assert photos_from_columns(table(*photos).columns()) == photos
+    photo = Photo("a/1", "g", 2**64 - 1, "x.jpg")
+    vehicles, made = [Vehicle(photo), Vehicle(photo, 3), Vehicle(Photo("a/2"))], VehicleTable()
+    made.insert(vehicles)
+    assert vehicles_from_columns(made.columns()) == vehicles
     with pytest.raises(ValueError, match="zip"):
-        photos_from_columns({**table(*photos).columns(), "hashes": [1]})
+        vehicles_from_columns({**made.columns(), "hashes": [1]})
+
+
+def test_a_photo_retrieves_none_of_its_own_vehicles():
+    made = VehicleTable()
+    own, other = Photo("a/1"), Photo("a/2")
+    assert made.insert([Vehicle(own, 0), Vehicle(other, 0), Vehicle(own, 1)]) == [0, 1, 2]
+    assert forbidden(made, own) == [True, False, True]
+    assert forbidden(made, other) == [False, True, False]
+    assert made.insert([Vehicle(own, 1)]) == [2]
 
 
 def test_a_record_names_its_photo():

@@ -8,6 +8,7 @@ from sav.gallery.files import load_gallery, save_gallery
 from sav.gallery.photos import Photo
 from sav.gallery.search import KeyIndex, exact_search, index_recipe
 from sav.gallery.store import Gallery
+from sav.gallery.vehicles import Vehicle
 from tests.gallery.galleries import exemplars, filled
 
 
@@ -50,7 +51,7 @@ def low_thresholds(monkeypatch):
 def large(groups=10):
     gallery = Gallery({"ontology": "test"})
     photos = [Photo(f"car/{i}", group=str(i % groups)) for i in range(2000)]
-    gallery.update(photos, exemplars(2000))
+    gallery.update([*map(Vehicle, photos)], exemplars(2000))
     gallery.build_index()
     return gallery
 
@@ -58,18 +59,18 @@ def large(groups=10):
 def test_an_approximate_index_never_returns_what_is_excluded(low_thresholds):
     gallery = large(groups=2)
     assert gallery.search_method.startswith("IVF")
-    photos = list(gallery.photos)[:50]
+    photos = [vehicle.photo for vehicle in gallery.vehicles][:50]
     rows, _ = gallery.search(gallery.exemplars.keys[:50], 6, photos)
     assert (rows >= 0).all()
     for photo, found in zip(photos, rows.tolist(), strict=True):
-        assert all(gallery.photos[row].group != photo.group for row in found)
+        assert all(gallery.vehicles[row].photo.group != photo.group for row in found)
 
 
 def test_an_approximate_index_is_made_for_what_no_longer_changes(low_thresholds):
     gallery = large()
     queries = exemplars(20, seed=1).keys
     approximate, _ = gallery.search(queries, 5, [None] * 20)
-    gallery.update([Photo("car/0", group="0")], exemplars(1))
+    gallery.update([Vehicle(Photo("car/0", group="0"))], exemplars(1))
     assert gallery.search_method == "exact"
     exact, _ = gallery.search(queries, 5, [None] * 20)
     assert (exact == approximate).float().mean() > 0.9

@@ -6,15 +6,16 @@ import torch
 from sav.errors import SAVError
 from sav.gallery.exemplars import Exemplars
 from sav.gallery.files import load_gallery, save_gallery
-from sav.gallery.photos import Photo
+from sav.gallery.vehicles import Photo
 from sav.gallery.store import Gallery
+from sav.gallery.vehicles import Vehicle
 from tests.gallery.galleries import exemplars, filled, grouped
 
 
 def test_update_replaces_rows_of_known_keys():
     gallery = filled(20)
     fresh = exemplars(1, seed=9)
-    gallery.update([Photo("car/7")], fresh)
+    gallery.update([Vehicle(Photo("car/7"))], fresh)
     assert len(gallery) == 20
     assert torch.equal(gallery.exemplars.keys[7], fresh.keys[0])
     assert torch.equal(gallery.exemplars.keys[8], exemplars(20).keys[8])
@@ -24,7 +25,7 @@ def test_row_by_row_equals_all_at_once():
     gallery, whole = Gallery({}), exemplars(20)
     for i in range(20):
         one = Exemplars(**{k: v[i : i + 1] for k, v in whole.tensors().items()})
-        gallery.update([Photo(f"car/{i}")], one)
+        gallery.update([Vehicle(Photo(f"car/{i}"))], one)
     for name, value in filled().exemplars.tensors().items():
         assert torch.equal(value, gallery.exemplars.tensors()[name])
 
@@ -33,7 +34,7 @@ def test_save_and_load(tmp_path):
     gallery = filled()
     save_gallery(gallery, tmp_path / "gallery")
     loaded = load_gallery(tmp_path / "gallery")
-    assert loaded.photos.ids == gallery.photos.ids
+    assert loaded.vehicles.photo_ids == gallery.vehicles.photo_ids
     assert loaded.fingerprint == gallery.fingerprint
     for name, value in gallery.exemplars.tensors().items():
         assert torch.equal(value, loaded.exemplars.tensors()[name])
@@ -79,7 +80,7 @@ def test_a_stale_gallery_is_refused():
 def test_a_gallery_of_an_older_layout_is_refused(tmp_path):
     save_gallery(filled(), tmp_path)
     contents = json.loads((tmp_path / "gallery.json").read_text())
-    contents["version"] = 3
+    contents["version"] = 4
     (tmp_path / "gallery.json").write_text(json.dumps(contents))
     with pytest.raises(SAVError, match=r"another version .*build it again"):
         load_gallery(tmp_path)
@@ -97,12 +98,12 @@ def test_photos_and_sources_survive_saving_and_checkpoints(tmp_path):
     gallery.sources["car"] = {"file": "car.json", "digest": "12", "vehicles": 15}
     save_gallery(gallery, tmp_path / "gallery")
     loaded = load_gallery(tmp_path / "gallery")
-    assert list(loaded.photos) == list(gallery.photos)
+    assert list(loaded.vehicles) == list(gallery.vehicles)
     assert loaded.sources == gallery.sources
     torch.save(gallery.state_dict(), tmp_path / "checkpoint.pth")
     resumed = Gallery({})
     resumed.load_state_dict(torch.load(tmp_path / "checkpoint.pth", weights_only=True))
-    assert list(resumed.photos) == list(gallery.photos)
+    assert list(resumed.vehicles) == list(gallery.vehicles)
 
 
 def test_a_data_set_can_be_taken_out():
@@ -110,7 +111,7 @@ def test_a_data_set_can_be_taken_out():
     gallery.sources = {"car": {}, "copy": {}}
     kept = gallery.exemplars.select(torch.arange(15, 25))
     assert gallery.remove_source("car") == 15
-    assert gallery.photos.ids == [f"copy/{i}" for i in range(10)]
+    assert gallery.vehicles.photo_ids == [f"copy/{i}" for i in range(10)]
     assert torch.equal(gallery.exemplars.keys, kept.keys)
     assert list(gallery.sources) == ["copy"]
     assert gallery.remove_source("car") == 0

@@ -151,7 +151,7 @@ def retrieve(cfg, make_input):
             torch.nn.init.normal_(parameter, std=0.3)
         batch = [make_input(f"car/{i}", seed=i) for i in range(6)]
         made = model.eval().exemplars(batch)
-        model.context.gallery.update(made.photos, made.exemplars)
+        model.context.gallery.update(made.vehicles, made.exemplars)
         losses = model.train()(batch[:2])
         sum(losses.values()).backward()
         return model.eval(), losses, model(batch[:2])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sav.modeling.context.frame import crop, lay_over, vehicle_boxes
-from sav.modeling.context.pooling import retrieval_key
+from sav.modeling.context.keys import layout_key
 
 N = 32
 
@@ -86,6 +86,6 @@ def test_descriptors_do_not_depend_on_where_the_vehicle_stands():
     parts = rectangle(6, 10, 20, 16)
     parts[0, 1, 12:16, 6:10] = 1.0
     both = torch.cat([parts, parts.roll((5, -3), dims=(2, 3)), parts.flip(-1)])
-    same, moved, turned = retrieval_key(crop(both, vehicle_boxes(both), 18))
+    same, moved, turned = layout_key(crop(both, vehicle_boxes(both), 18))
     assert same @ moved > 0.999
     assert same @ turned < 0.95

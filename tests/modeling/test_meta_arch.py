@@ -58,7 +58,7 @@ def test_plain_training_steps_fill_the_gallery(model, make_input):
     for step in range(5):
         batch = [make_input(f"car/{step}/{i}", seed=10 * step + i) for i in range(2)]
         sum(model(batch).values()).backward()
-    assert model.context.gallery.photos.ids == [f"car/{s}/{i}" for s in range(5) for i in range(2)]
+    assert model.context.gallery.vehicles.photo_ids == [f"car/{s}/{i}" for s in range(5) for i in range(2)]
     model([make_input("car/0/0", seed=99)])
     assert len(model.context.gallery) == 10
 
@@ -67,7 +67,7 @@ def test_the_training_gallery_is_bounded(model, make_input):
     model.context.capacity = 3
     for step in range(2):
         model([make_input(f"car/{i}", seed=step) for i in range(2 * step + 2)])
-    assert model.context.gallery.photos.ids == ["car/0", "car/1", "car/2"]
+    assert model.context.gallery.vehicles.photo_ids == ["car/0", "car/1", "car/2"]
 
 
 def test_without_gradients_nothing_is_remembered(model, make_input):
@@ -82,7 +82,7 @@ def test_parts_of_one_step_do_not_see_each_other(model, make_input):
         for part in (batch[:2], batch[2:]):
             model(part)
             assert len(model.context.gallery) == 0
-    assert model.context.gallery.photos.ids == [f"car/{i}" for i in range(4)]
+    assert model.context.gallery.vehicles.photo_ids == [f"car/{i}" for i in range(4)]
 
 
 def test_a_frozen_model_can_be_switched_to_prediction(model):
@@ -92,7 +92,7 @@ def test_a_frozen_model_can_be_switched_to_prediction(model):
 def test_a_training_photo_never_retrieves_itself(model, make_input):
     batch = [make_input(f"car/{i}", seed=i) for i in range(3)]
     model(batch)
-    assert model.context.gallery.photos.ids == ["car/0", "car/1", "car/2"]
+    assert model.context.gallery.vehicles.photo_ids == ["car/0", "car/1", "car/2"]
     asked = []
     search = model.context.gallery.search
 
@@ -106,7 +106,7 @@ def test_a_training_photo_never_retrieves_itself(model, make_input):
     (rows, exclude), *_ = asked
     assert [
         photo.id for photo in exclude
-    ] == 2 * model.context.gallery.photos.ids  # and in the mirror
+    ] == 2 * model.context.gallery.vehicles.photo_ids  # and in the mirror
     assert (rows[:, :2] >= 0).all()
     assert all(i not in rows[[i, 3 + i]].flatten().tolist() for i in range(3))
 
@@ -149,7 +149,7 @@ def test_a_training_photo_is_evaluated_without_its_own_annotation(trained, make_
     trained.context.gallery.search = spy
     known, unknown = make_input("car/2", seed=2), make_input("other", seed=2)
     predict(trained, [known, unknown])
-    own = trained.context.gallery.photos.ids.index("car/2")
+    own = trained.context.gallery.vehicles.photo_ids.index("car/2")
     assert own not in rows[0] + rows[2]
     assert own in rows[1]
 

@@ -11,6 +11,7 @@ from sav.drawing.sheet import Panel, compose_sheet
 from sav.formats.images import read_rgb
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
+from sav.gallery.vehicles import Vehicle
 from sav.ontology import load_ontology
 from sav.predict.neighbour_sheet import draw_neighbours
 from sav.predict.predictor import Neighbour
@@ -53,7 +54,7 @@ def draw_one(predictor, path, photo, file, *, mirrored=False, sources=None):
     gallery.sources.update(sources or {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predictor.model.context, "gallery", gallery)
-        found = [Neighbour(Photo("vans/2", file=file), 0.5, mirrored)]
+        found = [Neighbour(0, 0, Vehicle(Photo("vans/2", file=file)), 0.5, mirrored)]
         draw_neighbours(path, read_rgb(photo), found, predictor)
     return np.asarray(Image.open(path))
 

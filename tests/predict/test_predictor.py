@@ -13,6 +13,7 @@ from sav.errors import SAVError
 from sav.gallery.files import save_gallery
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
+from sav.gallery.vehicles import Vehicle
 from sav.predict.predictor import SAVPredictor
 
 from ..tiny import tiny_config
@@ -101,12 +102,12 @@ def test_gallery_of_the_run_is_used(run_folder, predictor, copied_run, photo):
 def test_another_gallery_can_be_looked_into(run_folder, copied_run, predictor, photo, tmp_path):
     small = Gallery(predictor.model.context.gallery.fingerprint)
     small.update(
-        [Photo("b/1")], predictor.model.context.gallery.exemplars.select(torch.tensor([0]))
+        [Vehicle(Photo("b/1"))], predictor.model.context.gallery.exemplars.select(torch.tensor([0]))
     )
     save_gallery(small, tmp_path / "small")
     other = SAVPredictor.from_pretrained(run_folder, "cpu", gallery=tmp_path / "small")
-    assert other.model.context.gallery.photos.ids == ["b/1"]
-    assert [found.photo.id for found in other.nearest(photo(), 1)] == ["b/1"]
+    assert other.model.context.gallery.vehicles.photo_ids == ["b/1"]
+    assert [found.vehicle.photo.id for found in other.nearest(photo(), 1)] == ["b/1"]
     with pytest.raises(SAVError, match="nowhere: no gallery there"):
         SAVPredictor.from_pretrained(run_folder, "cpu", gallery=tmp_path / "nowhere")
     cfg = load_config(run_folder / "config.yaml", ["MODEL.SAV.CONTEXT.ENABLED", "False"])
@@ -121,15 +122,15 @@ def test_the_nearest_vehicles_are_those_that_the_model_looks_at(predictor, photo
     known = predictor.model.context.gallery.exemplars
     known.keys = torch.cat([keys.mirrored, -keys.keys])
     gallery = Gallery(predictor.model.context.gallery.fingerprint)
-    gallery.update([Photo("mirror/1"), Photo("other/1")], known)
+    gallery.update([Vehicle(Photo("mirror/1")), Vehicle(Photo("other/1"))], known)
     monkeypatch.setattr(predictor.model.context, "gallery", gallery)
     found = predictor.nearest(image, 3)
-    assert found[0] == (Photo("mirror/1"), pytest.approx(1.0, abs=1e-5), True)
+    assert found[0] == (0, 0, Vehicle(Photo("mirror/1")), pytest.approx(1.0, abs=1e-5), True)
     used = []
     monkeypatch.setattr(gallery, "at", lambda *a: used.append(a) or Gallery.at(gallery, *a))
     predictor(image)
     rows, similarity, _ = used[0]
-    assert [gallery.photos.ids[row] for row in rows[0, :3].tolist()] == [n.photo.id for n in found]
+    assert rows[0, :3].tolist() == [neighbour.row for neighbour in found]
     assert similarity[0, :3].tolist() == pytest.approx([n.similarity for n in found], abs=1e-6)
 
 

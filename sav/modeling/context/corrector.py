@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from sav.modeling.context.evidence import Evidence
 from sav.modeling.sam.decoder import DecoderOutput
+from sav.precision import float32
 
 REDUCTION = 4  # of the masks' resolution: evidence is no finer
 _HIDDEN = 16
@@ -23,8 +24,8 @@ class ContextCorrector(nn.Module):
     One small network treats every query in the same way, whatever its class. It reads the
     decoder's output for the query, for the other queries of its class and for the other classes,
     and the evidence for its class and for the others. Its result is added to the logits, and is
-    zero where there is no neighbour: without a gallery the decoder's output stays as it is. No
-    gradient flows back to the decoder, so the other weights learn as if there were no gallery.
+    zero where no neighbour knows the class: without a gallery the decoder's output stays as it is.
+    No gradient flows back to the decoder, so the other weights learn as if there were no gallery.
 
     Args:
         query_classes: (N,) sorted class of each query.
@@ -45,6 +46,7 @@ class ContextCorrector(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
+    @float32()
     def forward(
         self, output: DecoderOutput, parts: torch.Tensor, evidence: Evidence
     ) -> DecoderOutput:
@@ -64,12 +66,12 @@ class ContextCorrector(nn.Module):
         )
         pooled = torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1)
         presence, iou = self.scores(pooled).reshape(batch, queries, 2).unbind(-1)
-        exists = evidence.exists[:, None]
+        known = evidence.known[:, self.query_classes]
         return replace(
             output,
-            masks=output.masks.detach() + masks * exists[..., None, None],
-            presence=output.presence.detach() + presence * exists,
-            iou=output.iou.detach() + iou * exists,
+            masks=output.masks.detach() + masks * known[..., None, None],
+            presence=output.presence.detach() + presence * known,
+            iou=output.iou.detach() + iou * known,
         )
 
     def _channels(

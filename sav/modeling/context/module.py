@@ -1,9 +1,10 @@
-"""The context module: the decoder's output, corrected by similar annotated vehicles."""
+"""The context module: similar annotated vehicles change what the decoder says of a photo."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -11,20 +12,20 @@ from torch.nn import functional as F
 
 from sav.d2 import CfgNode, comm
 from sav.errors import SAVError
-from sav.gallery.exemplars import ExemplarBatch, Neighbours, RetrievalKeys
+from sav.gallery.exemplars import ExemplarBatch, Neighbours
 from sav.gallery.photos import Photo
 from sav.gallery.store import Gallery
 from sav.modeling.context.corrector import REDUCTION, ContextCorrector
-from sav.modeling.context.evidence import EvidenceEncoder
-from sav.modeling.context.frame import crop, vehicle_boxes
-from sav.modeling.context.pooling import LAYOUT_SIDE, pool_exemplars, retrieval_key
+from sav.modeling.context.evidence import EvidenceEncoder, Retrieved
+from sav.modeling.context.keys import LAYOUT_SIDE
 from sav.modeling.context.prompts import ExemplarPrompts
+from sav.modeling.context.retriever import Retriever
+from sav.modeling.context.vehicles import GRID_REDUCTION, PredictedVehicles
 from sav.modeling.criterion import PartCriterion
 from sav.modeling.embedding import EMBEDDING_DIM
 from sav.modeling.encoded_photos import EncodedPhotos
-from sav.modeling.postprocess import part_probabilities
 from sav.modeling.sam.decoder import DecoderOutput, choose
-from sav.modeling.targets import Supervision, Targets
+from sav.modeling.targets import Supervision
 from sav.ontology import Ontology
 from sav.precision import float32
 
@@ -32,22 +33,36 @@ FUSIONS = ("prompts", "corrector", "both")
 Decode = Callable[[EncodedPhotos, torch.Tensor], DecoderOutput]
 
 
+@dataclass
+class Withheld:
+    """What of the gallery some of B training photos do without, to learn what less is worth.
+
+    Attributes:
+        thinning: (B,) int64 on the CPU, see :meth:`Gallery.neighbours`.
+        forgotten: (B, C) bool, classes that their neighbours say nothing of.
+    """
+
+    thinning: torch.Tensor
+    forgotten: torch.Tensor
+
+
 class ContextModule(nn.Module):
-    """Retrieves exemplars by what the decoder predicts, and corrects it by their annotations.
+    """Retrieves exemplars by what the decoder predicts, and fuses it with what they show.
 
     The gallery is part of it. In training each forward pass adds its photos' exemplars, the same in
     all processes, so any training loop will do.
 
     Args:
+        retriever: finds vehicles, and describes them.
         query_classes: (N,) sorted class of each query.
-        mirror_ids: the class that each class is in the mirror.
-        neighbours: k.
+        neighbours: k, of each vehicle.
         share: of the training photos that retrieve exemplars, and become exemplars.
         thinning: training photos search galleries that are up to so many times thinner.
+        forget: probability that a training photo's neighbours say nothing of a class.
         capacity: exemplars that training keeps at most.
         fusion: how neighbours change the decoder's output: "prompts", as prompts of a second
             decoding; "corrector", by a small network behind it; or "both".
-        loss_weight: of the losses after the correction.
+        loss_weight: of the losses after the fusion.
     """
 
     optional = True  # weights without this module can be the start of a training
@@ -55,11 +70,12 @@ class ContextModule(nn.Module):
     def __init__(
         self,
         *,
+        retriever: Retriever,
         query_classes: torch.Tensor,
-        mirror_ids: list[int],
         neighbours: int,
         share: float,
         thinning: int,
+        forget: float,
         capacity: int,
         fusion: str,
         loss_weight: float,
@@ -74,11 +90,13 @@ class ContextModule(nn.Module):
                 raise SAVError(f"MODEL.SAV.CONTEXT.{key}: {value} is not {least} or more")
         if thinning < 1 or thinning & (thinning - 1):
             raise SAVError(f"MODEL.SAV.CONTEXT.THINNING: {thinning} is not a power of two")
-        self.register_buffer("query_classes", query_classes, persistent=False)
-        self.register_buffer("mirror_ids", torch.tensor(mirror_ids), persistent=False)
+        if not 0 <= forget < 1:
+            raise SAVError(f"MODEL.SAV.CONTEXT.FORGET: {forget} is not from 0 to below 1")
+        self.retriever = retriever
         self.neighbours = neighbours
         self.share = share
         self.thinning = thinning
+        self.forget = forget
         self.capacity = capacity
         self.loss_weight = loss_weight
         self.evidence = EvidenceEncoder(dim=EMBEDDING_DIM)
@@ -98,27 +116,34 @@ class ContextModule(nn.Module):
         context = cfg.MODEL.SAV.CONTEXT
         if not context.ENABLED:
             return None
-        return cls(
+        if not 0 <= context.APPEARANCE <= 1:
+            raise SAVError(f"MODEL.SAV.CONTEXT.APPEARANCE: {context.APPEARANCE} is not in [0, 1]")
+        retriever = Retriever(
             query_classes=query_classes,
             mirror_ids=ontology.mirror_ids,
+            body_ids=ontology.body_ids,
+            appearance=context.APPEARANCE,
+        )
+        return cls(
+            retriever=retriever,
+            query_classes=query_classes,
             neighbours=context.NEIGHBOURS,
             share=context.SHARE,
             thinning=context.THINNING,
+            forget=context.FORGET,
             capacity=context.CAPACITY,
             fusion=context.FUSION,
             loss_weight=cfg.MODEL.SAV.LOSS.CONTEXT,
         )
 
-    @float32()
     def forward(
         self,
         photos: EncodedPhotos,
         prompts: torch.Tensor,
         output: DecoderOutput,
         decode: Decode,
-        thinning: torch.Tensor | None = None,
     ) -> DecoderOutput:
-        """Correct the decoder's output for B photos; an empty gallery leaves it as it is.
+        """What B photos show in the light of their neighbours; without any the output stays.
 
         Args:
             photos: never their own neighbours, nor are the others of their vehicles or their
@@ -126,39 +151,12 @@ class ContextModule(nn.Module):
             prompts: (B, C, 256) class prompts.
             output: the decoder's, for these prompts alone.
             decode: decodes again, with other prompts.
-            thinning: see :meth:`Gallery.neighbours`.
         """
-        if not self.training and not len(self.gallery):
+        if not len(self.gallery):
             return output
-        output = output.float()
-        return self._stages(photos, prompts, output, decode=decode, thinning=thinning)[-1]
+        retrieved = self._retrieve(photos, output)
+        return self._fuse(photos, prompts, output, retrieved, decode)[-1]
 
-    def _stages(
-        self,
-        photos: EncodedPhotos,
-        prompts: torch.Tensor,
-        output: DecoderOutput,
-        *,
-        decode: Decode,
-        thinning: torch.Tensor | None,
-    ) -> list[DecoderOutput]:
-        """The outputs after each part of the fusion, see :meth:`forward`."""
-        parts = self._predicted_parts(output)
-        boxes = vehicle_boxes(parts)
-        found = self._retrieve(self._keys(parts, boxes), photos.photos, thinning)
-        side = parts.shape[-1] // 2
-        evidence = self.evidence(found, photos.embedding.detach(), boxes, side)
-        stages = []
-        if self.exemplar_prompts is not None:
-            again = decode(*self.exemplar_prompts(photos, prompts, found, evidence))
-            output = choose(evidence.exists, again, output)
-            stages.append(output)
-            parts = self._predicted_parts(output)
-        if self.corrector is not None:
-            stages.append(self.corrector(output, F.avg_pool2d(parts, 2), evidence))
-        return stages
-
-    @float32()
     def losses(
         self,
         photos: EncodedPhotos,
@@ -177,7 +175,7 @@ class ContextModule(nn.Module):
             output: the decoder's.
             decode: see :meth:`forward`.
             supervision: of the same photos.
-            criterion: gives the losses of the corrected output.
+            criterion: gives the losses of the fused output.
         """
         draws = [torch.rand(1, generator=g, device=g.device) for g in supervision.generators]
         chosen = (torch.cat(draws) < self.share).nonzero()[:, 0].tolist()
@@ -186,63 +184,79 @@ class ContextModule(nn.Module):
         rows = chosen or [0]
         index = torch.tensor(rows, device=prompts.device)
         truth = supervision.select(rows)
-        thinning = self._draw_thinning(truth.generators)
-        inputs = photos.select(index), prompts[index], output.select(index)
-        stages = self._stages(*inputs, decode=decode, thinning=thinning)
+        some, queried = photos.select(index), output.select(index)
+        retrieved = self._retrieve(some, queried, self._withhold(truth.generators))
+        outputs = self._fuse(some, prompts[index], queried, retrieved, decode)
         if torch.is_grad_enabled():
             kept = [photo if row in chosen else None for row, photo in enumerate(photos.photos)]
-            exemplars = self.exemplars(photos.embedding, output, kept, supervision.targets)
+            named = replace(photos, photos=kept)
+            exemplars = self.retriever.exemplars(named, output, supervision.targets)
             self._remember(len(kept), exemplars)
         weight = len(chosen) / (len(photos.photos) * self.share)
         # Each part of the fusion learns by itself: the corrector sends no gradient back.
-        loss = weight * sum(sum(criterion.supervise(out, truth).values()) for out in stages)
+        loss = weight * sum(sum(criterion.supervise(out, truth).values()) for out in outputs)
         return {"loss_context": self.loss_weight * loss}
 
-    def _draw_thinning(self, generators: list[torch.Generator]) -> torch.Tensor | None:
-        """(B,) int64 powers of two up to the greatest; None where galleries are not thinned."""
-        if self.thinning == 1:
-            return None
-        count = self.thinning.bit_length()
-        draws = [torch.randint(count, (1,), generator=g, device=g.device) for g in generators]
-        return 2 ** torch.cat(draws).cpu()
+    @float32()
+    def _retrieve(
+        self, photos: EncodedPhotos, output: DecoderOutput, withheld: Withheld | None = None
+    ) -> Retrieved:
+        """Find neighbours of the vehicles that are predicted in photos."""
+        vehicles = self.retriever.find(output)
+        embedding = photos.embedding.detach().float()
+        neighbours = self._neighbours(vehicles, embedding, photos.photos, withheld)
+        # As fine as the corrector reads it.
+        size = output.masks.shape[-1] // REDUCTION
+        evidence = self.evidence(neighbours, embedding, vehicles, size)
+        return Retrieved(vehicles, neighbours, evidence)
 
     @torch.no_grad()
-    @float32()
-    def retrieval_keys(self, output: DecoderOutput) -> RetrievalKeys:
-        """The keys of photos, from the decoder's output for them."""
-        parts = self._predicted_parts(output)
-        return self._keys(parts, vehicle_boxes(parts))
-
-    @torch.no_grad()
-    @float32()
-    def exemplars(
+    def _neighbours(
         self,
+        vehicles: PredictedVehicles,
         embedding: torch.Tensor,
-        output: DecoderOutput,
         photos: list[Photo | None],
-        targets: list[Targets],
-    ) -> ExemplarBatch:
-        """Exemplars of annotated photos.
+        withheld: Withheld | None,
+    ) -> Neighbours:
+        if min(self.neighbours, len(self.gallery)) == 0:
+            # Every parameter stays in use, as distributed training demands.
+            shape = len(vehicles.photo), len(self.retriever.mirror_ids), EMBEDDING_DIM, LAYOUT_SIDE
+            return Neighbours.none(*shape, vehicles.boxes.device)
+        keys = self.retriever.keys(vehicles, embedding)
+        rows = vehicles.photo.cpu()
+        exclude = [photos[row] for row in rows.tolist()]
+        thinning = withheld and withheld.thinning[rows]
+        found = self.gallery.neighbours(keys, self.neighbours, exclude, thinning)
+        return found.forget(withheld.forgotten[vehicles.photo]) if withheld else found
 
-        Args:
-            embedding: (B, 256, h, w).
-            output: the decoder's.
-            photos: None, or a photo without an annotated part, becomes no exemplar.
-            targets: the annotations.
-        """
-        rows = [
-            row
-            for row, (photo, target) in enumerate(zip(photos, targets, strict=True))
-            if photo is not None and len(target.classes)
-        ]
-        if not rows:
-            return ExemplarBatch([], [], None)
-        index = torch.tensor(rows, device=embedding.device)
-        annotated = torch.stack([targets[row].parts(len(self.mirror_ids)) for row in rows])
-        predicted = self._predicted_parts(output.select(index))
-        boxes = vehicle_boxes(predicted)
-        exemplars = pool_exemplars(embedding[index], annotated, predicted, boxes)
-        return ExemplarBatch([photos[row] for row in rows], rows, exemplars)
+    def _fuse(
+        self,
+        photos: EncodedPhotos,
+        prompts: torch.Tensor,
+        output: DecoderOutput,
+        retrieved: Retrieved,
+        decode: Decode,
+    ) -> list[DecoderOutput]:
+        """The outputs after each part of the fusion, see :meth:`forward`."""
+        outputs = []
+        if self.exemplar_prompts is not None:
+            parts = self.retriever.parts(output)
+            again = decode(*self.exemplar_prompts(photos, prompts, parts, retrieved))
+            output = choose(retrieved.evidence.known.any(1), again, output)
+            outputs.append(output)
+        if self.corrector is not None:
+            parts = F.avg_pool2d(self.retriever.parts(output), REDUCTION // GRID_REDUCTION)
+            outputs.append(self.corrector(output, parts, retrieved.evidence))
+        return outputs
+
+    def _withhold(self, generators: list[torch.Generator]) -> Withheld:
+        """Draw powers of two up to the greatest thinning, and classes; a photo a generator."""
+        steps, classes = self.thinning.bit_length(), len(self.retriever.mirror_ids)
+        thinning, forgotten = [], []
+        for g in generators:
+            thinning.append(torch.randint(steps, (1,), generator=g, device=g.device))
+            forgotten.append(torch.rand(classes, generator=g, device=g.device) < self.forget)
+        return Withheld(2 ** torch.cat(thinning).cpu(), torch.stack(forgotten))
 
     @contextmanager
     def one_step(self) -> Iterator[None]:
@@ -255,7 +269,7 @@ class ContextModule(nn.Module):
             yield
             for size, batch in self._parts:
                 places = [first + place for place in batch.places]
-                batches.append(ExemplarBatch(batch.photos, places, batch.exemplars))
+                batches.append(ExemplarBatch(batch.vehicles, places, batch.exemplars))
                 first += size
         finally:
             self._parts = None
@@ -273,34 +287,9 @@ class ContextModule(nn.Module):
         merged = ExemplarBatch.merge(comm.all_gather(batch.to_storage()))
         if merged.exemplars is None:
             return
-        new = torch.tensor([photo not in self.gallery.photos for photo in merged.photos])
+        new = torch.tensor([vehicle not in self.gallery.vehicles for vehicle in merged.vehicles])
         room = self.capacity - len(self.gallery)
         rows = (~new | (new.cumsum(0) <= room)).nonzero()[:, 0]
         if len(rows):
-            photos = [merged.photos[row] for row in rows.tolist()]
-            self.gallery.update(photos, merged.exemplars.select(rows))
-
-    @torch.no_grad()
-    def _predicted_parts(self, output: DecoderOutput) -> torch.Tensor:
-        """(B, C, n, n) probability of each class at each place."""
-        output = output.float()
-        logits = F.avg_pool2d(output.masks, REDUCTION // 2)
-        presence = output.presence.sigmoid()
-        return part_probabilities(logits, presence, self.query_classes, len(self.mirror_ids))
-
-    @torch.no_grad()
-    def _keys(self, parts: torch.Tensor, boxes: torch.Tensor) -> RetrievalKeys:
-        """For the vehicles in boxes (B, 4) of parts (B, C, n, n)."""
-        layouts = crop(parts, boxes, LAYOUT_SIDE)
-        mirrored = layouts[:, self.mirror_ids].flip(-1)
-        return RetrievalKeys(retrieval_key(layouts), retrieval_key(mirrored), self.mirror_ids)
-
-    @torch.no_grad()
-    def _retrieve(
-        self, keys: RetrievalKeys, photos: list[Photo | None], thinning: torch.Tensor | None
-    ) -> Neighbours:
-        if min(self.neighbours, len(self.gallery)) == 0:
-            # Every parameter stays in use, as distributed training demands.
-            classes = len(self.mirror_ids)
-            return Neighbours.none(len(photos), classes, EMBEDDING_DIM, LAYOUT_SIDE, keys.device)
-        return self.gallery.neighbours(keys, self.neighbours, photos, thinning)
+            vehicles = [merged.vehicles[row] for row in rows.tolist()]
+            self.gallery.update(vehicles, merged.exemplars.select(rows))

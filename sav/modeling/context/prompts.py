@@ -9,23 +9,26 @@ from torch import nn
 from torch.nn import functional as F
 
 from sav.gallery.exemplars import Neighbours
-from sav.modeling.context.evidence import Evidence
+from sav.modeling.context.evidence import Evidence, Retrieved
 from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
 from sav.modeling.encoded_photos import EncodedPhotos
+from sav.precision import float32
 
 _HEADS = 8
+_CLASS_DIM = 64
 _GEOMETRY_SIDE = 6
-_KINDS = 3  # of evidence maps: layout, error, appearance
+_KINDS = 4  # of maps: layout, error, appearance, and what the decoder has said before
+_FINER = 2  # the maps' resolution over that of the embedding, along each axis
 
 
 class ExemplarPrompts(nn.Module):
     """Makes prompts of neighbours, where SAM has those that people draw.
 
-    **Dense**, where SAM adds a drawn mask to the image embedding: the evidence maps, each class
-    written by its class prompt. **Sparse**, where SAM has points: one exemplar token a class, by
-    attention from the class prompt over the neighbours' prototypes and layouts. It is added to the
-    class's queries: as a token of its own it would take attention from the others before it has
-    learned anything. Both start at zero, so that the second decoding begins as the first.
+    **Dense**, where SAM adds a drawn mask to the image embedding: the evidence, each class written
+    by its class prompt. **Sparse**, where SAM has points: one exemplar token a class, by attention
+    from the class prompt over the neighbours' prototypes and layouts. It is added to the class's
+    queries: as a token of its own it would take attention from the others before it has learned
+    anything. Both start at zero, so that the second decoding begins as the first.
 
     Args:
         dim: of prompts, prototypes and the image embedding.
@@ -33,7 +36,8 @@ class ExemplarPrompts(nn.Module):
 
     def __init__(self, *, dim: int = EMBEDDING_DIM) -> None:
         super().__init__()
-        self.write = nn.Linear(dim, _KINDS * dim, bias=False)
+        self.classes = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, _CLASS_DIM))
+        self.write = nn.Conv2d(_KINDS * _FINER**2 * _CLASS_DIM, dim, 1, bias=False)
         # Of one class in one exemplar: its prototype, its layout, the error there and similarity.
         self.describe = nn.Linear(dim + 2 * _GEOMETRY_SIDE**2 + 1, dim)
         self.norm = nn.LayerNorm(dim)
@@ -44,51 +48,66 @@ class ExemplarPrompts(nn.Module):
         nn.init.zeros_(self.token[-1].weight)
         nn.init.zeros_(self.token[-1].bias)
 
+    @float32()
     def forward(
         self,
         photos: EncodedPhotos,
         prompts: torch.Tensor,
-        neighbours: Neighbours,
-        evidence: Evidence,
+        parts: torch.Tensor,
+        retrieved: Retrieved,
     ) -> tuple[EncodedPhotos, torch.Tensor]:
         """What is decoded the second time; no gradient flows back into photos and prompts.
 
         Args:
             photos: B of them.
             prompts: (B, C, dim) class prompts.
-            neighbours: of the photos.
-            evidence: from these neighbours.
+            parts: (B, C, n, n) probability of each class at each place, by the first decoding.
+            retrieved: for the photos.
 
         Returns:
             photos with the dense prompt in their embedding, and prompts (B, C, dim) with the
             exemplar tokens.
         """
-        prompts = prompts.detach()
+        prompts = prompts.detach().float()
         maps = {name: value.detach() for name, value in photos.maps.items()}
         size = maps[EMBEDDING].shape[-2:]
-        maps[EMBEDDING] = maps[EMBEDDING] + self.dense(prompts, evidence, size)
-        return replace(photos, maps=maps), prompts + self.sparse(prompts, neighbours)
+        dense = self.dense(prompts, parts, retrieved.evidence, size)
+        maps[EMBEDDING] = maps[EMBEDDING].float() + dense
+        photo = retrieved.vehicles.photo
+        tokens = self.sparse(prompts[photo], retrieved.neighbours)
+        # A photo's vehicles share its queries.
+        tokens = tokens / torch.bincount(photo)[photo][:, None, None]
+        return replace(photos, maps=maps), prompts.index_add(0, photo, tokens)
 
     def dense(
-        self, prompts: torch.Tensor, evidence: Evidence, size: tuple[int, int]
+        self,
+        prompts: torch.Tensor,
+        parts: torch.Tensor,
+        evidence: Evidence,
+        size: tuple[int, int],
     ) -> torch.Tensor:
         """The dense prompt.
 
         Args:
             prompts: (B, C, dim) class prompts.
+            parts: see :meth:`forward`.
             evidence: of the same photos.
             size: h and w of the image embedding.
 
         Returns:
             (B, dim, h, w).
         """
-        maps = torch.stack([evidence.layout, evidence.error, evidence.appearance], dim=1)
-        maps = F.interpolate(maps.flatten(1, 2), size=size, mode="area").unflatten(1, (_KINDS, -1))
-        written = self.write(prompts).unflatten(2, (_KINDS, -1))
-        return torch.einsum("btchw,bctd->bdhw", maps, written)
+        finer = [_FINER * side for side in size]
+        kinds = (evidence.layout, evidence.error, evidence.appearance, parts)
+        maps = [F.interpolate(kind, size=finer, mode="area") for kind in kinds]
+        written = torch.einsum("btchw,bcd->btdhw", torch.stack(maps, dim=1), self.classes(prompts))
+        return self.write(F.pixel_unshuffle(written.flatten(1, 2), _FINER))
 
     def sparse(self, prompts: torch.Tensor, neighbours: Neighbours) -> torch.Tensor:
-        """The exemplar tokens (B, C, dim), for class prompts (B, C, dim)."""
+        """The exemplar tokens (V, C, dim) of V vehicles, for class prompts (V, C, dim).
+
+        They are zero for classes that no neighbour knows.
+        """
         batch, classes, dim = prompts.shape
         layouts, predicted = neighbours.layouts, neighbours.predicted_layouts
         geometry = torch.stack([layouts, layouts - predicted], dim=3).flatten(0, 2)
@@ -97,10 +116,11 @@ class ExemplarPrompts(nn.Module):
         similarity = neighbours.similarity[:, :, None, None].expand(*geometry.shape[:3], 1)
         features = [neighbours.prototypes[:, :, :classes], geometry, similarity]
         described = self.norm(self.describe(torch.cat(features, dim=-1)))
-        # Each class attends over the exemplars that show it, and over what stands for none.
+        # Each class attends over the exemplars that know it: that one lacks it says something, too.
         none = self.no_exemplar.expand(batch, 1, classes, dim)
         values = torch.cat([none, described], dim=1).transpose(1, 2).flatten(0, 1)
-        hidden = F.pad(~neighbours.present, (0, 0, 1, 0)).transpose(1, 2).flatten(0, 1)
+        hidden = F.pad(~neighbours.known, (0, 0, 1, 0)).transpose(1, 2).flatten(0, 1)
         query = self.norm(prompts).reshape(-1, 1, dim)
         found, _ = self.attend(query, values, values, key_padding_mask=hidden, need_weights=False)
-        return self.token(found.reshape(batch, classes, dim))
+        tokens = self.token(found.reshape(batch, classes, dim))
+        return tokens * neighbours.known.any(1)[..., None]
