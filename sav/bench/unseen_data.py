@@ -51,9 +51,9 @@ def render_types(root: Path, sizes: list[int]) -> list[str]:
         the config options that name the data sets.
     """
     known, known_valid, other, many, test = sizes
-    counts = {"known": (known, known_valid), "other": (other, 1), "unseen": (many, test)}
+    counts = {"known": (known, known_valid), "other": (other,), "unseen": (many, test)}
     for number, (kind, bodies) in enumerate(_BODIES.items()):
-        splits = dict(zip(("train", "valid"), counts[kind], strict=True))
+        splits = dict(zip(("train", "valid"), counts[kind], strict=False))
         generate_dataset(root / kind, splits=splits, seed=11 + number, bodies=bodies)
         source = VehicleSegSource(root / kind, load_ontology("vehicleseg10k"))
         with redirect_stdout(sys.stderr):

@@ -101,7 +101,9 @@ def test_another_data_set_of_the_same_name_is_refused(run, vans, pickups):
 def test_photos_may_lie_elsewhere(run, vans, tmp_path):
     (tmp_path / "vans" / "images").rename(tmp_path / "moved")
     build(run, vans, "--images", tmp_path / "moved", "--name", "moved vans")
-    assert load_gallery(run / "gallery").vehicles[0].photo.file == str(tmp_path / "moved" / "train1.png")
+    assert load_gallery(run / "gallery").vehicles[0].photo.file == str(
+        tmp_path / "moved" / "train1.png"
+    )
 
 
 def test_a_gallery_of_other_weights_is_not_added_to(run, vans):

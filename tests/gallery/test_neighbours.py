@@ -43,7 +43,9 @@ def test_excluded_key_is_not_used_up_when_far_away():
 def test_a_gallery_of_only_oneself_gives_nothing():
     gallery = filled(1)
     for search in (gallery.neighbours, RandomGallery.of(gallery).neighbours):
-        near = search(keys_of(gallery.exemplars.keys), 4, [vehicle.photo for vehicle in gallery.vehicles])
+        near = search(
+            keys_of(gallery.exemplars.keys), 4, [vehicle.photo for vehicle in gallery.vehicles]
+        )
         assert not near.exists.any()
         assert not near.present.any()
 
@@ -131,7 +133,9 @@ def test_both_ways_are_searched_as_if_mirror_images_were_stored():
 def test_what_is_forbidden_is_so_in_the_mirror_too():
     gallery, queries = seen_from_sides()
     for asked in (queries, mirror_image(queries)):
-        rows, _, _ = gallery.search_with_mirror(asked, 32, [vehicle.photo for vehicle in gallery.vehicles])
+        rows, _, _ = gallery.search_with_mirror(
+            asked, 32, [vehicle.photo for vehicle in gallery.vehicles]
+        )
         assert (rows != torch.arange(12)[:, None]).all()
         assert ((rows >= 0).sum(1) == 22).all()
 

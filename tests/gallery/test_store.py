@@ -6,9 +6,8 @@ import torch
 from sav.errors import SAVError
 from sav.gallery.exemplars import Exemplars
 from sav.gallery.files import load_gallery, save_gallery
-from sav.gallery.vehicles import Photo
 from sav.gallery.store import Gallery
-from sav.gallery.vehicles import Vehicle
+from sav.gallery.vehicles import Photo, Vehicle
 from tests.gallery.galleries import exemplars, filled, grouped
 
 

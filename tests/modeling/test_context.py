@@ -8,6 +8,7 @@ from sav.gallery.exemplars import Neighbours
 from sav.gallery.store import Gallery
 from sav.modeling.context.corrector import REDUCTION, ContextCorrector
 from sav.modeling.context.evidence import Evidence, EvidenceEncoder
+from sav.modeling.context.vehicles import PredictedVehicles
 from sav.modeling.sam.decoder import DecoderOutput
 
 B, C, H = 2, 3, 32
@@ -27,10 +28,10 @@ def decoded(seed=0, requires_grad=False):
 
 def shown(seed=1, exists=(True, True)):
     draw = torch.Generator().manual_seed(seed)
-    there = torch.tensor(exists)
-    maps = torch.rand(3, B, C, G, G, generator=draw) * there[:, None, None, None]
+    there = torch.tensor(exists)[:, None].repeat(1, C)
+    maps = torch.rand(3, B, C, G, G, generator=draw) * there[..., None, None]
     seen, trust = torch.rand(B, C, generator=draw), torch.rand(B, generator=draw)
-    return Evidence(maps[0], maps[1] - maps[0], maps[2], seen, trust * there, there)
+    return Evidence(maps[0], maps[1] - maps[0], maps[2], seen, trust * there[:, 0], there)
 
 
 def parts(seed=2):
@@ -86,8 +87,9 @@ def test_without_neighbours_every_parameter_has_a_finite_gradient(corrector):
     encoder = EvidenceEncoder(dim=16)
     none = Neighbours.none(B, C, 16, 18, torch.device("cpu"))
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(B, 4)
+    vehicles = PredictedVehicles(torch.arange(B), parts(), boxes)
     before = decoded()
-    after = corrector(before, parts(), encoder(none, torch.randn(B, 16, 4, 4), boxes, G))
+    after = corrector(before, parts(), encoder(none, torch.randn(B, 16, 4, 4), vehicles, G))
     assert all((change == 0).all() for change in corrections(before, after))
     (after.masks.sum() + after.presence.sum() + after.iou.sum()).backward()
     used = [*encoder.parameters(), *corrector.parameters()]
@@ -104,7 +106,8 @@ def test_no_class_is_preferred(corrector):
         before.features,
     )
     maps = (evidence.layout, evidence.error, evidence.appearance, evidence.visibility)
-    said = Evidence(*(x[:, classes] for x in maps), evidence.similarity, evidence.exists)
+    known = evidence.known[:, classes]
+    said = Evidence(*(x[:, classes] for x in maps), evidence.similarity, known)
     found = corrections(turned, corrector(turned, parts()[:, classes], said))
     for change, other in zip(expected, found, strict=True):
         torch.testing.assert_close(change[:, queries], other, atol=1e-5, rtol=1e-5)
@@ -139,6 +142,12 @@ def test_it_learns_to_follow_its_neighbours():
     assert ((masks > 0) == truth.bool()).float().mean() > 0.85
 
 
+def trained_parts(context):
+    """The weights that start at zero among them."""
+    modules = [m for m in (context.corrector, context.exemplar_prompts) if m is not None]
+    return [parameter for module in modules for parameter in module.parameters()]
+
+
 @pytest.fixture
 def retrieve(cfg, make_input):
     """Takes a training step and predicts, with a number of neighbours in a gallery of six."""
@@ -147,7 +156,7 @@ def retrieve(cfg, make_input):
         cfg.merge_from_list(["MODEL.SAV.TEST.SCORE_THRESHOLD", 0.0, *options])
         torch.manual_seed(0)
         model = build_model(cfg)
-        for parameter in model.context.corrector.parameters():
+        for parameter in trained_parts(model.context):
             torch.nn.init.normal_(parameter, std=0.3)
         batch = [make_input(f"car/{i}", seed=i) for i in range(6)]
         made = model.eval().exemplars(batch)
@@ -161,7 +170,7 @@ def retrieve(cfg, make_input):
 
 def test_training_on_thinner_galleries(retrieve):
     _, losses, _ = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 2)
-    _, thinner, _ = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 2, "MODEL.SAV.CONTEXT.THINNING", 4)
+    _, thinner, _ = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 2, "MODEL.SAV.CONTEXT.THINNING", 64)
     assert losses["loss_context"] != thinner["loss_context"]
     assert all(losses[name] == thinner[name] for name in losses.keys() - {"loss_context"})
 
@@ -175,6 +184,8 @@ def test_training_on_thinner_galleries(retrieve):
         ("THINNING", 3),
         ("CAPACITY", 0),
         ("NEIGHBOURS", -1),
+        ("FORGET", 1.0),
+        ("APPEARANCE", -0.5),
     ],
 )
 def test_training_settings_that_make_no_sense_are_errors(retrieve, key, value):
@@ -182,16 +193,23 @@ def test_training_settings_that_make_no_sense_are_errors(retrieve, key, value):
         retrieve(f"MODEL.SAV.CONTEXT.{key}", value)
 
 
+FUSION = pytest.mark.parametrize("fusion", ["prompts", "corrector", "both"])
+
+
+@FUSION
 @pytest.mark.parametrize("count", [0, 1, 8, 32])
-def test_any_number_of_neighbours(retrieve, count):
-    model, losses, predicted = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", count)
+def test_any_number_of_neighbours(retrieve, count, fusion):
+    options = ("MODEL.SAV.CONTEXT.NEIGHBOURS", count, "MODEL.SAV.CONTEXT.FUSION", fusion)
+    model, losses, predicted = retrieve(*options)
     assert all(loss.isfinite() for loss in losses.values())
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     assert all(item["instances"].scores.isfinite().all() for item in predicted)
 
 
-def test_no_neighbours_are_as_an_empty_gallery(retrieve, make_input):
-    model, _, predicted = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 0)
+@FUSION
+def test_no_neighbours_are_as_an_empty_gallery(retrieve, make_input, fusion):
+    options = ("MODEL.SAV.CONTEXT.NEIGHBOURS", 0, "MODEL.SAV.CONTEXT.FUSION", fusion)
+    model, _, predicted = retrieve(*options)
     model.context.gallery = Gallery({})
     model.context.neighbours = 8
     again = model([make_input(f"car/{i}", seed=i) for i in range(2)])
@@ -200,9 +218,11 @@ def test_no_neighbours_are_as_an_empty_gallery(retrieve, make_input):
         assert torch.equal(first["instances"].scores, second["instances"].scores)
 
 
-def test_the_other_weights_learn_as_if_there_were_no_gallery(retrieve):
-    with_gallery, losses, _ = retrieve()
-    without, same, _ = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 0)
+@FUSION
+def test_the_other_weights_learn_as_if_there_were_no_gallery(retrieve, fusion):
+    options = ("MODEL.SAV.CONTEXT.FUSION", fusion)
+    with_gallery, losses, _ = retrieve(*options)
+    without, same, _ = retrieve("MODEL.SAV.CONTEXT.NEIGHBOURS", 0, *options)
     for name in losses.keys() - {"loss_context"}:
         assert losses[name] == same[name]
     assert losses["loss_context"] != same["loss_context"]
@@ -210,3 +230,40 @@ def test_the_other_weights_learn_as_if_there_were_no_gallery(retrieve):
     for name, parameter in with_gallery.named_parameters():
         if not name.startswith("context."):
             assert torch.equal(parameter.grad, second[name].grad), name
+
+
+@FUSION
+def test_an_untrained_fusion_changes_nothing(cfg, make_input, fusion):
+    cfg.merge_from_list(["MODEL.SAV.TEST.SCORE_THRESHOLD", 0.0, "MODEL.SAV.CONTEXT.FUSION", fusion])
+    torch.manual_seed(0)
+    model = build_model(cfg).eval()
+    batch = [make_input(f"car/{i}", seed=i) for i in range(4)]
+    before = model(batch[:2])
+    made = model.exemplars(batch)
+    model.context.gallery.update(made.vehicles, made.exemplars)
+    for first, second in zip(before, model(batch[:2]), strict=True):
+        assert torch.equal(first["part_map"], second["part_map"])
+        assert torch.equal(first["instances"].scores, second["instances"].scores)
+
+
+def test_an_unknown_fusion_is_an_error(retrieve):
+    with pytest.raises(SAVError, match="FUSION: 'prompt' is none of prompts, corrector, both"):
+        retrieve("MODEL.SAV.CONTEXT.FUSION", "prompt")
+
+
+def test_forgetting_changes_what_training_sees_and_nothing_else(retrieve):
+    _, losses, predicted = retrieve("MODEL.SAV.CONTEXT.FORGET", 0.0)
+    _, others, same = retrieve("MODEL.SAV.CONTEXT.FORGET", 0.9)
+    assert losses["loss_context"] != others["loss_context"]
+    for first, second in zip(predicted, same, strict=True):
+        assert torch.equal(first["part_map"], second["part_map"])
+
+
+def test_an_exemplar_knows_what_its_vocabulary_has(cfg, make_input):
+    cfg.merge_from_list(["MODEL.SAV.ONTOLOGY", "vehicleseg10k+dsmlr"])
+    model = build_model(cfg).eval()
+    inputs = [make_input("a/0"), make_input("b/0")]
+    inputs[1]["vocabulary"] = "dsmlr"
+    known = model.exemplars(inputs).exemplars.known
+    assert torch.equal(known, model.vocabulary_ids >= 0)
+    assert (known[0] != known[1]).any()

@@ -58,7 +58,9 @@ def test_plain_training_steps_fill_the_gallery(model, make_input):
     for step in range(5):
         batch = [make_input(f"car/{step}/{i}", seed=10 * step + i) for i in range(2)]
         sum(model(batch).values()).backward()
-    assert model.context.gallery.vehicles.photo_ids == [f"car/{s}/{i}" for s in range(5) for i in range(2)]
+    assert model.context.gallery.vehicles.photo_ids == [
+        f"car/{s}/{i}" for s in range(5) for i in range(2)
+    ]
     model([make_input("car/0/0", seed=99)])
     assert len(model.context.gallery) == 10
 

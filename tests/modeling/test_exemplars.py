@@ -1,6 +1,11 @@
 import torch
 
-from sav.modeling.context.pooling import LAYOUT_SIDE, pool_exemplars, retrieval_key
+from sav.gallery.photos import Photo
+from sav.gallery.vehicles import Vehicle
+from sav.modeling.context.exemplars import AnnotatedVehicles, pool_exemplars
+from sav.modeling.context.keys import LAYOUT_SIDE, appearance_key, join_keys, layout_key
+from sav.modeling.context.vehicles import PredictedVehicles
+from sav.modeling.targets import Targets
 
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 CELL = LAYOUT_SIDE // 6
@@ -18,11 +23,17 @@ def masks(*rectangles, size=2 * LAYOUT_SIDE):
 
 
 def pool(annotated, embedding=None, predicted=None, boxes=WHOLE):
-    count = len(annotated)
+    count, classes = annotated.shape[:2]
     embedding = torch.randn(count, 2, 6, 6) if embedding is None else embedding
     if predicted is None:
-        predicted = torch.rand(count, annotated.shape[1], LAYOUT_SIDE, LAYOUT_SIDE)
-    return pool_exemplars(embedding, annotated, predicted, boxes.expand(count, 4))
+        predicted = torch.rand(count, classes, LAYOUT_SIDE, LAYOUT_SIDE)
+    rows = torch.arange(count)
+    named = [Vehicle(Photo(str(row))) for row in range(count)]
+    surroundings = (1 - annotated.sum(1)).clamp(min=0)
+    vehicles = AnnotatedVehicles(named, rows, annotated, surroundings)
+    seen = PredictedVehicles(rows, predicted, boxes.expand(count, 4))
+    known = torch.ones(count, classes, dtype=torch.bool)
+    return pool_exemplars(embedding, vehicles, seen, torch.zeros(count, 1), known)
 
 
 def test_prototypes_are_means_within_the_parts_and_around_the_vehicle():
@@ -74,7 +85,6 @@ def test_what_the_model_saw_is_kept_beside_what_is_there():
     entry = pool(annotated, predicted=predicted)
     assert (entry.predicted_layouts[0, 1] == 102).all()
     assert (entry.predicted_layouts[0, 0] == 0).all()
-    assert torch.allclose(entry.keys, retrieval_key(predicted), atol=1e-6)
 
 
 def test_photos_are_pooled_each_by_itself():
@@ -89,7 +99,7 @@ def test_photos_are_pooled_each_by_itself():
 def test_descriptors_are_unit_vectors_in_which_small_parts_count():
     body, one, other = (0, 0, 6, 6), (0, 0, 1, 1), (5, 5, 6, 6)
     seen = torch.cat([masks(body, one), masks(body, other), masks(body, one) * 0.7])
-    descriptors = retrieval_key(seen)
+    descriptors = layout_key(seen)
     assert torch.allclose(descriptors.norm(dim=1), torch.ones(3), atol=1e-5)
     similar = descriptors @ descriptors.T
     # Compared cell by cell, a part of one cell in 36 would make a difference of 0.03.
@@ -98,4 +108,48 @@ def test_descriptors_are_unit_vectors_in_which_small_parts_count():
 
 
 def test_a_photo_in_which_nothing_is_seen_has_a_finite_descriptor():
-    assert (retrieval_key(torch.zeros(1, 3, LAYOUT_SIDE, LAYOUT_SIDE)) == 0).all()
+    assert (layout_key(torch.zeros(1, 3, LAYOUT_SIDE, LAYOUT_SIDE)) == 0).all()
+
+
+def test_each_vehicle_of_a_photo_has_its_own_parts():
+    squares = torch.zeros(3, 12, 12)
+    squares[0, :6, :6] = squares[1, :6, 6:] = squares[2, 6:, 6:] = 1
+    labels = torch.zeros(12, 12, dtype=torch.int64)
+    labels[:6] = 1
+    labels[6:, 6:] = 2
+    target = Targets(torch.tensor([0, 0, 1]), squares, labels, [7, 3, 7])
+    nothing = Targets(torch.zeros(0, dtype=torch.int64), squares[:0], labels * 0, [])
+    photo = Photo("a/1")
+    found = AnnotatedVehicles.of([None, photo, Photo("a/2")], [target, target, nothing], 2, 2)
+    assert found.names == [Vehicle(photo, 7), Vehicle(photo, 3)]
+    assert found.photo.tolist() == [1, 1]
+    assert found.parts.tolist() == [
+        [[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]],
+        [[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]],
+    ]
+    # The other vehicle is no surroundings.
+    assert found.surroundings.tolist() == 2 * [[[0.0, 0.0], [1.0, 0.0]]]
+    assert AnnotatedVehicles.of([None, None], [target, nothing], 2, 2) is None
+
+
+def test_appearance_is_that_of_the_vehicle_alone():
+    parts = masks((0, 0, 3, 6), (3, 0, 6, 2), size=12)
+    embedding = torch.zeros(1, 4, 6, 6)
+    embedding[0, :, :, 3:] = torch.randn(4)[:, None, None]
+    embedding[0, :, :, :3] = embedding[0, :, :2, 3:] = torch.tensor([1.0, 2.0, 3.0, 4.0])[
+        :, None, None
+    ]
+    key = appearance_key(embedding, parts)
+    assert torch.allclose(
+        key, torch.nn.functional.normalize(torch.tensor([[-1.5, -0.5, 0.5, 1.5]]))
+    )
+    assert appearance_key(embedding, parts * 0).isfinite().all()
+
+
+def test_joined_keys_are_compared_by_both_with_their_weights():
+    unit = torch.nn.functional.normalize
+    layout, look = unit(torch.randn(3, 5)), unit(torch.randn(3, 4))
+    joined = join_keys(layout, look, 0.3)
+    expected = 0.7 * layout @ layout.T + 0.3 * look @ look.T
+    assert torch.allclose(joined @ joined.T, expected, atol=1e-6)
+    assert torch.equal(join_keys(layout, look, 0.0), layout)
