@@ -11,8 +11,9 @@ from sav.bench.unsupervised import UnsupervisedClasses
 from sav.d2 import CfgNode, configurable
 from sav.modeling.encoded_photos import EncodedPhotos
 from sav.modeling.graph.encoder import GraphEncoder
-from sav.modeling.meta_arch import SAV, Batch
+from sav.modeling.meta_arch import SAV
 from sav.modeling.sam.decoder import DecoderOutput
+from sav.modeling.targets import Batch
 
 
 class HeldOutGraphEncoder(GraphEncoder):
@@ -54,9 +55,11 @@ class HeldOutSAV(SAV):
         photos = super().encode(batched_inputs)
         return replace(photos, supervised=photos.supervised & self.supervised)
 
-    def decode(self, photos: EncodedPhotos, prompts: torch.Tensor) -> DecoderOutput:
+    def decode(
+        self, photos: EncodedPhotos, prompts: torch.Tensor, *, frozen: bool = False
+    ) -> DecoderOutput:
         """As in SAV; in prediction the output for held-out classes is replaced."""
-        output = super().decode(photos, prompts)
+        output = super().decode(photos, prompts, frozen=frozen)
         if self.training:
             return output
         logits = self.feature_classifier(output.features, photos.known)

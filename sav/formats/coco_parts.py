@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sav.formats.coco import convert_splits, read_coco
 from sav.formats.images import read_image_size
 from sav.formats.masks import clip_polygon, decode_codes, run_length_code
 from sav.formats.records import PartInstance, Problem, RecordResult
+from sav.formats.vehicles import assign_vehicles
 from sav.ontology import Ontology
 
 BACKGROUND_CATEGORY = "_background_"
@@ -186,6 +187,7 @@ def _convert_image(
     result.image = {"file_name": image["file_name"], "width": width, "height": height}
     if image["group"] is not None:
         result.image["group"] = image["group"]
+    instances = []
     for annotation in annotations:
         category = annotation["category_id"]
         try:
@@ -196,11 +198,13 @@ def _convert_image(
             elif annotation.get("iscrowd", 0):
                 result.notes["crowd annotations ignored"] += 1
             else:
-                instances = list(_instances(annotation, class_ids[category], source, result))
-                result.annotations += [instance.to_annotation() for instance in instances]
+                instances += list(_instances(annotation, class_ids[category], source, result))
         except SAVError as error:
             where = f"annotation {annotation['id']} of {image['file_name']}"
             result.skip(source.json_file, error, where)
+    vehicles = assign_vehicles(instances, source.ontology.body_ids)
+    for instance, vehicle in zip(instances, vehicles, strict=True):
+        result.annotations.append(replace(instance, vehicle_id=vehicle).to_annotation())
     return result
 
 
@@ -224,4 +228,5 @@ def _instances(
         if np.count_nonzero(mask) < source.min_pixels:
             result.notes[f"instances under {source.min_pixels} pixels dropped"] += 1
             continue
-        yield PartInstance(class_id, mask, int(annotation.get("vehicle_id", 0)))
+        vehicle = annotation.get("vehicle_id")
+        yield PartInstance(class_id, mask, None if vehicle is None else int(vehicle))

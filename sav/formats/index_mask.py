@@ -12,10 +12,8 @@ import numpy as np
 from sav.errors import SAVError
 from sav.formats.images import open_image
 from sav.formats.records import PartInstance
+from sav.formats.vehicles import vehicle_map
 from sav.ontology import Ontology
-
-# A piece that an occluder cuts off is not another vehicle.
-_SMALLEST_VEHICLE = 0.1
 
 
 def read_index_mask(path: Path, size: tuple[int, int], num_classes: int) -> np.ndarray:
@@ -62,7 +60,7 @@ def instances_of(
         min_pixels: smaller components are dropped and counted.
         notes: receives that count.
     """
-    vehicles = _vehicle_map(labels)
+    vehicles = vehicle_map(labels > 0)
     for part in ontology.classes:
         mask = labels == part.id + 1
         if not mask.any():
@@ -80,21 +78,3 @@ def instances_of(
                 notes[f"components under {min_pixels} pixels dropped"] += 1
                 continue
             yield PartInstance(part.id, piece, int(np.bincount(vehicles[piece]).argmax()))
-
-
-def _vehicle_map(labels: np.ndarray) -> np.ndarray:
-    """The vehicle of each pixel, (H, W) int64, the largest is 0; meaningless on the background."""
-    found = (labels > 0).astype(np.uint8)
-    number, components, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    order = np.argsort(-areas, kind="stable") + 1
-    large = [i for i in order if areas[i - 1] >= _SMALLEST_VEHICLE * areas.max()]
-    rank = np.zeros(number, dtype=np.int64)
-    rank[large] = np.arange(len(large))
-    if len(large) > 1 and len(large) < len(order):
-        # What is too small to be a vehicle belongs to the nearest one.
-        others = [(components != i).astype(np.uint8) for i in large]
-        distance = np.stack([cv2.distanceTransform(other, cv2.DIST_L2, 5) for other in others])
-        for i in order[len(large) :]:
-            rank[i] = distance[:, components == i].min(axis=1).argmin()
-    return rank[components]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import count
 
 import numpy as np
 
 from sav.formats.records import PartInstance
+from sav.formats.vehicles import assign_vehicles
 
 FOREGROUND_MODES = ("rest", "whole")
 MIN_VISIBLE_PIXELS = 4
@@ -32,7 +32,9 @@ def paint(
         return
     masks = [shape.mask for shape in shapes]
     canvas = topmost(masks, masks[0].shape, [shape.class_id in body_ids for shape in shapes])
-    for i, (shape, vehicle) in enumerate(zip(shapes, _vehicles(shapes, body_ids), strict=True)):
+    for i, (shape, vehicle) in enumerate(
+        zip(shapes, assign_vehicles(shapes, body_ids), strict=True)
+    ):
         keep = foreground == "whole" and shape.class_id in body_ids
         mask = shape.mask if keep else canvas == i
         if np.count_nonzero(mask) >= MIN_VISIBLE_PIXELS:
@@ -58,22 +60,3 @@ def topmost(
     for i in order:
         canvas[masks[i].astype(bool)] = i
     return canvas
-
-
-def _vehicles(shapes: Sequence[PartInstance], body_ids: Collection[int]) -> list[int]:
-    """The vehicle of each shape.
-
-    The annotator's counts where it is given. Otherwise each body is one vehicle, and a part belongs
-    to the body that covers most of it; without any body all is vehicle 0.
-    """
-    ids = [shape.vehicle_id for shape in shapes]
-    free = (number for number in count() if number not in ids)
-    bodies = [i for i, shape in enumerate(shapes) if shape.class_id in body_ids]
-    for i in bodies:
-        if ids[i] is None:
-            ids[i] = next(free)
-    for i, shape in enumerate(shapes):
-        if ids[i] is None and bodies:
-            cover = [np.count_nonzero(shapes[j].mask & shape.mask) for j in bodies]
-            ids[i] = ids[bodies[int(np.argmax(cover))]]
-    return [number or 0 for number in ids]

@@ -8,12 +8,9 @@ from torch import nn
 from torch.func import functional_call
 
 
-def call_module(module: nn.Module, *args: Any) -> Any:
-    """Call a module."""
-    return module(*args)
-
-
-def call_frozen(module: nn.Module, *args: Any) -> Any:
-    """Call a module whose weights get no gradient from it; what flows in still does."""
+def call(module: nn.Module, *args: Any, frozen: bool = False) -> Any:
+    """Call a module; where it is frozen its weights get no gradient, what flows in still does."""
+    if not frozen:
+        return module(*args)
     fixed = {name: value.detach() for name, value in module.named_parameters()}
     return functional_call(module, fixed, args)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from sav.d2 import META_ARCH_REGISTRY, Backbone, CfgNode, Instances, configurable
 from sav.gallery.exemplars import ExemplarBatch, RetrievalKeys
 from sav.gallery.photos import Photo
-from sav.modeling.calls import call_frozen, call_module
+from sav.modeling.calls import call
 from sav.modeling.context.module import ContextModule
 from sav.modeling.criterion import PartCriterion
 from sav.modeling.embedding import EMBEDDING_DIM
@@ -24,10 +24,8 @@ from sav.modeling.graph.queries import PartQueries, query_classes
 from sav.modeling.postprocess import Frame, PartReader
 from sav.modeling.preprocess import Preprocessor
 from sav.modeling.sam.decoder import NEVER, DecoderOutput, PartDecoder
-from sav.modeling.targets import Supervision, Targets
+from sav.modeling.targets import Batch, Supervision, read_targets
 from sav.ontology import Ontology, load_ontology
-
-Batch = list[dict[str, Any]]
 
 
 @META_ARCH_REGISTRY.register()
@@ -40,7 +38,7 @@ class SAV(nn.Module):
         encoder: image encoder, see :mod:`sav.modeling.embedding`.
         graph: class prompts from the knowledge graph.
         decoder: masks, presence and IoU of all queries.
-        context: corrects by similar annotated vehicles, or None for the ablation without them.
+        context: similar annotated vehicles, or None for the ablation without them.
         queries: decoder queries from class prompts.
         criterion: training losses.
         reader: reads parts out of the decoder's logits.
@@ -120,7 +118,7 @@ class SAV(nn.Module):
         if self.training:
             return self.losses(batched_inputs, photos, prompts, output)
         if self.context is not None:
-            output = self.context(photos, prompts, output, self.decode_again)
+            output = self.context(photos, prompts, output, partial(self.decode, frozen=True))
         return self.read(batched_inputs, photos, output)
 
     def encode(self, batched_inputs: Batch) -> EncodedPhotos:
@@ -133,20 +131,13 @@ class SAV(nn.Module):
         return EncodedPhotos(maps, vocabularies, known, known, [*map(Photo.of, batched_inputs)])
 
     def decode(
-        self,
-        photos: EncodedPhotos,
-        prompts: torch.Tensor,
-        *,
-        call: Callable[..., Any] = call_module,
+        self, photos: EncodedPhotos, prompts: torch.Tensor, *, frozen: bool = False
     ) -> DecoderOutput:
-        """The decoder's output for class prompts (B, C, 256)."""
-        output = call(self.decoder, photos.maps, call(self.queries, prompts))
+        """The decoder's output for class prompts (B, C, 256); frozen weights do not learn."""
+        queries = call(self.queries, prompts, frozen=frozen)
+        output = call(self.decoder, photos.maps, queries, frozen=frozen)
         known = photos.known[:, self.queries.classes]
         return replace(output, presence=output.presence.masked_fill(~known, NEVER))
-
-    def decode_again(self, photos: EncodedPhotos, prompts: torch.Tensor) -> DecoderOutput:
-        """As :meth:`decode`, by the same weights, which learn nothing from it."""
-        return self.decode(photos, prompts, call=call_frozen)
 
     def losses(
         self,
@@ -161,27 +152,16 @@ class SAV(nn.Module):
             self.embedding_classifier(photos.embedding, supervised),
             self.feature_classifier(output.features, supervised),
         ]
-        supervision = Supervision(
-            self.targets(batched_inputs, photos),
-            [
-                torch.Generator(supervised.device).manual_seed(item["seed"])
-                for item in batched_inputs
-            ],
-            supervised[:, self.queries.classes],
-        )
+        supervision = Supervision.of(batched_inputs, supervised, self.queries.classes)
         losses = self.criterion(output, dense, supervision)
         if self.context is None:
             return losses
-        learned = {"supervision": supervision, "criterion": self.criterion}
-        inputs = photos, prompts, output
-        return losses | self.context.losses(*inputs, decode=self.decode_again, **learned)
-
-    def targets(self, batched_inputs: Batch, photos: EncodedPhotos) -> list[Targets]:
-        """The annotations of photos."""
-        return [
-            Targets.from_instances(item["instances"], supervised)
-            for item, supervised in zip(batched_inputs, photos.supervised, strict=True)
-        ]
+        return losses | self.context.losses(
+            *(photos, prompts, output),
+            decode=partial(self.decode, frozen=True),
+            supervision=supervision,
+            criterion=self.criterion,
+        )
 
     def read(
         self, batched_inputs: Batch, photos: EncodedPhotos, output: DecoderOutput
@@ -206,7 +186,7 @@ class SAV(nn.Module):
         """Exemplars of annotated vehicles, with this model's present weights."""
         photos = self.encode(batched_inputs)
         output = self.decode(photos, self.graph(photos.vocabularies))
-        targets = self.targets(batched_inputs, photos)
+        targets = read_targets(batched_inputs, photos.supervised)
         return self.context.retriever.exemplars(photos, output, targets)
 
     def train(self, mode: bool = True) -> SAV:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from sav.d2 import Instances
+
+Batch = list[dict[str, Any]]
 
 IGNORED = -1  # a label
 
@@ -68,6 +71,12 @@ def _draw(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return F.pad(labels[order], (1, 0))[top]
 
 
+def read_targets(batched_inputs: Batch, supervised: torch.Tensor) -> list[Targets]:
+    """The annotations of B photos, see :meth:`Targets.from_instances`; supervised is (B, C)."""
+    pairs = zip(batched_inputs, supervised, strict=True)
+    return [Targets.from_instances(item["instances"], classes) for item, classes in pairs]
+
+
 @dataclass
 class Supervision:
     """What a model learns from B photos.
@@ -82,6 +91,23 @@ class Supervision:
     targets: list[Targets]
     generators: list[torch.Generator]
     supervised: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, batched_inputs: Batch, supervised: torch.Tensor, query_classes: torch.Tensor
+    ) -> Supervision:
+        """From what a model is given, see :meth:`sav.modeling.meta_arch.SAV.forward`.
+
+        Args:
+            batched_inputs: with "instances" and "seed".
+            supervised: (B, C) bool, the classes that the annotations can speak of.
+            query_classes: (N,) class of each query.
+        """
+        device = supervised.device
+        seeds = [item["seed"] for item in batched_inputs]
+        generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        targets = read_targets(batched_inputs, supervised)
+        return cls(targets, generators, supervised[:, query_classes])
 
     def select(self, rows: list[int]) -> Supervision:
         """That of some photos."""

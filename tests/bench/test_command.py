@@ -6,8 +6,10 @@ from argparse import Namespace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from sav.bench import unseen
+from sav.bench import unseen, unseen_data
 from sav.bench.ablation import VARIANTS
 from sav.bench.vocabularies import plan
 from sav.cli import dispatch
@@ -15,6 +17,7 @@ from sav.config import load_config
 from sav.d2 import default_argument_parser
 from sav.engine.run import main
 from sav.errors import SAVError
+from sav.ontology import load_ontology
 
 
 def words(root, name, *more, config="toy.yaml"):
@@ -134,13 +137,55 @@ def test_held_out_classes_beside_chance_and_supervised_ones(root, finish, capsys
 
 
 def test_unseen_vehicles_with_every_gallery(root, monkeypatch, caplog, capsys):
-    monkeypatch.setattr(unseen, "FEW", 2)
-    sizes = ["--sizes", "3", "2", "4", "2"]
+    monkeypatch.setattr(unseen_data, "FEW", 2)
+    monkeypatch.setattr(unseen, "FUSIONS", ("prompts",))
+    sizes = ["--sizes", "3", "2", "2", "4", "2"]
+    short = ["--seeds", "1", "--iterations", "2", "--fusion-iterations", "2"]
     with caplog.at_level(logging.INFO, "sav.engine.gallery"):
-        dispatch(words(root, "unseen", *sizes, "--seeds", "1", "--iterations", "2"))
-    built = [r.args[0] for r in caplog.records if r.message.startswith("Gallery built")]
-    assert built == [0, 2, 4, 4, 3, 5, 7]
+        dispatch(words(root, "unseen", *sizes, *short))
+    photos = [len(set(r.args)) for r in caplog.records if r.message.startswith("Gallery built")]
+    assert len(photos) == 1 + len(unseen.GALLERIES)
     printed = capsys.readouterr().out
     assert printed.count("| none ") == 2
+    assert printed.count("| prompts: the photo itself ") == 2
     figures = json.loads((root / "out" / "results.json").read_text())
-    assert {len(galleries) for galleries in figures.values()} == {len(unseen.GALLERIES)}
+    assert {len(rows) for rows in figures.values()} == {1 + len(unseen.GALLERIES)}
+    base, fused = (load_weights_file(root / "out" / row / "seed0") for row in ("base", "prompts"))
+    assert all(torch.equal(value, fused[name]) for name, value in base.items())
+    assert all(name.startswith("context.") for name in fused.keys() - base.keys())
+    assert any((fused[name] != 0).any() for name in fused if name.endswith("write.weight"))
+
+
+def load_weights_file(folder):
+    return load_file(folder / "model_final.safetensors")
+
+
+def test_photos_of_a_class_are_the_unseen_ones(root, monkeypatch):
+    monkeypatch.setattr(unseen_data, "FEW", 1)
+    contents = json.loads((root / "toy" / "valid.json").read_text())
+    wheel = load_ontology("vehicleseg10k").class_id("Wheel") + 1
+    shown = {a["image_id"] for a in contents["annotations"] if a["category_id"] == wheel}
+    assert len(shown) == 3
+    train = json.loads((root / "toy" / "train.json").read_text())
+    train["annotations"] = [a for a in train["annotations"] if a["category_id"] != wheel]
+    (root / "toy" / "train.json").write_text(json.dumps(train))
+    cfg = load_config(root / "toy.yaml")
+    options = unseen_data.hold_out_class(cfg, "Wheel", root / "split")
+    files = dict(zip(options[2::2], options[3::2], strict=True))
+    sets = {
+        name.rpartition(".")[2]: json.loads((root / "split" / file).read_text())
+        for name, file in files.items()
+    }
+    assert {name: len(one["images"]) for name, one in sets.items()} == {
+        "known_train": 5,
+        "other_train": 2,
+        "known_test": 1,
+        "unseen_few": 1,
+        "unseen_test": 2,
+    }
+    with_wheels = {
+        n for n, one in sets.items() if wheel in {a["category_id"] for a in one["annotations"]}
+    }
+    assert with_wheels == {"unseen_few", "unseen_test"}
+    with pytest.raises(SAVError, match="--class Plate: 0 photos show it"):
+        unseen_data.hold_out_class(cfg, "Plate", root / "other")

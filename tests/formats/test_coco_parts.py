@@ -12,6 +12,8 @@ from pycocotools.coco import COCO
 
 from sav.errors import SAVError
 from sav.formats.coco_parts import CocoSource, choose_valid, convert_coco
+from sav.formats.records import PartInstance
+from sav.formats.vehicles import assign_vehicles
 from sav.ontology import load_ontology
 
 ONTOLOGY = load_ontology("dsmlr")
@@ -189,3 +191,14 @@ def test_no_vehicle_is_in_both_training_and_validation():
         assert valid <= len(held_out) < valid + 4
     with pytest.raises(SAVError, match="--valid 23: there are 23 images of 11 vehicles"):
         choose_valid(group_of, 23)
+
+
+def test_without_vehicle_ids_touching_parts_are_one_vehicle():
+    masks = np.zeros((4, 40, 100), dtype=bool)
+    masks[0, 10:30, 5:40] = masks[1, 20:30, 40:44] = True  # a body and what touches it
+    masks[2, 10:30, 60:95] = True
+    masks[3, 2:4, 41:43] = True  # too small for a vehicle, nearer to the first
+    shapes = [PartInstance(i, mask, None) for i, mask in enumerate(masks)]
+    assert assign_vehicles(shapes, ()) == [0, 0, 1, 0]
+    named = [replace(shape, vehicle_id=3) for shape in shapes]
+    assert assign_vehicles(named, ()) == [3] * 4

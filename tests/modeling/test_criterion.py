@@ -24,6 +24,7 @@ def targets(classes, masks):
     instances = Instances((S, S))
     instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
     instances.gt_masks = BitMasks(torch.stack(masks) if masks else torch.zeros(0, S, S).bool())
+    instances.gt_vehicle_ids = torch.zeros_like(instances.gt_classes)
     return Targets.from_instances(instances, torch.ones(4, dtype=torch.bool))
 
 
@@ -179,6 +180,7 @@ def test_label_map_and_targets_are_those_of_a_loop(count):
     for mask, (row, column) in zip(masks, corners.tolist(), strict=True):
         mask[row : row + 9, column : column + 7] = True
     instances.gt_masks = BitMasks(masks)
+    instances.gt_vehicle_ids = torch.arange(count)
     supervised = torch.tensor([True, True, False, True])
     found = Targets.from_instances(instances, supervised)
     kept = supervised[instances.gt_classes]
