@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,10 +14,18 @@ import torch
 from torch import nn
 
 from sav import SAVPredictor
+from sav.config import load_config
+from sav.d2 import CfgNode
+from sav.data.registration import register_part_datasets
+from sav.engine.gallery import build_gallery
+from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.modeling.context.frame import crop
-from sav.modeling.context.pooling import LAYOUT_SIDE, retrieval_key
-from sav.synthetic import render_scene
+from sav.modeling.context.keys import LAYOUT_SIDE, layout_key
+from sav.modeling.meta_arch import SAV
+from sav.run_folder import CONFIG_FILE, SHIPPED
+from sav.synthetic import generate_dataset, render_scene
 
+_VEHICLES = 60
 _SHOWN = ("Foreground", "Front window", "Left front door", "Wheel")
 
 
@@ -40,15 +51,16 @@ class Observation:
         """Predict."""
         predictor = SAVPredictor.from_pretrained(device="cpu")
         model, self.ontology = predictor.model, predictor.ontology
+        _fill_gallery(model)
         self.photo = render_scene(np.random.default_rng(20), 512).image[100:484]
         with _record(model) as calls:
             (read,) = predictor.predict_outputs([self.photo])
         self.classes = model.queries.classes.numpy()
         self.found = read["instances"].pred_classes.numpy()
         decoded = calls[model.decoder][1]
-        (exemplars, _, boxes, grid), evidence = calls[model.context.evidence]
-        (_, parts, _), corrected = calls[model.context.corrector]
-        layout = crop(parts, boxes, LAYOUT_SIDE)
+        (exemplars, _, vehicles, grid), evidence = calls[model.context.evidence]
+        corrected = calls[model.context.corrector][1]
+        layout = crop(vehicles.parts, vehicles.boxes, LAYOUT_SIDE)
         tensors = {
             "canvas": calls[model.preprocess][1],
             "embedding": calls[model.encoder][1]["embedding"],
@@ -58,7 +70,7 @@ class Observation:
             "presence": decoded.presence,
             "iou": decoded.iou,
             "layout": layout,
-            "key": retrieval_key(layout),
+            "key": layout_key(layout),
             "exemplar layouts": exemplars.layouts,
             "exemplar prototypes": exemplars.prototypes,
             "evidence": torch.stack([evidence.layout, evidence.error, evidence.appearance], 1),
@@ -98,6 +110,21 @@ class Observation:
         names |= {classes + 1: "(C + 1)", 81 * classes: "81 C"}
         names |= {side // stride: f"S/{stride}" for stride in (2, 4, 16)}
         return as_shape(*(names.get(number, number) for number in value.shape))
+
+
+def _fill_gallery(model: SAV) -> None:
+    """Put some synthetic vehicles into the gallery, which the shipped model has none in."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder) / "figure"
+        generate_dataset(root, splits={"train": _VEHICLES}, seed=5, workers=1)
+        source = VehicleSegSource(root, model.ontology)
+        with redirect_stdout(StringIO()):
+            convert_vehicleseg10k(source, root / "coco", splits=["train"])
+        options = ["DATASETS.TRAIN", "('figure',)", "DATASETS.TEST", "()"]
+        cfg = load_config(SHIPPED / CONFIG_FILE, options)
+        cfg.DATASETS.PARTS = CfgNode({"figure": str(root / "coco" / "instances_train.json")})
+        register_part_datasets(cfg)
+        model.context.gallery = build_gallery(cfg, model)
 
 
 @contextmanager

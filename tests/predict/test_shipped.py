@@ -9,7 +9,10 @@ import pytest
 from sav import SAVPredictor
 from sav.cli import dispatch
 from sav.drawing.parts import CONFIDENT
+from sav.errors import SAVError
 from sav.formats.images import read_rgb
+from sav.gallery.files import load_gallery
+from sav.modeling.weights import gallery_fingerprint
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, SHIPPED, WEIGHTS_FILE
 from sav.synthetic import generate_dataset, render_scene
 
@@ -64,9 +67,18 @@ def test_it_knows_no_path_of_the_machine_that_made_it():
         assert not any(start in text for start in ("/home", "/work", "/tmp", "/root"))
 
 
+def test_it_comes_with_an_empty_gallery_of_its_own(photos, tmp_path):
+    predictor = SAVPredictor.from_pretrained()
+    gallery = load_gallery(SHIPPED / GALLERY_FOLDER)
+    assert len(gallery) == 0
+    gallery.check_fingerprint(gallery_fingerprint(predictor.model), "shipped")
+    words = ["query", str(photos[0]), "--output", str(tmp_path / "sheet.png")]
+    with pytest.raises(SAVError, match="the gallery has no vehicle to show"):
+        dispatch(["gallery", *words])
+
+
 def test_it_finds_the_parts_of_vehicles(photos):
     predictor = SAVPredictor.from_pretrained()
-    assert len(predictor.model.context.gallery) > 100
     for photo in photos:
         parts = predictor(read_rgb(photo))
         names = {predictor.class_names[i] for i in parts.pred_classes[parts.scores > 0.5].tolist()}
