@@ -53,7 +53,7 @@ PHOTOS = {
 }
 # Of the photos that the fusion learns from: those that the base knows, which teach when to leave
 # it alone, and the others.
-_SHARES = str(((0.3, 0.3), (0.7, 0.7)))
+_SHARES = str(((0.5, 0.5), (0.5, 0.5)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(iterations=1000)
     words = {"type": count, "metavar": "N"}
     steps = "of the fusion's training; %(default)s"
-    parser.add_argument("--fusion-iterations", default=1000, help=steps, **words)
+    parser.add_argument("--fusion-iterations", default=600, help=steps, **words)
     source = parser.add_mutually_exclusive_group()
     sizes = (
         "photos to render: of known types (sedans, hatchbacks, SUVs) to train on and to test on, "
@@ -115,6 +115,7 @@ def _fusion_options(args: argparse.Namespace, fusion: str, run: str) -> list[str
         "MODEL.WEIGHTS": str(args.output.resolve() / BASE / run / WEIGHTS_FILE),
         "MODEL.SAV.CONTEXT.FUSION": fusion,
         "MODEL.SAV.CONTEXT.SHARE": "1.0",
+        "MODEL.SAV.CONTEXT.FOREIGN": "0.4",
         "SOLVER.TRAINED": "('context.',)",
         "SOLVER.MAX_ITER": str(args.fusion_iterations),
         "DATASETS.TRAIN": str((data.BASE_SET, data.FUSION_SET)),

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from sav.d2 import ShapeSpec
-from sav.modeling.sam.decoder import PartDecoder
+from sav.modeling.calls import call
+from sav.modeling.sam.decoder import PartDecoder, choose
 
 CHANNELS = {"skip8": 12, "skip4": 8, "skip2": 4}
 
@@ -78,3 +79,24 @@ def test_names_of_the_weights_stay():
         *("position", "presence", "mask_bias", "shortcut", "finest", "feature_norm"),
         *skips,
     }
+
+
+def test_a_frozen_decoder_learns_nothing_but_lets_gradients_through():
+    decoder, encoded = build(16), encode(16)
+    queries = torch.randn(2, 5, 256, requires_grad=True)
+    encoded["embedding"].requires_grad_()
+    output = call(decoder, encoded, queries, frozen=True)
+    assert torch.equal(output.masks, decoder(encoded, queries).masks)
+    (output.masks.sum() + output.presence.sum() + output.iou.sum()).backward()
+    assert all(parameter.grad is None for parameter in decoder.parameters())
+    assert (queries.grad != 0).any()
+    assert (encoded["embedding"].grad != 0).any()
+
+
+def test_choosing_between_outputs_photo_by_photo():
+    first, second = (build(16)(encode(16), torch.randn(2, 5, 256)) for _ in range(2))
+    chosen = choose(torch.tensor([True, False]), first, second)
+    for name in ("masks", "presence", "iou"):
+        assert torch.equal(getattr(chosen, name)[0], getattr(first, name)[0])
+        assert torch.equal(getattr(chosen, name)[1], getattr(second, name)[1])
+    assert chosen.features is second.features

@@ -17,6 +17,7 @@ from sav.precision import float32
 _HEADS = 8
 _CLASS_DIM = 64
 _GEOMETRY_SIDE = 6
+_TRUST_DIM = 16
 _KINDS = 4  # of maps: layout, error, appearance, and what the decoder has said before
 _FINER = 2  # the maps' resolution over that of the embedding, along each axis
 
@@ -37,6 +38,8 @@ class ExemplarPrompts(nn.Module):
     def __init__(self, *, dim: int = EMBEDDING_DIM) -> None:
         super().__init__()
         self.classes = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, _CLASS_DIM))
+        # How far to follow a vehicle's neighbours for a class, by their similarity and visibility.
+        self.trust = nn.Sequential(nn.Linear(2, _TRUST_DIM), nn.GELU(), nn.Linear(_TRUST_DIM, 1))
         self.write = nn.Conv2d(_KINDS * _FINER**2 * _CLASS_DIM, dim, 1, bias=False)
         # Of one class in one exemplar: its prototype, its layout, the error there and similarity.
         self.describe = nn.Linear(dim + 2 * _GEOMETRY_SIDE**2 + 1, dim)
@@ -98,7 +101,10 @@ class ExemplarPrompts(nn.Module):
             (B, dim, h, w).
         """
         finer = [_FINER * side for side in size]
-        kinds = (evidence.layout, evidence.error, evidence.appearance, parts)
+        similarity = evidence.similarity[:, None].expand_as(evidence.visibility)
+        trust = self.trust(torch.stack([similarity, evidence.visibility], dim=-1)).sigmoid()
+        evident = (evidence.layout, evidence.error, evidence.appearance)
+        kinds = [*(kind * trust[..., None] for kind in evident), parts]
         maps = [F.interpolate(kind, size=finer, mode="area") for kind in kinds]
         written = torch.einsum("btchw,bcd->btdhw", torch.stack(maps, dim=1), self.classes(prompts))
         return self.write(F.pixel_unshuffle(written.flatten(1, 2), _FINER))
