@@ -30,8 +30,7 @@ class VehicleTable:
     def __init__(self) -> None:
         self._vehicles: list[Vehicle] = []
         self._rows: dict[tuple[str, int], int] = {}
-        # Numbers of data sets, photos and groups; what belongs to no group is -1, what has no hash is
-        # not hashed.
+        # Numbers of data sets, photos and groups; what belongs to no group has -1.
         self._source_ids: dict[str, int] = {}
         self._photo_ids: dict[str, int] = {}
         self._group_ids: dict[str, int] = {}

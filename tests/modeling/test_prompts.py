@@ -80,6 +80,15 @@ def test_dense_prompts_are_where_the_evidence_is(prompts):
     assert (dense == 0).all()
 
 
+def test_how_far_neighbours_are_followed_depends_on_their_similarity(prompts):
+    evidence, nothing = retrieved().evidence, PARTS * 0
+    near = prompts.dense(CLASSES, nothing, evidence, (SIDE, SIDE))
+    evidence.similarity[1] = 0.2
+    far = prompts.dense(CLASSES, nothing, evidence, (SIDE, SIDE))
+    assert torch.equal(near[0], far[0])
+    assert not torch.allclose(near[1], far[1], atol=1e-4)
+
+
 def test_the_class_prompt_tells_whose_evidence_it_is(prompts):
     """Classes in another order, with their prompts: the same dense prompt."""
     evidence, order = retrieved().evidence, torch.tensor([2, 0, 1])
