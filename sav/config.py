@@ -90,9 +90,6 @@ def _add_model(cfg: CfgNode) -> None:
     # Training photos search galleries that are up to so many times thinner, a power of two, so
     # that the model learns what small galleries are worth. 1: into the whole one.
     cfg.MODEL.SAV.CONTEXT.THINNING = 64
-    # Probability that a training photo retrieves from the other data sets alone, where there are
-    # some: the model learns to leave alone what only strangers contradict.
-    cfg.MODEL.SAV.CONTEXT.FOREIGN = 0.0
     # Probability that a training photo's neighbours say nothing of a class, as if their vocabulary
     # lacked it: the model learns to do without.
     cfg.MODEL.SAV.CONTEXT.FORGET = 0.1

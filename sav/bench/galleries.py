@@ -35,9 +35,8 @@ class RandomGallery(ComparedGallery):
         count: int,
         exclude: Sequence[Photo | None],
         thinning: torch.Tensor | None = None,
-        foreign: torch.Tensor | None = None,
     ) -> Neighbours:
-        """Random vehicles; see :meth:`Gallery.neighbours`. Nothing more is withheld."""
+        """Random vehicles; see :meth:`Gallery.neighbours`. Thinning makes no difference."""
         rows = np.full((len(exclude), count), -1, dtype=np.int64)
         for row, photo in zip(rows, exclude, strict=True):
             seed = zlib.crc32(photo.id.encode()) if photo else 0
@@ -76,7 +75,6 @@ class OracleGallery(ComparedGallery):
         count: int,
         exclude: Sequence[Photo | None],
         thinning: torch.Tensor | None = None,
-        foreign: torch.Tensor | None = None,
     ) -> Neighbours:
         """See :meth:`Gallery.neighbours`; nothing is excluded."""
-        return super().neighbours(keys, count, [None] * len(exclude), thinning, foreign)
+        return super().neighbours(keys, count, [None] * len(exclude), thinning)

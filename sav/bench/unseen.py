@@ -1,8 +1,8 @@
 """``sav bench unseen``: what a gallery gives for vehicles that no weight knows.
 
-A base without context learns from known vehicles. On top of it, with its weights fixed, the fusion
-with exemplars learns from others, where the base is wrong. Then annotated vehicles of unseen types
-are put into the gallery, and others of their kind are tested. No weight changes.
+A model learns from known vehicles. Annotated ones of other types, which it never saw in training,
+are then put into its gallery, and it is asked for the parts of others of their kind. No weight
+changes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.run_folder import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE
 
-BASE = "base"
 REFERENCE = "none"
 GALLERIES: dict[str, tuple[tuple[str, ...], type[Gallery]]] = {
     "few of the unseen": ((data.FEW_SET,), Gallery),
@@ -45,15 +44,12 @@ GALLERIES: dict[str, tuple[tuple[str, ...], type[Gallery]]] = {
     "random ones of these": ((data.MANY_SET,), RandomGallery),
     "these, classes permuted": ((data.MANY_SET,), PermutedGallery),
     "the photo itself": ((data.UNSEEN, data.KNOWN), OracleGallery),
-    "training vehicles": ((data.BASE_SET,), Gallery),
+    "training vehicles": ((data.KNOWN_SET,), Gallery),
 }
 PHOTOS = {
     data.UNSEEN: "Photos of unseen vehicles",
     data.KNOWN: "Photos of known vehicles",
 }
-# Of the photos that the fusion learns from: those that the base knows, which teach when to leave
-# it alone, and the others.
-_SHARES = str(((0.5, 0.5), (0.5, 0.5)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,23 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser, default="configs/synthetic/SAV-Tiny.yaml")
     add_seeds_argument(parser)
     parser.set_defaults(iterations=1000)
-    words = {"type": count, "metavar": "N"}
-    steps = "of the fusion's training; %(default)s"
-    parser.add_argument("--fusion-iterations", default=600, help=steps, **words)
     source = parser.add_mutually_exclusive_group()
     sizes = (
         "photos to render: of known types (sedans, hatchbacks, SUVs) to train on and to test on, "
-        "of others (trucks, buses) for the fusion to learn from, of unseen types (pickups, vans) "
-        "for the gallery and to test on; %(default)s"
+        "of unseen types (pickups, vans) for the gallery and to test on; %(default)s"
     )
-    defaults = [2000, 100, 400, 200, 200]
-    source.add_argument("--sizes", nargs=5, default=defaults, help=sizes, **words)
+    defaults, words = [2000, 100, 200, 200], {"type": count, "metavar": "N", "help": sizes}
+    source.add_argument("--sizes", nargs=4, default=defaults, **words)
     unseen = "unseen are the photos of the config's data sets that show this class"
     source.add_argument("--class", dest="class_name", metavar="NAME", help=unseen)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the data, train base and fusions once a seed, and evaluate with every gallery."""
+    """Make the data, train each fusion once a seed, and evaluate with every gallery."""
     shared = shared_options(args)
     cfg = load_config(args.config_file, shared)  # a mistake shows before anything is rendered
     folder = args.output / "data"
@@ -85,43 +77,26 @@ def run(args: argparse.Namespace) -> None:
         shared += data.hold_out_class(cfg, args.class_name, folder)
     else:
         shared += data.render_types(folder, args.sizes)
-    shared += ["DATASETS.TEST", "()"]
-    seeds = seed_options(args.seeds)
-    base = ["DATASETS.TRAIN", str((data.BASE_SET,)), "MODEL.SAV.CONTEXT.ENABLED", "False"]
-    jobs = {(BASE, name): [*shared, *base, *seed] for name, seed in seeds.items()}
-    train_all(args.config_file, args.output, jobs, parallel=args.parallel)
+    shared += ["DATASETS.TRAIN", str((data.KNOWN_SET,)), "DATASETS.TEST", "()"]
     jobs = {
-        (fusion, name): [*shared, *_fusion_options(args, fusion, name), *seed]
-        for name, seed in seeds.items()
+        (fusion, name): [*shared, "MODEL.SAV.CONTEXT.FUSION", fusion, *seed]
+        for name, seed in seed_options(args.seeds).items()
         for fusion in FUSIONS
     }
     train_all(args.config_file, args.output, jobs, parallel=args.parallel)
-    rows: dict[str, dict[str, dict[str, Figures]]] = {photos: {} for photos in PHOTOS}
+    found: dict[str, dict[str, dict[str, dict[str, Figures]]]] = {
+        photos: {fusion: {} for fusion in FUSIONS} for photos in PHOTOS
+    }
     for fusion, name in jobs:
         for gallery, results in evaluate_galleries(args.output / fusion / name).items():
-            row = REFERENCE if gallery == REFERENCE else f"{fusion}: {gallery}"
-            for photos, galleries in rows.items():
-                galleries.setdefault(row, {})[name] = figures(results, photos)
+            for photos, fusions in found.items():
+                fusions[fusion].setdefault(gallery, {})[name] = figures(results, photos)
     blocks = [
-        f"{title}:\n\n{compare('fusion: gallery', rows[photos], REFERENCE)}"
+        f"{title}, fusion '{fusion}':\n\n{compare('gallery', rows, REFERENCE)}"
         for photos, title in PHOTOS.items()
+        for fusion, rows in found[photos].items()
     ]
-    publish(args.output, "\n\n".join(blocks), rows)
-
-
-def _fusion_options(args: argparse.Namespace, fusion: str, run: str) -> list[str]:
-    """The config options that train a fusion on the base of the same run."""
-    options = {
-        "MODEL.WEIGHTS": str(args.output.resolve() / BASE / run / WEIGHTS_FILE),
-        "MODEL.SAV.CONTEXT.FUSION": fusion,
-        "MODEL.SAV.CONTEXT.SHARE": "1.0",
-        "MODEL.SAV.CONTEXT.FOREIGN": "0.4",
-        "SOLVER.TRAINED": "('context.',)",
-        "SOLVER.MAX_ITER": str(args.fusion_iterations),
-        "DATASETS.TRAIN": str((data.BASE_SET, data.FUSION_SET)),
-        "DATASETS.TRAIN_SHARES": _SHARES,
-    }
-    return [word for pair in options.items() for word in pair]
+    publish(args.output, "\n\n".join(blocks), found)
 
 
 def evaluate_galleries(folder: Path) -> dict[str, Results]:

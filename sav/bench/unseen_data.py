@@ -19,41 +19,34 @@ from sav.ontology import load_ontology
 from sav.synthetic import generate_dataset
 
 FEW = 20
-BASE_SET, FUSION_SET = "known_train", "other_train"
+KNOWN_SET = "known_train"
 FEW_SET, MANY_SET = "unseen_few", "unseen_many"
 UNSEEN, KNOWN = "unseen_test", "known_test"
 
-_BODIES = {
-    "known": ("sedan", "hatchback", "suv"),
-    "other": ("truck", "bus"),
-    "unseen": ("pickup", "van"),
-}
+_BODIES = {"known": ("sedan", "hatchback", "suv"), "unseen": ("pickup", "van")}
 _RENDERED = {
-    BASE_SET: ("known", "train"),
+    KNOWN_SET: ("known", "train"),
     KNOWN: ("known", "valid"),
-    FUSION_SET: ("other", "train"),
     MANY_SET: ("unseen", "train"),
     UNSEEN: ("unseen", "valid"),
     FEW_SET: ("unseen", "few"),
 }
-_FOLDS = 6  # of the photos without the class: three for the base, two for the fusion, one to test
+_FOLDS = 6  # of the photos without the class; one is to test
 
 
 def render_types(root: Path, sizes: list[int]) -> list[str]:
-    """Render and convert three kinds of vehicles, unless they are there.
+    """Render and convert both kinds of vehicles, unless they are there.
 
     Args:
         root: folder of the data sets.
-        sizes: photos of known types to train on and to test on, of others to train the fusion on,
-            and of unseen types for the gallery and to test on.
+        sizes: photos of known types to train on and to test on, and of unseen types for the gallery
+            and to test on.
 
     Returns:
         the config options that name the data sets.
     """
-    known, known_valid, other, many, test = sizes
-    counts = {"known": (known, known_valid), "other": (other,), "unseen": (many, test)}
     for number, (kind, bodies) in enumerate(_BODIES.items()):
-        splits = dict(zip(("train", "valid"), counts[kind], strict=False))
+        splits = dict(zip(("train", "valid"), sizes[2 * number : 2 * number + 2], strict=True))
         generate_dataset(root / kind, splits=splits, seed=11 + number, bodies=bodies)
         source = VehicleSegSource(root / kind, load_ontology("vehicleseg10k"))
         with redirect_stdout(sys.stderr):
@@ -98,9 +91,8 @@ def hold_out_class(cfg: CfgNode, name: str, root: Path) -> list[str]:
     unseen = np.random.default_rng(0).permutation(unseen)
     fold = assign_folds([pool.photos[row] for row in others], _FOLDS)
     chosen = {
-        BASE_SET: others[fold < 3],
-        FUSION_SET: others[(fold == 3) | (fold == 4)],
-        KNOWN: others[fold == 5],
+        KNOWN_SET: others[fold > 0],
+        KNOWN: others[fold == 0],
         FEW_SET: unseen[:FEW],
         UNSEEN: unseen[FEW:],
     }

@@ -25,7 +25,7 @@ class Photo:
     """Where an exemplar comes from.
 
     Attributes:
-        id: unique over all data sets; DATA_SET/IMAGE.
+        id: unique over all data sets.
         group: the same for all photos of one vehicle, such as the frames of a video; None where
             nothing is known.
         hash: see :func:`photo_hash`.
@@ -36,11 +36,6 @@ class Photo:
     group: str | None = None
     hash: int | None = None
     file: str | None = None
-
-    @property
-    def source(self) -> str:
-        """The data set that it belongs to."""
-        return self.id.rpartition("/")[0]
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Photo | None:

@@ -70,7 +70,8 @@ class Gallery:
 
     def remove_source(self, name: str) -> int:
         """Take out what a data set gave; returns how many vehicles that were."""
-        rows = [row for row, one in enumerate(self.vehicles) if one.photo.source != name]
+        sources = [photo_id.rpartition("/")[0] for photo_id in self.vehicles.photo_ids]
+        rows = [row for row, source in enumerate(sources) if source != name]
         removed = len(self) - len(rows)
         self.sources.pop(name, None)
         if removed:
@@ -86,11 +87,7 @@ class Gallery:
             self.index = KeyIndex.build(self.exemplars.keys.numpy())
 
     def search(
-        self,
-        keys: torch.Tensor,
-        count: int,
-        exclude: Sequence[Photo | None],
-        foreign: torch.Tensor | None = None,
+        self, keys: torch.Tensor, count: int, exclude: Sequence[Photo | None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Find the most similar vehicles.
 
@@ -99,7 +96,6 @@ class Gallery:
             count: neighbours wanted.
             exclude: for each key its photo, which may not be its neighbour, nor may its copies
                 and the others of its group, see :meth:`VehicleTable.excluded`; or None.
-            foreign: (B,) bool, see there.
 
         Returns:
             rows (B, count) int64, -1 where there is no further vehicle, and similarities
@@ -115,8 +111,7 @@ class Gallery:
             found, nearest = self._nearest(index, wanted[pending], fetched)
             allowed = nearest >= 0
             photos = [exclude[row] for row in pending]
-            own = None if foreign is None else foreign.numpy()[pending]
-            allowed &= ~self.vehicles.excluded(photos, nearest.clip(min=0), own)
+            allowed &= ~self.vehicles.excluded(photos, nearest.clip(min=0))
             # Stable sorting moves what is excluded to the end and keeps the others in order.
             order = np.argsort(~allowed, axis=1, kind="stable")[:, :count]
             kept = np.take_along_axis(allowed, order, 1)
@@ -140,11 +135,7 @@ class Gallery:
         return exact_search(self._stored.keys[: len(self)].numpy(), keys, count)
 
     def search_with_mirror(
-        self,
-        keys: RetrievalKeys,
-        count: int,
-        exclude: Sequence[Photo | None],
-        foreign: torch.Tensor | None = None,
+        self, keys: RetrievalKeys, count: int, exclude: Sequence[Photo | None]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """As :meth:`search`, among the vehicles and their mirror images.
 
@@ -152,8 +143,7 @@ class Gallery:
             rows, similarities, and (B, count) bool, whether it is the mirror image.
         """
         both = torch.cat([keys.keys, keys.mirrored])
-        foreign = None if foreign is None else torch.cat([foreign, foreign])
-        rows, similarity = self.search(both, count, [*exclude, *exclude], foreign)
+        rows, similarity = self.search(both, count, [*exclude, *exclude])
         rows, similarity = (torch.cat(x.chunk(2), dim=1) for x in (rows, similarity))
         best = similarity.argsort(dim=1, descending=True, stable=True)[:, :count]
         return rows.gather(1, best), similarity.gather(1, best), best >= count
@@ -164,7 +154,6 @@ class Gallery:
         count: int,
         exclude: Sequence[Photo | None],
         thinning: torch.Tensor | None = None,
-        foreign: torch.Tensor | None = None,
     ) -> Neighbours:
         """The most similar vehicles, those that are similar in the mirror included.
 
@@ -176,12 +165,11 @@ class Gallery:
             exclude: see :meth:`search`.
             thinning: (B,) int64 on the CPU, n to find what would be found if only every n-th
                 vehicle were there; None leaves out none.
-            foreign: (B,) bool on the CPU, see :meth:`search`.
         """
         if thinning is None:
-            rows, similarity, mirrored = self.search_with_mirror(keys, count, exclude, foreign)
+            rows, similarity, mirrored = self.search_with_mirror(keys, count, exclude)
         else:
-            found = self.search_with_mirror(keys, count * int(thinning.max()), exclude, foreign)
+            found = self.search_with_mirror(keys, count * int(thinning.max()), exclude)
             ranks = thinning[:, None] * torch.arange(1, count + 1) - 1
             rows, similarity, mirrored = (values.gather(1, ranks) for values in found)
         return self.at(rows, similarity, keys.device).mirror(mirrored, keys.mirror_ids)

@@ -30,11 +30,10 @@ class VehicleTable:
     def __init__(self) -> None:
         self._vehicles: list[Vehicle] = []
         self._rows: dict[tuple[str, int], int] = {}
-        # Numbers of data sets, photos and groups; what belongs to no group has -1.
-        self._source_ids: dict[str, int] = {}
+        # Numbers of photos and groups; what belongs to no group, and what has no hash, is -1 and
+        # not hashed.
         self._photo_ids: dict[str, int] = {}
         self._group_ids: dict[str, int] = {}
-        self._sources = np.zeros(0, dtype=np.int64)
         self._photos = np.zeros(0, dtype=np.int64)
         self._groups = np.zeros(0, dtype=np.int64)
         self._hashes = np.zeros(0, dtype=np.uint64)
@@ -72,16 +71,13 @@ class VehicleTable:
         for row, vehicle in zip(rows, vehicles, strict=True):
             photo = vehicle.photo
             self._vehicles[row : row + 1] = [vehicle]
-            self._sources[row] = self._source_ids.setdefault(photo.source, len(self._source_ids))
             self._photos[row] = self._photo_ids.setdefault(photo.id, len(self._photo_ids))
             self._groups[row] = self._group_id(photo)
             self._hashes[row] = photo.hash or 0
             self._hashed[row] = photo.hash is not None
         return rows
 
-    def excluded(
-        self, photos: Sequence[Photo | None], rows: np.ndarray, foreign: np.ndarray | None = None
-    ) -> np.ndarray:
+    def excluded(self, photos: Sequence[Photo | None], rows: np.ndarray) -> np.ndarray:
         """Which rows may not be neighbours of which photos.
 
         These are the vehicles of the photo itself, of the others of its group, and of its copies,
@@ -90,7 +86,6 @@ class VehicleTable:
         Args:
             photos: B of them; None allows everything.
             rows: (B, N) int64 rows.
-            foreign: (B,) bool, photos that exclude all vehicles of their data set; None for none.
 
         Returns:
             (B, N) bool.
@@ -104,11 +99,7 @@ class VehicleTable:
         difference = self._hashes[rows] ^ hashes
         bits = np.minimum(np.bitwise_count(difference), np.bitwise_count(difference ^ MIRRORED))
         copies = (bits <= COPY_DISTANCE) & self._hashed[rows] & hashed
-        excluded = (self._photos[rows] == itself) | (self._groups[rows] == group) | copies
-        if foreign is not None:
-            source = np.array([[self._source_ids.get(photo.source, -2)] for photo in known])
-            excluded |= (self._sources[rows] == source) & foreign[:, None]
-        return excluded
+        return (self._photos[rows] == itself) | (self._groups[rows] == group) | copies
 
     def columns(self) -> dict[str, list[Any]]:
         """What names the vehicles as plain lists, for files."""
@@ -131,7 +122,6 @@ class VehicleTable:
         capacity = len(self._groups)
         if size > capacity:
             more = max(size, 2 * capacity) - capacity
-            self._sources = np.pad(self._sources, (0, more))
             self._photos = np.pad(self._photos, (0, more))
             self._groups = np.pad(self._groups, (0, more))
             self._hashes = np.pad(self._hashes, (0, more))

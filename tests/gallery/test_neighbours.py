@@ -207,18 +207,6 @@ def test_group_mates_and_copies_are_no_neighbours():
             assert all(other.hash != photo.hash for other in others)
 
 
-def test_neighbours_of_other_data_sets_alone():
-    gallery, known = Gallery({}), exemplars(6)
-    photos = [Photo(f"{'van' if i % 2 else 'car'}/{i}") for i in range(6)]
-    gallery.update([*map(Vehicle, photos)], known)
-    asked, foreign = keys_of(known.keys[:2]), torch.tensor([True, False])
-    found = gallery.neighbours(asked, 6, [photos[0], photos[1]], None, foreign)
-    assert found.exists.sum(1).tolist() == [6, 6]  # three vans and their mirror images
-    rows, _, _ = gallery.search_with_mirror(asked, 12, [photos[0], photos[1]], foreign)
-    assert set(rows[0].tolist()) == {-1, 1, 3, 5}
-    assert set(rows[1].tolist()) == {-1, 0, 2, 3, 4, 5}
-
-
 def test_neighbours_are_found_behind_any_number_of_group_mates():
     gallery = Gallery({})
     known = exemplars(400)

@@ -86,13 +86,6 @@ def test_columns_round_trip():
         vehicles_from_columns({**made.columns(), "hashes": [1]})
 
 
-def test_a_photo_may_do_without_its_data_set():
-    photos = table(Photo("a/1"), Photo("a/2"), Photo("b/1"))
-    asked, rows = [Photo("a/9"), Photo("a/9"), None], np.arange(3)[None].repeat(3, 0)
-    excluded = photos.excluded(asked, rows, np.array([True, False, True]))
-    assert excluded.tolist() == [[True, True, False], [False] * 3, [False] * 3]
-
-
 def test_a_photo_retrieves_none_of_its_own_vehicles():
     made = VehicleTable()
     own, other = Photo("a/1"), Photo("a/2")

@@ -185,7 +185,6 @@ def test_training_on_thinner_galleries(retrieve):
         ("CAPACITY", 0),
         ("NEIGHBOURS", -1),
         ("FORGET", 1.0),
-        ("FOREIGN", -0.1),
         ("APPEARANCE", -0.5),
     ],
 )

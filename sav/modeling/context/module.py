@@ -39,12 +39,10 @@ class Withheld:
 
     Attributes:
         thinning: (B,) int64 on the CPU, see :meth:`Gallery.neighbours`.
-        foreign: (B,) bool on the CPU, photos that do without all vehicles of their data set.
         forgotten: (B, C) bool, classes that their neighbours say nothing of.
     """
 
     thinning: torch.Tensor
-    foreign: torch.Tensor
     forgotten: torch.Tensor
 
 
@@ -60,7 +58,6 @@ class ContextModule(nn.Module):
         neighbours: k, of each vehicle.
         share: of the training photos that retrieve exemplars, and become exemplars.
         thinning: training photos search galleries that are up to so many times thinner.
-        foreign: probability that a training photo searches the vehicles of other data sets alone.
         forget: probability that a training photo's neighbours say nothing of a class.
         capacity: exemplars that training keeps at most.
         fusion: how neighbours change the decoder's output: "prompts", as prompts of a second
@@ -78,7 +75,6 @@ class ContextModule(nn.Module):
         neighbours: int,
         share: float,
         thinning: int,
-        foreign: float,
         forget: float,
         capacity: int,
         fusion: str,
@@ -94,14 +90,12 @@ class ContextModule(nn.Module):
                 raise SAVError(f"MODEL.SAV.CONTEXT.{key}: {value} is not {least} or more")
         if thinning < 1 or thinning & (thinning - 1):
             raise SAVError(f"MODEL.SAV.CONTEXT.THINNING: {thinning} is not a power of two")
-        for key, value in (("FORGET", forget), ("FOREIGN", foreign)):
-            if not 0 <= value < 1:
-                raise SAVError(f"MODEL.SAV.CONTEXT.{key}: {value} is not from 0 to below 1")
+        if not 0 <= forget < 1:
+            raise SAVError(f"MODEL.SAV.CONTEXT.FORGET: {forget} is not from 0 to below 1")
         self.retriever = retriever
         self.neighbours = neighbours
         self.share = share
         self.thinning = thinning
-        self.foreign = foreign
         self.forget = forget
         self.capacity = capacity
         self.loss_weight = loss_weight
@@ -136,7 +130,6 @@ class ContextModule(nn.Module):
             neighbours=context.NEIGHBOURS,
             share=context.SHARE,
             thinning=context.THINNING,
-            foreign=context.FOREIGN,
             forget=context.FORGET,
             capacity=context.CAPACITY,
             fusion=context.FUSION,
@@ -232,11 +225,9 @@ class ContextModule(nn.Module):
         keys = self.retriever.keys(vehicles, embedding)
         rows = vehicles.photo.cpu()
         exclude = [photos[row] for row in rows.tolist()]
-        if withheld is None:
-            return self.gallery.neighbours(keys, self.neighbours, exclude)
-        less = withheld.thinning[rows], withheld.foreign[rows]
-        found = self.gallery.neighbours(keys, self.neighbours, exclude, *less)
-        return found.forget(withheld.forgotten[vehicles.photo])
+        thinning = withheld and withheld.thinning[rows]
+        found = self.gallery.neighbours(keys, self.neighbours, exclude, thinning)
+        return found.forget(withheld.forgotten[vehicles.photo]) if withheld else found
 
     def _fuse(
         self,
@@ -259,15 +250,13 @@ class ContextModule(nn.Module):
         return outputs
 
     def _withhold(self, generators: list[torch.Generator]) -> Withheld:
-        """Draw powers of two up to the greatest thinning, and so on; a photo a generator."""
+        """Draw powers of two up to the greatest thinning, and classes; a photo a generator."""
         steps, classes = self.thinning.bit_length(), len(self.retriever.mirror_ids)
-        thinning, draws = [], []
+        thinning, forgotten = [], []
         for g in generators:
             thinning.append(torch.randint(steps, (1,), generator=g, device=g.device))
-            draws.append(torch.rand(1 + classes, generator=g, device=g.device))
-        foreign, forgotten = torch.stack(draws).split([1, classes], dim=1)
-        foreign = foreign[:, 0] < self.foreign
-        return Withheld(2 ** torch.cat(thinning).cpu(), foreign.cpu(), forgotten < self.forget)
+            forgotten.append(torch.rand(classes, generator=g, device=g.device) < self.forget)
+        return Withheld(2 ** torch.cat(thinning).cpu(), torch.stack(forgotten))
 
     @contextmanager
     def one_step(self) -> Iterator[None]:
