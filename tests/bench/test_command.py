@@ -6,8 +6,6 @@ from argparse import Namespace
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from sav.bench import unseen, unseen_data
 from sav.bench.ablation import VARIANTS
@@ -139,25 +137,19 @@ def test_held_out_classes_beside_chance_and_supervised_ones(root, finish, capsys
 def test_unseen_vehicles_with_every_gallery(root, monkeypatch, caplog, capsys):
     monkeypatch.setattr(unseen_data, "FEW", 2)
     monkeypatch.setattr(unseen, "FUSIONS", ("prompts",))
-    sizes = ["--sizes", "3", "2", "2", "4", "2"]
-    short = ["--seeds", "1", "--iterations", "2", "--fusion-iterations", "2"]
+    sizes = ["--sizes", "3", "2", "4", "2"]
+    short = ["--seeds", "1", "--iterations", "2"]
     with caplog.at_level(logging.INFO, "sav.engine.gallery"):
         dispatch(words(root, "unseen", *sizes, *short))
     photos = [len(set(r.args)) for r in caplog.records if r.message.startswith("Gallery built")]
     assert len(photos) == 1 + len(unseen.GALLERIES)
     printed = capsys.readouterr().out
     assert printed.count("| none ") == 2
-    assert printed.count("| prompts: the photo itself ") == 2
+    assert printed.count("| the photo itself ") == 2
+    assert "Photos of unseen vehicles, fusion 'prompts':" in printed
     figures = json.loads((root / "out" / "results.json").read_text())
-    assert {len(rows) for rows in figures.values()} == {1 + len(unseen.GALLERIES)}
-    base, fused = (load_weights_file(root / "out" / row / "seed0") for row in ("base", "prompts"))
-    assert all(torch.equal(value, fused[name]) for name, value in base.items())
-    assert all(name.startswith("context.") for name in fused.keys() - base.keys())
-    assert any((fused[name] != 0).any() for name in fused if name.endswith("write.weight"))
-
-
-def load_weights_file(folder):
-    return load_file(folder / "model_final.safetensors")
+    counts = {len(fusions["prompts"]) for fusions in figures.values()}
+    assert counts == {1 + len(unseen.GALLERIES)}
 
 
 def test_photos_of_a_class_are_the_unseen_ones(root, monkeypatch):
@@ -177,9 +169,8 @@ def test_photos_of_a_class_are_the_unseen_ones(root, monkeypatch):
         for name, file in files.items()
     }
     assert {name: len(one["images"]) for name, one in sets.items()} == {
-        "known_train": 5,
-        "other_train": 2,
-        "known_test": 1,
+        "known_train": 6,
+        "known_test": 2,
         "unseen_few": 1,
         "unseen_test": 2,
     }
