@@ -57,7 +57,12 @@ def _add_encoders(cfg: CfgNode) -> None:
 
     cfg.MODEL.TIMM = CfgNode()
     cfg.MODEL.TIMM.NAME = "resnet10t"
-    cfg.MODEL.TIMM.PRETRAINED = False
+    cfg.MODEL.TIMM.PRETRAINED = False  # whether timm downloads weights
+    # A file, or an installed package, see sav/modeling/encoders/pretrained.py; empty: random
+    # weights.
+    cfg.MODEL.TIMM.CHECKPOINT = ""
+    cfg.MODEL.TIMM.FREEZE_AT = 0  # how many stages learn nothing; the stem is the first
+    cfg.MODEL.TIMM.NORM_EVAL = False  # batch norms keep their running statistics in training
     cfg.MODEL.TIMM.STRIDE = 16  # of the embedding, or 8
     cfg.MODEL.TIMM.OPTIONS = CfgNode(new_allowed=True)  # keyword arguments of timm.create_model
 
@@ -182,6 +187,16 @@ def load_config(path: str | Path, opts: Sequence[str] = (), *, experiment: bool 
             f"{path}: a training of an experiment (EXPERIMENT), which 'python -m sav.bench.train' "
             "alone can read; see docs/benchmarks.md"
         )
+    return cfg
+
+
+def without_first_weights(cfg: CfgNode) -> CfgNode:
+    """A copy for a model whose weights follow whole: what its encoder started from is not read."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.SAM.CHECKPOINT = ""
+    cfg.MODEL.TIMM.CHECKPOINT = ""
+    cfg.MODEL.TIMM.PRETRAINED = False
     return cfg
 
 

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from sav.config import without_first_weights
 from sav.d2 import (
     CfgNode,
     DatasetCatalog,
@@ -140,8 +141,12 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> SAV:
-        """The model that the config names; SOLVER.TRAINED says what of it learns."""
-        model = super().build_model(cfg)
+        """The model that the config names; SOLVER.TRAINED says what of it learns.
+
+        Where MODEL.WEIGHTS follows, which has all of the encoder, what that started from is not
+        read.
+        """
+        model = super().build_model(without_first_weights(cfg) if cfg.MODEL.WEIGHTS else cfg)
         freeze_others(model, cfg.SOLVER.TRAINED)
         return model
 

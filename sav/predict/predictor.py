@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sav.config import load_config
+from sav.config import load_config, without_first_weights
 from sav.d2 import CfgNode, Instances, build_model
 from sav.errors import SAVError
 from sav.formats.images import resize_long_side
@@ -124,12 +124,8 @@ class SAVPredictor:
         """
         if str(device).startswith("cuda") and not torch.cuda.is_available():
             raise SAVError(f"device {device}: no GPU can be used here; leave it out, or say cpu")
-        cfg = cfg.clone()
-        cfg.defrost()
+        cfg = without_first_weights(cfg)
         cfg.MODEL.DEVICE = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        # The weights replace what the encoder started its training from; no need to have that.
-        cfg.MODEL.SAM.CHECKPOINT = ""
-        cfg.MODEL.TIMM.PRETRAINED = False
         cfg.freeze()
         model = build_model(cfg)
         load_weights(model, Path(weights))

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from segment_anything.modeling.common import LayerNorm2d
-from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sav.d2 import BACKBONE_REGISTRY, Backbone, CfgNode, ShapeSpec, configurable
 from sav.errors import SAVError
 from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.encoders.pretrained import load_body
+from sav.modeling.encoders.timm_body import (
+    build_whole,
+    freeze_stages,
+    layer_groups,
+    original_names,
+)
 
 
 @BACKBONE_REGISTRY.register()
@@ -22,26 +28,35 @@ class TimmEncoder(Backbone):
 
     Args:
         name: timm model name.
-        pretrained: whether timm downloads weights.
         options: further arguments of ``timm.create_model``, such as widths.
+        body: the network as a feature extractor, see
+            :func:`~sav.modeling.encoders.pretrained.load_body`.
         stride: of the embedding, 16 or 8. At 8 the decoder looks at four times as many positions,
             and its finer maps start from them.
+        freeze_at: how many of the body's stages learn nothing; the stem is the first.
+        norm_eval: whether the body's batch norms use their running statistics in training, too,
+            and leave them as they are.
     """
 
     @configurable
     def __init__(
-        self, *, name: str, pretrained: bool, options: dict[str, Any], stride: int
+        self,
+        *,
+        name: str,
+        options: dict[str, Any],
+        body: nn.Module,
+        stride: int,
+        freeze_at: int,
+        norm_eval: bool,
     ) -> None:
         super().__init__()
         if stride not in (8, 16):
             raise SAVError(f"MODEL.TIMM.STRIDE: {stride} is neither 16 nor 8")
-        try:
-            self.body = timm.create_model(
-                name, pretrained=pretrained, features_only=True, **options
-            )
-        except (RuntimeError, TypeError) as error:
-            raise SAVError(f"MODEL.TIMM: timm cannot build '{name}': {error}") from error
+        self.body = body
         self._name, self._options = name, options
+        self.norm_eval = norm_eval
+        if freeze_at:
+            freeze_stages(body, build_whole(name, options), freeze_at)
         self.stride = stride
         self._channels = dict(
             zip(self.body.feature_info.reduction(), self.body.feature_info.channels(), strict=True)
@@ -65,12 +80,24 @@ class TimmEncoder(Backbone):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
         """Read MODEL.TIMM."""
+        timm = cfg.MODEL.TIMM
         return {
-            "name": cfg.MODEL.TIMM.NAME,
-            "pretrained": cfg.MODEL.TIMM.PRETRAINED,
-            "options": dict(cfg.MODEL.TIMM.OPTIONS),
-            "stride": cfg.MODEL.TIMM.STRIDE,
+            "name": timm.NAME,
+            "options": dict(timm.OPTIONS),
+            "body": load_body(cfg),
+            "stride": timm.STRIDE,
+            "freeze_at": timm.FREEZE_AT,
+            "norm_eval": timm.NORM_EVAL,
         }
+
+    def train(self, mode: bool = True) -> TimmEncoder:
+        """Switch to training or prediction; batch norms that are fixed always predict."""
+        super().train(mode)
+        if self.norm_eval:
+            for module in self.body.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Encode normalised images.
@@ -110,13 +137,8 @@ class TimmEncoder(Backbone):
         Raises:
             SAVError: timm does not say which layers the network has.
         """
-        with torch.device("meta"):
-            whole = timm.create_model(self._name, **self._options)
-        if not hasattr(whole, "group_matcher"):
-            raise SAVError(f"SOLVER.LAYER_DECAY: timm does not group the layers of {self._name}")
-        groups = group_parameters(whole, whole.group_matcher(coarse=False), reverse=True)
+        whole = build_whole(self._name, self._options)
+        groups = layer_groups(whole, coarse=False, key="SOLVER.LAYER_DECAY")
         top = max(groups.values())  # the classifier, in whose place our neck is
-        # As a feature extractor the network is flattened: stages.0 is called stages_0.
-        above = {name.replace(".", "_"): top - layer for name, layer in groups.items()}
-        names = [name for name, _ in self.body.named_parameters()]
-        return {f"body.{n}": above[n.removeprefix("model.").replace(".", "_")] for n in names}
+        names = original_names(self.body, whole)
+        return {f"body.{n}": top - groups[names[n]] for n, _ in self.body.named_parameters()}
