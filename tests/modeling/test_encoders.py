@@ -116,6 +116,18 @@ def test_layers_are_known_for_the_usual_light_networks(cfg, name):
     assert in_order[0] == max(in_order) > in_order[-1] >= 1
 
 
+def test_layers_and_stages_of_a_network_that_ends_early_are_known(cfg):
+    cfg.MODEL.TIMM.OPTIONS.out_indices = (0, 1, 2, 3)  # no map at stride 32
+    cfg.MODEL.TIMM.FREEZE_AT = 3
+    encoder = build_backbone(cfg)
+    assert min(encoder.layers_above().values()) == 2
+    trained = {name.split(".")[0] for name, p in encoder.body.named_parameters() if p.requires_grad}
+    assert trained == {"layer3"}
+    cfg.MODEL.TIMM.FREEZE_AT = 5
+    with pytest.raises(SAVError, match="FREEZE_AT: 5 is not one of 0 to 4"):
+        build_backbone(cfg)
+
+
 def test_layer_decay_of_nothing_is_a_clear_error(official, cfg):
     cfg.SOLVER.LAYER_DECAY = 0.8
     set_up(cfg, official[1], 64)

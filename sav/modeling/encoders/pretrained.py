@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,17 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from sav.d2 import CfgNode
 from sav.errors import SAVError
 from sav.modeling.encoders.timm_body import build_body, build_whole, original_names
-from sav.modeling.weights import State, check_keys
+from sav.modeling.weights import UNREADABLE, State, check_keys
 
 _KEY = "MODEL.TIMM.CHECKPOINT"
-_UNREADABLE = (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ def _read(path: Path) -> State:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise SAVError(f"{_KEY}: {path} is not a file of tensors; get it again") from error
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise SAVError(f"{_KEY}: {path} holds more than tensors by name; save a state_dict alone")
