@@ -107,9 +107,8 @@ class ColorTransform(T.Transform):
 class RandomAffine(T.Augmentation):
     """Scale, aspect ratio, rotation, shift and flip in one map onto a square canvas.
 
-    Scale 1 is that of prediction: long side = canvas. There a photo is laid into the top left
-    corner, so the position is drawn between that place and the middle of the canvas, and then
-    shifted.
+    Scale 1 is that of :mod:`sav.data.letterbox`, which lays a photo into the top left corner. So
+    the position is drawn between that place and the middle of the canvas, and then shifted.
 
     Attributes:
         size: side of the canvas in pixels.
@@ -144,24 +143,6 @@ class RandomAffine(T.Augmentation):
         centre = corner + np.random.uniform() * (middle - corner)
         centre = centre + np.random.uniform(-self.shift, self.shift, 2) * self.size
         matrix = np.column_stack([linear, centre - linear @ (width / 2, height / 2)])
-        return AffineTransform(matrix, (self.size, self.size), self.border)
-
-
-@dataclass(eq=False)
-class FitCanvas(T.Augmentation):
-    """Scale the long side to the canvas, at its top left corner, as at test time.
-
-    Attributes:
-        size: canvas side in pixels.
-        border: RGB, 0 to 255, beside the photo.
-    """
-
-    size: int
-    border: Sequence[float]
-
-    def get_transform(self, image: np.ndarray) -> AffineTransform:
-        """The map for an image (H, W, 3)."""
-        matrix = np.eye(2, 3) * (self.size / max(image.shape[:2]))
         return AffineTransform(matrix, (self.size, self.size), self.border)
 
 

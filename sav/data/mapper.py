@@ -14,8 +14,9 @@ from sav.d2 import BitMasks, Boxes, CfgNode, Instances, configurable
 from sav.d2 import transforms as T
 from sav.data.annotations import load_instance_codes
 from sav.data.augmentation import RandomAffine, RandomColor, is_mirrored
+from sav.data.letterbox import Letterbox
 from sav.errors import SAVError
-from sav.formats.images import read_rgb, resize_long_side
+from sav.formats.images import read_rgb
 from sav.formats.masks import decode_codes, mask_box
 from sav.gallery.photos import photo_hash
 from sav.ontology import load_ontology
@@ -28,7 +29,7 @@ class PartDatasetMapper:
 
     For training, the photo and its masks go through one random affine map onto a square canvas of S
     pixels, then the photo is recoloured. A map that mirrors the scene swaps the classes of the two
-    sides. Otherwise the photo's long side is scaled to S, and no annotation is even looked at.
+    sides. Otherwise the photo goes through the letterbox, and no annotation is even looked at.
 
     Randomness is drawn from numpy's global state, which Detectron2 seeds in each loader worker.
     """
@@ -47,8 +48,9 @@ class PartDatasetMapper:
 
         Args:
             is_train: augment, and carry annotations.
-            size: canvas side S, or length of the long side, in pixels.
-            augmentations: applied in turn when training; the result must be S x S.
+            size: canvas side S in pixels.
+            augmentations: applied in turn; they show the photo on the canvas, of which they may
+                leave out what lies below it or to its right.
             class_ids: for each vocabulary the model's ids of its classes. Records without a
                 "vocabulary" have the first.
             mirror_ids: class of the model that each one becomes in a mirrored photo.
@@ -74,10 +76,11 @@ class PartDatasetMapper:
             border=tuple(cfg.MODEL.PIXEL_MEAN),
         )
         color = RandomColor(strength=options.COLOR, grey_prob=options.GREY_PROB)
+        letterbox = Letterbox(options.SIZE)
         return {
             "is_train": is_train,
             "size": options.SIZE,
-            "augmentations": [affine, color] if is_train else [],
+            "augmentations": [affine, color] if is_train else [letterbox],
             "class_ids": {v.name: ontology.ids_of(v) for v in ontology.vocabularies},
             "mirror_ids": ontology.mirror_ids,
         }
@@ -109,12 +112,11 @@ class PartDatasetMapper:
                 f"{stated[1]}x{stated[0]}; prepare it again"
             )
         record["photo_hash"] = photo_hash(image)
-        if not self.is_train:
-            record["image"] = _to_tensor(resize_long_side(image, self.size))
-            return record
         aug_input = T.AugInput(image)
         transform = self.augmentations(aug_input)
         record["image"] = _to_tensor(aug_input.image)
+        if not self.is_train:
+            return record
         record["seed"] = int(np.random.randint(2**31))
         record["instances"] = self._instances({**dataset_dict, **record}, transform)
         return record
@@ -128,7 +130,8 @@ class PartDatasetMapper:
         for i, code in enumerate(codes):
             # One by one: all masks of a camera's photo at its full size are hundreds of megabytes.
             (mask,) = decode_codes([code], record["height"], record["width"])
-            canvas[i] = transform.apply_segmentation(mask)
+            mask = transform.apply_segmentation(mask)
+            canvas[i, : mask.shape[0], : mask.shape[1]] = mask
         keep = np.flatnonzero(canvas.sum(axis=(1, 2), dtype=np.int64) >= _MIN_PIXELS)
         canvas = canvas[keep]
         boxes = np.array([mask_box(mask) for mask in canvas], dtype=np.float32).reshape(-1, 4)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm
-from sav.data.augmentation import FitCanvas
+from sav.data.letterbox import Letterbox
 from sav.data.mapper import PartDatasetMapper
 from sav.files import file_digest
 from sav.gallery.store import Gallery
@@ -31,9 +31,8 @@ def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> G
     """
     if gallery is None:
         gallery = type(model.context.gallery)(gallery_fingerprint(model))
-    mapper = PartDatasetMapper(
-        cfg, is_train=True, augmentations=[FitCanvas(cfg.INPUT.SAV.SIZE, cfg.MODEL.PIXEL_MEAN)]
-    )
+    augmentations = [Letterbox(cfg.INPUT.SAV.SIZE)]
+    mapper = PartDatasetMapper(cfg, is_train=True, augmentations=augmentations)
     was_training = model.training
     model.eval()
     for name in dict.fromkeys(cfg.DATASETS.TRAIN):

@@ -1,4 +1,4 @@
-"""Reading photos: their size, their pixels, and the size that a network takes.
+"""Reading photos: their size and their pixels.
 
 EXIF rotation is always applied: LabelMe draws on the rotated photo, Detectron2 reads it rotated.
 """
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
@@ -17,6 +16,10 @@ from sav.errors import SAVError
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
+
+LETTERBOX = "long side to canvas, area or bilinear, masks nearest, top left"
+"""Names what :mod:`sav.data.letterbox` does; the model, which imports nothing from there, puts it
+into the fingerprint of galleries."""
 
 
 @contextmanager
@@ -73,23 +76,3 @@ def read_rgb(path: str | Path) -> np.ndarray:
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except SAVError as error:
         raise SAVError(f"{path}: {error}") from error
-
-
-def resize_long_side(image: np.ndarray, size: int) -> np.ndarray:
-    """Scale an image so that its long side has a given length.
-
-    Args:
-        image: (H, W, 3) uint8.
-        size: of the long side, in pixels.
-
-    Returns:
-        (h, w, 3) uint8 with max(h, w) == size and the same aspect ratio to the nearest pixel.
-    """
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    if scale == 1:
-        return image
-    # Averaging over the area keeps thin parts from flickering in and out of the sampling grid.
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, shape, interpolation=interpolation)

@@ -10,6 +10,7 @@ from torch import nn
 
 from sav.d2 import CfgNode
 from sav.errors import SAVError
+from sav.formats.images import LETTERBOX
 
 
 class Preprocessor(nn.Module):
@@ -59,6 +60,7 @@ class Preprocessor(nn.Module):
         """What a gallery made with it depends on."""
         return {
             "image_size": self.size,
+            "letterbox": LETTERBOX,
             "pixel_mean": [round(value, 3) for value in self.mean.flatten().tolist()],
             "pixel_std": [round(value, 3) for value in self.std.flatten().tolist()],
         }

@@ -11,8 +11,8 @@ import torch
 
 from sav.config import load_config, without_first_weights
 from sav.d2 import CfgNode, Instances, build_model
+from sav.data.letterbox import Letterbox
 from sav.errors import SAVError
-from sav.formats.images import resize_long_side
 from sav.gallery.files import GALLERY_FILE, load_gallery
 from sav.gallery.photos import Photo, photo_hash
 from sav.gallery.vehicles import Vehicle
@@ -216,7 +216,8 @@ class SAVPredictor:
         if image.dtype != np.uint8:
             raise SAVError(f"image has dtype {image.dtype}; give uint8, 0 to 255")
         height, width = image.shape[:2]
-        resized = resize_long_side(np.ascontiguousarray(image), self.model.preprocess.size)
+        letterbox = Letterbox(self.model.preprocess.size).get_transform(image)
+        resized = letterbox.apply_image(np.ascontiguousarray(image))
         tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
         name = self.ontology.name
         return {"image": tensor, "height": height, "width": width, "vocabulary": name}

@@ -9,13 +9,12 @@ from fvcore.transforms.transform import HFlipTransform, NoOpTransform, VFlipTran
 from sav.d2 import transforms as T
 from sav.data.augmentation import (
     AffineTransform,
-    FitCanvas,
     RandomAffine,
     RandomColor,
     _rotate_hue,
     is_mirrored,
 )
-from sav.formats.images import resize_long_side
+from sav.data.letterbox import Letterbox
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 255, (24, 32, 3), dtype=np.uint8)
@@ -83,15 +82,6 @@ def check_every_pixel(transform, size):
 
 
 @pytest.mark.parametrize("size", AWKWARD)
-def test_fit_canvas_puts_every_pixel_in_its_place(size):
-    transform = FitCanvas(64, GREY).get_transform(np.zeros((*size, 3), np.uint8))
-    factor = 64 / max(size)
-    assert check_every_pixel(transform, size) > 0.6 * size[0] * size[1] * factor**2
-    corners = transform.apply_coords(np.array([[0.0, 0.0], [size[1], size[0]]]))
-    np.testing.assert_allclose(corners, [[0, 0], [size[1] * factor, size[0] * factor]])
-
-
-@pytest.mark.parametrize("size", AWKWARD)
 def test_random_affine_puts_every_pixel_in_its_place(size):
     np.random.seed(0)
     augmentation = still(
@@ -137,10 +127,11 @@ def test_canvas_is_filled_with_the_border():
     assert labels[outside].max() == 0
 
 
-def test_shrinking_averages_as_the_test_time_resize_does():
+def test_shrinking_averages_as_the_letterbox_does():
     photo = RNG.integers(0, 255, (256, 256, 3), dtype=np.uint8)
     quarter = AffineTransform(np.array([[0.25, 0, 0], [0, 0.25, 0]]), (64, 64), GREY)
-    np.testing.assert_array_equal(quarter.apply_image(photo), resize_long_side(photo, 64))
+    letterbox = Letterbox(64).get_transform(photo)
+    np.testing.assert_array_equal(quarter.apply_image(photo), letterbox.apply_image(photo))
 
 
 def test_image_labels_and_coordinates_move_together():
@@ -239,11 +230,3 @@ def test_no_strength_changes_nothing_and_grey_is_grey():
     assert np.ptp(grey, axis=2).max() == 0
     expected = PHOTO @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(grey[..., 0], expected, atol=0.6)
-
-
-@pytest.mark.parametrize("size", [(24, 32), (32, 24), (100, 300), (16, 16)])
-def test_long_side_has_the_asked_length(size):
-    photo = np.zeros((*size, 3), np.uint8)
-    height, width = resize_long_side(photo, 64).shape[:2]
-    assert max(height, width) == 64
-    assert width / height == pytest.approx(size[1] / size[0], rel=0.03)

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -163,6 +164,15 @@ def test_gallery_of_other_weights_is_refused(copied_run):
     path = copied_run / "model_final.safetensors"
     rewrite(path, lambda state: {key: value + 1 for key, value in state.items()})
     with pytest.raises(SAVError, match="gallery was built with weights"):
+        SAVPredictor.from_pretrained(copied_run, "cpu")
+
+
+def test_gallery_of_another_letterbox_is_refused(copied_run):
+    path = copied_run / "gallery" / "gallery.json"
+    contents = json.loads(path.read_text())
+    contents["fingerprint"].pop("letterbox", None)
+    path.write_text(json.dumps(contents))
+    with pytest.raises(SAVError, match=r"was built with letterbox None, but the model has .*again"):
         SAVPredictor.from_pretrained(copied_run, "cpu")
 
 
