@@ -200,7 +200,7 @@ def _query(args: argparse.Namespace) -> None:
     found = predictor.nearest(image, count, copies=not args.no_copies)
     if not found:
         raise SAVError(f"{folder}: the gallery has no vehicle to show")
-    draw_neighbours(args.output, image, found, predictor)
+    missing = draw_neighbours(args.output, image, found, predictor)
     rows = [
         [
             str(neighbour.of),
@@ -214,4 +214,9 @@ def _query(args: argparse.Namespace) -> None:
     ]
     columns = ["of vehicle", "similarity", "mirrored", "key", "vehicle", "photo"]
     table = tabulate(rows, columns, disable_numparse=True)
-    sys.stdout.write(f"{table}\ndrawn: {args.output}\n")
+    sys.stdout.write(f"{table}\n")
+    if missing:
+        sys.stdout.write(
+            f"photo not here: {missing} of {len(found)} neighbours, drawn as stored layouts\n"
+        )
+    sys.stdout.write(f"drawn: {args.output}\n")

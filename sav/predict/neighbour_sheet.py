@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sav.d2 import Instances
+from sav.drawing.layouts import draw_layout
 from sav.drawing.parts import CONFIDENT, draw_parts, keep_confident
 from sav.drawing.sheet import Panel, write_sheet
 from sav.errors import SAVError
@@ -22,18 +23,24 @@ from sav.predict.predictor import Neighbour, SAVPredictor
 
 _PANEL = 480
 _COLUMNS = 3
+_LAYOUT = (_PANEL, _PANEL * 3 // 4)  # a gallery does not know how wide its vehicles are
 
 
 def draw_neighbours(
     path: Path, image: np.ndarray, found: Sequence[Neighbour], predictor: SAVPredictor
-) -> None:
+) -> int:
     """Write a sheet: the photo with its predicted parts, the neighbours with their annotations.
+
+    Of a neighbour whose photo is not here its layout is drawn, which the gallery has.
 
     Args:
         path: the image file to write.
         image: (H, W, 3) uint8 RGB.
         found: its neighbours; where the mirror image is used, that is drawn.
         predictor: found them in its gallery.
+
+    Returns:
+        for how many neighbours the photo is not here.
 
     Raises:
         SAVError: the sheet cannot be written.
@@ -42,21 +49,26 @@ def draw_neighbours(
     drawn = _draw(image, parts, predictor.ontology)
     panels = [Panel(drawn, ["the photo", "with predicted parts"])]
     read = cache(read_coco)  # neighbours often come from one file
+    missing = 0
     for rank, neighbour in enumerate(found, start=1):
-        drawn, key = _draw_neighbour(neighbour, predictor, read), neighbour.vehicle.photo.id
-        if drawn is None:
-            drawn, key = np.full((_PANEL, _PANEL, 3), 225, np.uint8), f"{key}, photo not here"
         shown = ", mirror image" if neighbour.mirrored else ""
         title = f"neighbour {rank}, similarity {neighbour.similarity:.3f}{shown}"
-        panels.append(Panel(drawn, [title, key]))
+        caption = [title, neighbour.vehicle.photo.id]
+        drawn = _draw_photo(neighbour, predictor, read)
+        if drawn is None:
+            missing += 1
+            drawn = _draw_layout(neighbour, predictor)
+            caption.append("photo not here: its stored layout")
+        panels.append(Panel(drawn, caption))
     write_sheet(path, [panels[i : i + _COLUMNS] for i in range(0, len(panels), _COLUMNS)])
+    return missing
 
 
 def _draw(image: np.ndarray, parts: Instances, ontology: Ontology) -> np.ndarray:
     return draw_parts(image, parts, ontology, min_side=_PANEL, max_side=_PANEL, show_scores=False)
 
 
-def _draw_neighbour(
+def _draw_photo(
     neighbour: Neighbour, predictor: SAVPredictor, read: Callable[[Path], dict[str, Any]]
 ) -> np.ndarray | None:
     """The neighbour with what its annotation file says; None where its photo is not here."""
@@ -88,3 +100,12 @@ def _draw_neighbour(
         parts.pred_masks = parts.pred_masks.flip(-1)
         parts.pred_classes = torch.tensor(ontology.mirror_ids)[parts.pred_classes]
     return _draw(image, parts, ontology)
+
+
+def _draw_layout(neighbour: Neighbour, predictor: SAVPredictor) -> np.ndarray:
+    """The neighbour's annotated parts in the box of its vehicle, as the gallery has them."""
+    ontology = predictor.model.ontology
+    layout = predictor.model.context.gallery.exemplars.layouts[neighbour.row].numpy()
+    if neighbour.mirrored:
+        layout = layout[ontology.mirror_ids, :, ::-1]
+    return draw_layout(layout, ontology, _LAYOUT)

@@ -14,6 +14,7 @@ from sav.config import load_config
 from sav.errors import SAVError
 from sav.formats.images import read_rgb
 from sav.gallery.files import load_gallery
+from sav.ontology import load_ontology
 from sav.predict.predictor import SAVPredictor
 
 from ..engine.toy import draw
@@ -163,14 +164,23 @@ def test_query_draws_the_photo_and_its_neighbours(run, vans, tmp_path, capsys):
     assert "vans/train/2" not in capsys.readouterr().out
 
 
-def test_query_goes_on_without_the_neighbours_files(run, vans, tmp_path):
+def test_query_goes_on_without_the_neighbours_files(run, vans, tmp_path, capsys):
     build(run, vans)
     image = read_rgb(tmp_path / "vans" / "images" / "train2.png")
     cv2.imwrite(str(tmp_path / "photo.png"), image)
     shutil.rmtree(tmp_path / "vans")
     words = ("--model", run, "--output", tmp_path / "sheet.png", "--device", "cpu")
-    gallery("query", tmp_path / "photo.png", *words)
-    assert (tmp_path / "sheet.png").is_file()
+    capsys.readouterr()
+    gallery("query", tmp_path / "photo.png", *words, "--neighbours", 3)
+    said = capsys.readouterr().out.splitlines()
+    count = len(said[2:-2])
+    assert f"photo not here: {count} of {count} neighbours, drawn as stored layouts" == said[-2]
+    picture = np.asarray(Image.open(tmp_path / "sheet.png"))
+    colors = [*map(list, load_ontology("vehicleseg10k").colors)]
+    for row, column in ((0, 1), (0, 2), (1, 0)):  # each tile shows the body, and some other part
+        tile = picture[80 + 448 * row :, 488 * column :][:360, :480].reshape(-1, 3)
+        shown = [color for color in colors if (tile == color).all(axis=-1).sum() > 100]
+        assert len(shown) > 1
 
 
 def test_query_without_a_gallery_or_neighbours_is_an_error(run, photos):

@@ -4,9 +4,11 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools import mask as rle
 
+from sav.drawing.layouts import draw_layout
 from sav.drawing.sheet import Panel, compose_sheet
 from sav.formats.images import read_rgb
 from sav.gallery.photos import Photo
@@ -19,6 +21,7 @@ from sav.predict.predictor import Neighbour
 from ..engine.toy import draw
 
 CAPTION, PICTURE = slice(0, 56), slice(56, None)
+LINE = 24
 DOORS = ("Left front door", "Right front door")
 
 
@@ -48,15 +51,24 @@ def turned(folder, tmp_path):
     return tmp_path / "as it is", tmp_path / "in the mirror"
 
 
-def draw_one(predictor, path, photo, file, *, mirrored=False, sources=None):
-    """The sheet of a photo and one neighbour, with a gallery of the sources given."""
+def draw_one(predictor, path, photo, file, *, mirrored=False, sources=None, layout=None):
+    """The sheet of a photo and one neighbour, with a gallery of the sources and the layout given.
+
+    Returns:
+        the sheet, and how many photos are said to be missing.
+    """
     gallery = Gallery({})
     gallery.sources.update(sources or {})
+    known = predictor.model.context.gallery.exemplars
+    if layout is not None:
+        known.layouts = torch.stack([torch.zeros_like(layout), layout])
+    neighbours = [Vehicle(Photo("vans/1")), Vehicle(Photo("vans/2", file=file))]
+    gallery.update(neighbours, known)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predictor.model.context, "gallery", gallery)
-        found = [Neighbour(0, 0, Vehicle(Photo("vans/2", file=file)), 0.5, mirrored)]
-        draw_neighbours(path, read_rgb(photo), found, predictor)
-    return np.asarray(Image.open(path))
+        found = [Neighbour(0, 1, neighbours[1], 0.5, mirrored)]
+        missing = draw_neighbours(path, read_rgb(photo), found, predictor)
+    return np.asarray(Image.open(path)), missing
 
 
 def test_mirror_images_are_drawn_as_the_model_looks_at_them(predictor, vans, tmp_path):
@@ -66,7 +78,7 @@ def test_mirror_images_are_drawn_as_the_model_looks_at_them(predictor, vans, tmp
         sources = {"vans": {"file": str(folder / "train.json")}}
         photo = vans.parent / "images" / "train1.png"
         where = tmp_path / "sheet.png", photo, str(image)
-        sheets.append(draw_one(predictor, *where, mirrored=mirrored, sources=sources))
+        sheets.append(draw_one(predictor, *where, mirrored=mirrored, sources=sources)[0])
     assert np.array_equal(sheets[0][PICTURE], sheets[1][PICTURE])
     assert not np.array_equal(sheets[0][CAPTION], sheets[1][CAPTION])
 
@@ -74,10 +86,47 @@ def test_mirror_images_are_drawn_as_the_model_looks_at_them(predictor, vans, tmp
 def test_the_caption_says_when_a_photo_is_not_here(predictor, vans, tmp_path):
     photo, sheet = vans.parent / "images" / "train1.png", tmp_path / "sheet.png"
     for file in (str(photo), str(photo) + "x", None):
-        drawn = draw_one(predictor, sheet, photo, file)
-        first = Panel(drawn[PICTURE, :480], ["the photo", "with predicted parts"])
-        here = file == str(photo)
-        assert (len(np.unique(drawn[PICTURE, 488:])) > 1) == here
-        caption = ["neighbour 1, similarity 0.500", "vans/2" if here else "vans/2, photo not here"]
-        second = Panel(drawn[PICTURE, 488:], caption)
+        drawn, missing = draw_one(predictor, sheet, photo, file)
+        assert missing == (file != str(photo))
+        picture = slice(PICTURE.start + LINE * missing, None)
+        first = Panel(drawn[picture, :480], ["the photo", "with predicted parts"])
+        caption = ["neighbour 1, similarity 0.500", "vans/2"]
+        caption += ["photo not here: its stored layout"] * missing
+        second = Panel(drawn[picture, 488:], caption)
         assert np.array_equal(drawn, compose_sheet([[first, second]]))
+
+
+def side_view(predictor):
+    """A layout of a body with a left door in its left half; the shares of its mirror image."""
+    ontology = predictor.model.ontology
+    left, right = (ontology.class_id(name) for name in DOORS)
+    layout = torch.zeros_like(predictor.model.context.gallery.exemplars.layouts[0])
+    layout[ontology.class_id("Foreground"), 3:12, 2:16] = 255
+    layout[:, 5:10, 4:9] = 0
+    mirrored = layout.flip(-1)
+    layout[left, 5:10, 4:9] = 255
+    mirrored[right, 5:10, 9:14] = 255
+    return layout, mirrored
+
+
+def test_where_the_photo_is_missing_the_stored_layout_is_drawn(predictor, vans, tmp_path):
+    photo, sheet = vans.parent / "images" / "train1.png", tmp_path / "sheet.png"
+    ontology = predictor.model.ontology
+    picture = PICTURE.start + LINE
+    for layout, door in zip(side_view(predictor), DOORS, strict=True):
+        drawn, _ = draw_one(predictor, sheet, photo, None, layout=layout)
+        expected = draw_layout(layout.numpy(), ontology, (480, 360))
+        assert np.array_equal(drawn[picture:, 488:], expected)
+        half = expected[:, :240] if door == DOORS[0] else expected[:, 240:]
+        shown = (half == ontology.colors[ontology.class_id(door)]).all(axis=-1).mean()
+        assert shown > 0.08  # the door takes 25 of the 162 cells, its name some of these
+
+
+def test_mirror_images_of_layouts_are_drawn_as_the_model_looks_at_them(predictor, vans, tmp_path):
+    photo, sheet = vans.parent / "images" / "train1.png", tmp_path / "sheet.png"
+    layout, turned_by_hand = side_view(predictor)
+    first, _ = draw_one(predictor, sheet, photo, None, layout=layout, mirrored=True)
+    second, _ = draw_one(predictor, sheet, photo, None, layout=turned_by_hand)
+    picture = slice(PICTURE.start + LINE, None)
+    assert np.array_equal(first[picture], second[picture])
+    assert not np.array_equal(first[CAPTION], second[CAPTION])
