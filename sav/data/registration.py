@@ -6,26 +6,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog, load_coco_json
+from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog
+from sav.data.annotation_file import Stamp, file_stamp, read_annotation_file
 from sav.errors import SAVError
-from sav.formats.coco import read_coco
 from sav.ontology import Ontology, load_ontology
-
-_KEPT_FILES = 16
-"""Annotation files whose contents stay in memory."""
-
-Stamp = tuple[str, int, int]
-"""What tells a file from another one, and from itself after a change."""
-
-
-def file_stamp(path: str | Path) -> Stamp:
-    """Path, time of the last change in nanoseconds, and size in bytes; for caches.
-
-    Raises:
-        OSError: the file is missing.
-    """
-    status = Path(path).stat()
-    return str(path), status.st_mtime_ns, status.st_size
 
 
 def register_part_datasets(cfg: CfgNode) -> None:
@@ -88,13 +72,13 @@ def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
             f"{model_ontology if known else 'coco'} --out {path.parent} ...', or set DATASETS.ROOT "
             "(or the environment variable SAV_DATASETS) to the folder that has it"
         )
-    info, categories, _ = _header(file_stamp(path))
+    file = read_annotation_file(file_stamp(path))
     # A user's ontology file is known by its path, which only the config has.
     sources = {load_ontology(source).name: source for source in model_ontology.split("+")}
-    stated = info.get("ontology", next(iter(sources)))
+    stated = file.info.get("ontology", next(iter(sources)))
     source = sources.get(stated, stated)
     ontology = load_ontology(source)
-    names = [category["name"] for category in categories]
+    names = [category["name"] for category in file.categories]
     if names != ontology.class_names:
         wrong = next((n for n in names if n not in ontology.class_names), None)
         what = f"category '{wrong}' is not" if wrong else "not all categories are, or in its order,"
@@ -104,13 +88,13 @@ def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
         )
     # Who knows better where the images are has said so before.
     known_root = MetadataCatalog.get(name).get("image_root")
-    image_root = Path(known_root or path.parent / info.get("image_root", ".")).resolve()
+    image_root = Path(known_root or path.parent / file.info.get("image_root", ".")).resolve()
     if not image_root.is_dir():
         raise SAVError(f"{path}: its image folder {image_root} does not exist; prepare it again")
     MetadataCatalog.get(name).set(
         thing_classes=ontology.class_names,
         thing_colors=ontology.colors,
-        thing_dataset_id_to_contiguous_id={c["id"]: i for i, c in enumerate(categories)},
+        thing_dataset_id_to_contiguous_id={c["id"]: i for i, c in enumerate(file.categories)},
         image_root=str(image_root),
         ontology=str(source),
         evaluator_type="sav_parts",
@@ -118,49 +102,29 @@ def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
     return ontology
 
 
-@lru_cache(_KEPT_FILES)
-def _header(stamp: Stamp) -> tuple[dict[str, Any], list[dict[str, Any]], dict[Any, str]]:
-    """Read an annotation file, once in a process.
+def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
+    """What the catalog calls: the records of a data set, which the caller may change."""
+    ontology = _describe(name, path, model_ontology)
+    image_root = MetadataCatalog.get(name).image_root
+    stamp = file_stamp(path)
+    _check_photos(stamp, image_root)
+    records = list(read_annotation_file(stamp).records())
+    for record in records:
+        record["file_name"] = str(Path(image_root, record["file_name"]))
+        record["photo_id"] = f"{name}/{record['image_id']}"
+        record["vocabulary"] = ontology.name
+    return records
 
-    Returns:
-        its "info", its categories in the order of their ids, and {image id: its "group"} of the
-        images that have one. They belong to all callers: only to be read.
-    """
-    contents = read_coco(Path(stamp[0]))
-    categories = sorted(contents["categories"], key=lambda category: category["id"])
-    groups = {image["id"]: str(image["group"]) for image in contents["images"] if "group" in image}
-    return contents.get("info") or {}, categories, groups
 
-
-@lru_cache(_KEPT_FILES)
-def _records(stamp: Stamp, name: str, image_root: str) -> list[dict[str, Any]]:
-    """Detectron2's standard records, read once in a process; only to be read.
+@lru_cache
+def _check_photos(stamp: Stamp, image_root: str) -> None:
+    """Look every photo of an annotation file up, once in a process.
 
     Raises:
         SAVError: a photo is missing.
     """
-    records = load_coco_json(stamp[0], image_root, name, extra_annotation_keys=["vehicle_id"])
-    missing = [r["file_name"] for r in records if not Path(r["file_name"]).is_file()]
+    paths = [Path(image_root, r["file_name"]) for r in read_annotation_file(stamp).records()]
+    missing = [path for path in paths if not path.is_file()]
     if missing:
-        share = f"{len(missing)} of the {len(records)} images"
+        share = f"{len(missing)} of the {len(paths)} images"
         raise SAVError(f"{missing[0]}: no such image; {share} that {stamp[0]} lists are missing")
-    return records
-
-
-def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
-    """What the catalog calls: the records of a data set, which the caller may change.
-
-    Their segmentations alone belong to all callers.
-    """
-    ontology = _describe(name, path, model_ontology)
-    stamp = file_stamp(path)
-    _, _, groups = _header(stamp)
-    records = []
-    for known in _records(stamp, name, MetadataCatalog.get(name).image_root):
-        record = {**known, "annotations": [dict(one) for one in known["annotations"]]}
-        record["photo_id"] = f"{name}/{record['image_id']}"
-        record["vocabulary"] = ontology.name
-        if record["image_id"] in groups:
-            record["vehicle_group"] = groups[record["image_id"]]
-        records.append(record)
-    return records

@@ -21,8 +21,8 @@ from sav.d2 import (
     MetadataCatalog,
     comm,
 )
+from sav.data.annotation_file import Stamp, file_stamp
 from sav.data.annotations import part_map_from_annotations
-from sav.data.registration import Stamp, file_stamp
 from sav.errors import SAVError
 from sav.evaluation.metrics import confusion_matrix, dataset_metrics, instance_mean_iou
 from sav.evaluation.prediction_sheet import PredictionSheet

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sav.d2 import DatasetCatalog, MetadataCatalog, load_coco_json
+from sav.d2 import DatasetCatalog, MetadataCatalog
 
 NAMES = ["wheel", "door", "plate"]
 
@@ -41,10 +41,23 @@ def coco_root(tmp_path):
 def dataset(coco_root):
     """The images above as a registered data set; gives its name."""
     name = "conformance"
-    path = coco_root / "coco.json"
-    DatasetCatalog.register(name, lambda: load_coco_json(str(path), str(coco_root), name))
-    MetadataCatalog.get(name).set(json_file=str(path), evaluator_type="coco")
-    DatasetCatalog.get(name)
+    records = [
+        {
+            "file_name": str(coco_root / f"{i}.png"),
+            "height": 40,
+            "width": 60,
+            "image_id": i,
+            "annotations": [],
+        }
+        for i in range(1, 5)
+    ]
+    DatasetCatalog.register(name, lambda: records)
+    MetadataCatalog.get(name).set(
+        json_file=str(coco_root / "coco.json"),
+        evaluator_type="coco",
+        thing_classes=NAMES,
+        thing_dataset_id_to_contiguous_id={10: 0, 20: 1, 30: 2},
+    )
     yield name
     DatasetCatalog.remove(name)
     MetadataCatalog.remove(name)

@@ -90,8 +90,13 @@ def opened(path, action):
 def test_a_file_is_read_once_and_again_when_it_has_changed(cfg, folder):
     path = folder.root / "coco" / "instances_train.json"
     (name,) = cfg.DATASETS.TRAIN
-    register_part_datasets(cfg)
-    first = DatasetCatalog.get(name)
+    first = []
+
+    def use():
+        register_part_datasets(cfg)
+        first.extend(DatasetCatalog.get(name))
+
+    assert opened(path, use) == 1
     photo = Path(first[0]["file_name"])
     photo.rename(photo.with_suffix(".moved"))  # whether photos exist is looked up once too
     second = []

@@ -6,7 +6,6 @@ Same names, signatures and observable behaviour, on top of fvcore, pycocotools, 
 
 from sav.d2.builtin import hooks, transforms
 from sav.d2.builtin.catalog import DatasetCatalog, MetadataCatalog
-from sav.d2.builtin.coco import load_coco_json
 from sav.d2.builtin.coco_evaluation import COCOEvaluator
 from sav.d2.builtin.config import CfgNode, configurable, get_cfg
 from sav.d2.builtin.defaults import DefaultTrainer, default_argument_parser, default_setup
@@ -76,7 +75,6 @@ __all__ = [
     "hooks",
     "inference_on_dataset",
     "launch",
-    "load_coco_json",
     "maybe_add_gradient_clipping",
     "setup_logger",
     "transforms",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,12 @@ class COCOEvaluator(DatasetEvaluator):
         self._tasks = tasks
         self._output_dir = Path(output_dir)
         self._metadata = MetadataCatalog.get(dataset_name)
-        self._coco = COCO(str(self._metadata.json_file))
         self._predictions: list[dict[str, Any]] = []
+
+    @cached_property
+    def _coco(self) -> COCO:
+        """The annotations, which the first process alone needs."""
+        return COCO(str(self._metadata.json_file))
 
     def reset(self) -> None:
         """Forget the predictions."""

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from sav.d2.builtin.catalog import DatasetCatalog
 from sav.d2.builtin.config import CfgNode
 from sav.d2.shared import comm
-from sav.d2.shared.loaders import Mapper, TrainLoader, as_list, stream_seed
+from sav.d2.shared.loaders import Mapper, PackedRecords, TrainLoader, as_list, stream_seed
 
 
 class TrainingSampler(Sampler):
@@ -72,7 +72,7 @@ class _Mapped(Dataset):
     """Records seen through a mapper."""
 
     def __init__(self, records: list[dict[str, Any]], mapper: Mapper) -> None:
-        self._records = records
+        self._records = PackedRecords(records)
         self._mapper = mapper
 
     def __len__(self) -> int:
@@ -92,7 +92,7 @@ def build_detection_test_loader(
     Args:
         cfg: the config.
         dataset_name: a registered data set.
-        mapper: turns a record into what the model takes; it leaves the record as it is.
+        mapper: turns a record into what the model takes.
         batch_size: of each process.
 
     Raises:

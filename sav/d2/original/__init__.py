@@ -30,7 +30,6 @@ from detectron2.data import (
     build_detection_test_loader,
     transforms,
 )
-from detectron2.data.datasets import load_coco_json
 from detectron2.engine import HookBase, SimpleTrainer, default_argument_parser, hooks
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from detectron2.layers import ShapeSpec
@@ -98,7 +97,6 @@ __all__ = [
     "hooks",
     "inference_on_dataset",
     "launch",
-    "load_coco_json",
     "maybe_add_gradient_clipping",
     "setup_logger",
     "transforms",

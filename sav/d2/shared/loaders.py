@@ -118,26 +118,41 @@ class _StreamBatches(Sampler):
                 batch.clear()
 
 
+class PackedRecords(Sequence[dict[str, Any]]):
+    """Records pickled into one buffer: loader workers share it, and each access gives a copy.
+
+    Objects they would not share: the garbage collector of each worker writes to all of them.
+    """
+
+    def __init__(self, records: Sequence[dict[str, Any]]) -> None:
+        packed = [pickle.dumps(record, protocol=-1) for record in records]
+        self._ends = np.cumsum([0, *map(len, packed)], dtype=np.int64)
+        self._buffer = np.frombuffer(b"".join(packed), dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        begin, end = self._ends[index : index + 2]
+        return pickle.loads(memoryview(self._buffer[begin:end]))
+
+
 class _SeededItems(Dataset):
     """Mapped records, by (position in the stream, index).
 
     The randomness of the mapper depends on the seed and the position only: not on the worker that
-    does the work, nor on where a run was interrupted. Records are pickled into one buffer: workers
-    share it, and each access gives a fresh copy.
+    does the work, nor on where a run was interrupted.
     """
 
     def __init__(self, records: list[dict[str, Any]], mapper: Mapper, seed: int) -> None:
-        packed = [pickle.dumps(record, protocol=-1) for record in records]
-        self._ends = np.cumsum([0, *map(len, packed)], dtype=np.int64)
-        self._buffer = np.frombuffer(b"".join(packed), dtype=np.uint8)
+        self._records = PackedRecords(records)
         self._mapper = mapper
         self._seed = seed
 
     def __getitem__(self, place: tuple[int, int]) -> Any:
         position, index = place
-        begin, end = self._ends[index : index + 2]
         with _seeded(self._seed, position):
-            return self._mapper(pickle.loads(memoryview(self._buffer[begin:end])))
+            return self._mapper(self._records[index])
 
 
 @contextmanager
