@@ -72,7 +72,7 @@ class PartCriterion(nn.Module):
         output = output.float()
         matches = match(output, supervision.targets, self.query_classes)
         present = torch.zeros_like(output.presence)
-        present[matches.image, matches.query] = 1.0
+        present[matches.places(present.device)] = 1.0
         losses = {
             "presence": _presence_loss(output.presence, present, supervision.supervised.float())
         }
@@ -83,17 +83,17 @@ class PartCriterion(nn.Module):
         self, output: DecoderOutput, supervision: Supervision, matches: Matches
     ) -> dict[str, torch.Tensor]:
         targets = supervision.targets
-        logits = output.masks[matches.image, matches.query]
+        places = matches.places(output.masks.device)
+        logits = output.masks[places]
         if len(logits) == 0:
             # Keeps every parameter in the graph, which distributed training needs.
             zero = (output.masks.sum() + output.iou.sum()) * 0.0
             return {"mask": zero, "dice": zero, "iou": zero}
-        # One transfer for all matches; indexing by Python numbers needs none.
-        images, instances = torch.stack([matches.image, matches.instance]).cpu()
-        pairs = zip(images.tolist(), instances.tolist(), strict=True)
+        pairs = zip(matches.image.tolist(), matches.instance.tolist(), strict=True)
         masks = torch.stack([targets[image].masks[instance] for image, instance in pairs])
-        counts = images.bincount(minlength=len(targets))
-        share = (1.0 / (counts[images] * len(targets))).to(logits.device)
+        counts = matches.image.bincount(minlength=len(targets))
+        share = 1.0 / (counts[matches.image] * len(targets))
+        share = share.to(logits.device, non_blocking=True)
         draws = list(zip(counts.tolist(), supervision.generators, strict=True))
         points = _sample_points(logits.detach(), self.points, draws)
         sampled = _read(logits, points)
@@ -102,7 +102,7 @@ class PartCriterion(nn.Module):
         intersection = (probability * truth).sum(1)
         dice = 1 - (2 * intersection + 1) / (probability.sum(1) + truth.sum(1) + 1)
         cross_entropy = F.binary_cross_entropy_with_logits(sampled, truth, reduction="none")
-        predicted = output.iou[matches.image, matches.query].sigmoid()
+        predicted = output.iou[places].sigmoid()
         error = (predicted - _mask_iou(logits.detach(), masks)).square()
         per_mask = {"mask": cross_entropy.mean(1), "dice": dice, "iou": error}
         return {name: (share * loss).sum() for name, loss in per_mask.items()}

@@ -19,11 +19,16 @@ _SURE = 80.0  # logits beyond it count as it: float32 has sigmoid(-80), but not 
 
 @dataclass
 class Matches:
-    """Matched pairs of a batch, P of them, as index vectors (P,)."""
+    """Matched pairs of a batch, P of them, as index vectors (P,) int64 on the CPU."""
 
     image: torch.Tensor
     query: torch.Tensor
     instance: torch.Tensor
+
+    def places(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and queries, to index a tensor (B, N, ...) on a device."""
+        image, query = torch.stack([self.image, self.query]).to(device, non_blocking=True)
+        return image, query
 
 
 @torch.no_grad()
@@ -42,7 +47,7 @@ def match(output: DecoderOutput, targets: list[Targets], query_classes: torch.Te
     same = query_classes[:, None] == classes[:, None]
     output = output.float()
     cost = _pair_cost(output.masks, targets) - output.presence.sigmoid()[..., None]
-    # One transfer for the whole batch: the assignment runs on the CPU.
+    # The one time that a step waits for a GPU here: the assignment runs on the CPU.
     costs = torch.where(same, cost, _ACROSS_CLASSES).cpu().nan_to_num().numpy()
     pairs = [
         (image, query, instance)
@@ -52,8 +57,7 @@ def match(output: DecoderOutput, targets: list[Targets], query_classes: torch.Te
         )
         if costs[image, query, instance] < _ACROSS_CLASSES
     ]
-    matched = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 3)
-    return Matches(*matched.T.to(output.masks.device))
+    return Matches(*torch.tensor(pairs, dtype=torch.int64).reshape(-1, 3).T)
 
 
 def shrink(masks: torch.Tensor, side: int) -> torch.Tensor:

@@ -33,23 +33,24 @@ class Targets:
     vehicles: list[int]
 
     @classmethod
-    def from_instances(cls, instances: Instances, supervised: torch.Tensor) -> Targets:
+    def from_instances(
+        cls, instances: Instances, supervised: torch.Tensor, device: torch.device
+    ) -> Targets:
         """Read gt_classes, gt_masks and gt_vehicle_ids.
 
         Args:
-            instances: of one image.
-            supervised: (C,) bool, on the device to use. Instances of other classes are left out,
-                and their pixels are ignored.
+            instances: of one image, on the CPU.
+            supervised: (C,) bool, on the CPU. Instances of other classes are left out, and their
+                pixels are ignored.
+            device: to use. What is looked up before comes from the CPU, so nothing waits for it.
         """
-        device = supervised.device
-        masks = instances.gt_masks.tensor.to(device)
-        # What comes from the CPU is looked up there: one transfer a photo, however many parts.
-        classes = instances.gt_classes.cpu()
-        kept = supervised.cpu()[classes]
-        labels = torch.where(kept, classes + 1, IGNORED).to(device)
-        rows = kept.nonzero()[:, 0].to(device)
-        vehicles = instances.gt_vehicle_ids.cpu()[kept].tolist()
-        return cls(classes[kept].to(device), masks[rows].float(), _draw(masks, labels), vehicles)
+        kept = supervised[instances.gt_classes]
+        classes = instances.gt_classes[kept].to(device, non_blocking=True)
+        labels = torch.where(kept, instances.gt_classes + 1, IGNORED).to(device, non_blocking=True)
+        rows = kept.nonzero()[:, 0].to(device, non_blocking=True)
+        masks = instances.gt_masks.tensor.to(device, non_blocking=True)
+        vehicles = instances.gt_vehicle_ids[kept].tolist()
+        return cls(classes, masks[rows].float(), _draw(masks, labels), vehicles)
 
     def parts(self, num_classes: int, vehicle: int) -> torch.Tensor:
         """(num_classes, S, S) float, 1 where an instance of the class and of the vehicle is."""
@@ -72,9 +73,17 @@ def _draw(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def read_targets(batched_inputs: Batch, supervised: torch.Tensor) -> list[Targets]:
-    """The annotations of B photos, see :meth:`Targets.from_instances`; supervised is (B, C)."""
-    pairs = zip(batched_inputs, supervised, strict=True)
-    return [Targets.from_instances(item["instances"], classes) for item, classes in pairs]
+    """The annotations of B photos, see :meth:`Targets.from_instances`.
+
+    Args:
+        batched_inputs: with "instances".
+        supervised: (B, C) bool, on the device to use.
+    """
+    pairs = zip(batched_inputs, supervised.cpu(), strict=True)
+    return [
+        Targets.from_instances(item["instances"], classes, supervised.device)
+        for item, classes in pairs
+    ]
 
 
 @dataclass

@@ -1,7 +1,8 @@
+from dataclasses import fields
+
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from sav.d2 import BitMasks, Instances
 from sav.modeling.criterion import PartCriterion
@@ -9,9 +10,12 @@ from sav.modeling.matcher import match
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.targets import Supervision, Targets
 
+from .fake_gpu import FakeGPU, OnGPU, on_gpu
+
 WEIGHTS = {"mask": 1.0, "dice": 1.0, "presence": 1.0, "iou": 1.0, "dense": 1.0}
 QUERY_CLASSES = torch.tensor([0, 1, 1, 1, 2])
 S = 32
+CPU = torch.device("cpu")
 
 
 def rectangle(left, right):
@@ -20,21 +24,26 @@ def rectangle(left, right):
     return mask
 
 
-def targets(classes, masks):
+def instances_of(classes, masks):
     instances = Instances((S, S))
     instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
     instances.gt_masks = BitMasks(torch.stack(masks) if masks else torch.zeros(0, S, S).bool())
     instances.gt_vehicle_ids = torch.zeros_like(instances.gt_classes)
-    return Targets.from_instances(instances, torch.ones(4, dtype=torch.bool))
+    return instances
 
 
-def output(masks=None, presence=None):
-    shape = (1, len(QUERY_CLASSES))
+def targets(classes, masks):
+    everything = torch.ones(4, dtype=torch.bool)
+    return Targets.from_instances(instances_of(classes, masks), everything, CPU)
+
+
+def output(masks=None, presence=None, photos=1):
+    shape = (photos, len(QUERY_CLASSES))
     return DecoderOutput(
         masks=torch.full((*shape, 8, 8), -4.0) if masks is None else masks,
         presence=torch.zeros(shape) if presence is None else presence,
         iou=torch.zeros(shape),
-        features=torch.zeros(1, 32, 8, 8),
+        features=torch.zeros(photos, 32, 8, 8),
     )
 
 
@@ -182,38 +191,27 @@ def test_label_map_and_targets_are_those_of_a_loop(count):
     instances.gt_masks = BitMasks(masks)
     instances.gt_vehicle_ids = torch.arange(count)
     supervised = torch.tensor([True, True, False, True])
-    found = Targets.from_instances(instances, supervised)
+    found = Targets.from_instances(instances, supervised, CPU)
     kept = supervised[instances.gt_classes]
     assert torch.equal(found.label_map, drawn_in_a_loop(instances.gt_classes, masks, supervised))
     assert torch.equal(found.classes, instances.gt_classes[kept])
     assert torch.equal(found.masks, masks[kept].float())
 
 
-class Transfers(TorchFunctionMode):
-    """Counts what makes a GPU's host wait: its values are needed as numbers or as shapes."""
-
-    NAMES = ("tolist", "item", "cpu", "nonzero", "bincount", "__bool__", "__int__", "__setitem__")
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.count += getattr(func, "__name__", "") in self.NAMES
-        return func(*args, **(kwargs or {}))
-
-
-def test_transfers_do_not_grow_with_the_number_of_parts(part_criterion):
-    counts = []
-    for parts in (1, 3):
-        masks = [rectangle(3 * i, 3 * i + 9) for i in range(parts)]
-        with Transfers() as transfers:
-            batch = [targets([0, 1, 2][:parts], masks)]
-            everything = torch.ones(1, 5, dtype=torch.bool)
-            supervision = Supervision(batch, [torch.Generator().manual_seed(1)], everything)
-            part_criterion(output(), [torch.zeros(1, 4, 8, 8)], supervision)
-        counts.append(transfers.count)
-    assert counts[0] == counts[1]
+@pytest.mark.parametrize(("photos", "parts"), [(1, 1), (1, 3), (3, 3)])
+def test_annotations_and_losses_wait_for_a_gpu_once_a_batch(part_criterion, photos, parts):
+    """Once for the supervised classes, once for the matcher's costs."""
+    masks = [rectangle(3 * i, 3 * i + 9) for i in range(parts)]
+    instances = instances_of([0, 1, 2][:parts], masks)
+    batch = [{"instances": instances, "seed": seed} for seed in range(photos)]
+    result, dense = output(photos=photos), on_gpu(torch.zeros(photos, 4, 8, 8))
+    result = DecoderOutput(*(on_gpu(getattr(result, f.name)) for f in fields(result)))
+    supervised = on_gpu(torch.ones(photos, 4, dtype=torch.bool))
+    with FakeGPU() as gpu:
+        supervision = Supervision.of(batch, supervised, QUERY_CLASSES)
+        losses = part_criterion(result, [dense], supervision)
+    assert all(isinstance(loss, OnGPU) for loss in losses.values())
+    assert gpu.waits == ["cpu", "cpu"]
 
 
 def test_an_empty_batch_still_reaches_every_output(criterion):
