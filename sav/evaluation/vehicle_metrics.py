@@ -29,7 +29,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from sav.d2 import Instances
-from sav.data.annotations import load_instance_masks
+from sav.data.annotations import load_instance_codes
 from sav.formats.masks import encode_mask
 
 _MATCH = 0.5
@@ -53,16 +53,15 @@ class VehicleParts:
     vehicles: np.ndarray
 
     @classmethod
-    def of(cls, masks: Iterable[np.ndarray], classes: np.ndarray, ids: np.ndarray) -> VehicleParts:
-        """From masks (N, H, W); those without a pixel are left out."""
-        codes = [encode_mask(mask) for mask in masks]
+    def of(cls, codes: Sequence[Code], classes: np.ndarray, ids: np.ndarray) -> VehicleParts:
+        """From N masks; those without a pixel are left out."""
         kept = [index for index, code in enumerate(codes) if coco_mask.area(code)]
         return cls([codes[index] for index in kept], classes[kept], ids[kept])
 
     @classmethod
     def of_truth(cls, record: dict[str, Any]) -> VehicleParts:
         """From a data set record."""
-        return cls.of(*load_instance_masks(record))
+        return cls.of(*load_instance_codes(record))
 
     @classmethod
     def of_prediction(cls, parts: Instances) -> VehicleParts:
@@ -70,7 +69,8 @@ class VehicleParts:
         parts = parts[parts.scores.argsort(descending=True, stable=True)].to("cpu")
         # Codes go column by column; OpenCV turns masks round five times as fast as numpy.
         masks = (cv2.transpose(mask.numpy().view(np.uint8)).T for mask in parts.pred_masks)
-        return cls.of(masks, parts.pred_classes.numpy(), parts.vehicle_ids.numpy())
+        codes = [encode_mask(mask) for mask in masks]
+        return cls.of(codes, parts.pred_classes.numpy(), parts.vehicle_ids.numpy())
 
     def by_vehicle(self) -> list[dict[int, Code]]:
         """Of each vehicle, in the order of the ids, the union of its parts by class."""

@@ -177,8 +177,9 @@ from sav.config import add_sav_config
 from sav.d2 import get_cfg
 from sav.data.annotations import part_map_from_annotations
 from sav.data.mapper import PartDatasetMapper
+from sav.evaluation.vehicle_metrics import VehicleParts
 
-path, part_maps = sys.argv[1], sys.argv[2] == "part map"
+path = sys.argv[1]
 Image.new("RGB", (3000, 2000)).save(path)
 polygon = [[100, 100, 2900, 100, 2900, 1900, 100, 1900]]
 annotation = {"category_id": 0, "segmentation": polygon, "iscrowd": 0}
@@ -186,8 +187,11 @@ record = {"file_name": path, "height": 2000, "width": 3000, "annotations": [anno
 cfg = get_cfg()
 add_sav_config(cfg)
 cfg.INPUT.SAV.SIZE = 64
-mapper = PartDatasetMapper(cfg, is_train=True)
-use = part_map_from_annotations if part_maps else mapper
+use = {
+    "mapper": PartDatasetMapper(cfg, is_train=True),
+    "part map": part_map_from_annotations,
+    "vehicles": VehicleParts.of_truth,
+}[sys.argv[2]]
 use(record)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 record["annotations"] *= 40
@@ -197,7 +201,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory in KiB")
-@pytest.mark.parametrize("use", ["mapper", "part map"])
+@pytest.mark.parametrize("use", ["mapper", "part map", "vehicles"])
 def test_masks_at_full_size_exist_one_at_a_time(tmp_path, use):
     command = [sys.executable, "-c", PEAK, str(tmp_path / "photo.jpg"), use]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

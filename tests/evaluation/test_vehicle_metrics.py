@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sav.evaluation.vehicle_metrics import VehicleParts, count_vehicles, vehicle_metrics
+from sav.formats.masks import encode_mask
 
 BODY, WHEEL, DOOR = 0, 2, 6
 CAR = [(BODY, 0, 0, 10), (WHEEL, 0, 10, 14), (WHEEL, 0, 14, 18)]
@@ -17,7 +18,7 @@ def parts(*rows):
     for mask, (_, _, start, end) in zip(masks, rows, strict=True):
         mask[:, start:end] = True
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    return VehicleParts.of(masks, table[:, 0], table[:, 1])
+    return VehicleParts.of([encode_mask(mask) for mask in masks], table[:, 0], table[:, 1])
 
 
 def measure(truth, prediction):
