@@ -24,6 +24,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no-graph": ("MODEL.SAV.GRAPH.ENABLED", "False"),
     "no-context": ("MODEL.SAV.CONTEXT.ENABLED", "False"),
     "neither": ("MODEL.SAV.GRAPH.ENABLED", "False", "MODEL.SAV.CONTEXT.ENABLED", "False"),
+    "prompts": ("MODEL.SAV.CONTEXT.FUSION", "prompts"),
+    "corrector": ("MODEL.SAV.CONTEXT.FUSION", "corrector"),
     "text-only": ("MODEL.SAV.GRAPH.LAYERS", "0"),
     "random-neighbours": ("EXPERIMENT.RANDOM_NEIGHBOURS", "True"),
     "no-flip-swap": ("EXPERIMENT.NAIVE_FLIP", "True"),

@@ -282,6 +282,7 @@ class ContextModule(nn.Module):
         else:
             self._parts.append((size, batch))
 
+    @float32()  # autocast would bring all pieces to its type
     def _insert(self, batch: ExemplarBatch) -> None:
         """Insert the exemplars of all processes; every process must call it."""
         merged = ExemplarBatch.merge(comm.all_gather(batch.to_storage()))
