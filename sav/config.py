@@ -102,7 +102,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.CONTEXT.APPEARANCE = 0.0
     # How neighbours change the decoder's output: as "prompts" of a second decoding, by a small
     # "corrector" behind it, or "both".
-    cfg.MODEL.SAV.CONTEXT.FUSION = "both"
+    cfg.MODEL.SAV.CONTEXT.FUSION = "corrector"
     cfg.MODEL.SAV.CONTEXT.CAPACITY = 20000  # exemplars that training keeps at most
 
     cfg.MODEL.SAV.DECODER = CfgNode({"DEPTH": 2, "HEADS": 8, "MLP_DIM": 2048})

@@ -25,7 +25,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no-context": ("MODEL.SAV.CONTEXT.ENABLED", "False"),
     "neither": ("MODEL.SAV.GRAPH.ENABLED", "False", "MODEL.SAV.CONTEXT.ENABLED", "False"),
     "prompts": ("MODEL.SAV.CONTEXT.FUSION", "prompts"),
-    "corrector": ("MODEL.SAV.CONTEXT.FUSION", "corrector"),
+    "both": ("MODEL.SAV.CONTEXT.FUSION", "both"),
     "text-only": ("MODEL.SAV.GRAPH.LAYERS", "0"),
     "random-neighbours": ("EXPERIMENT.RANDOM_NEIGHBOURS", "True"),
     "no-flip-swap": ("EXPERIMENT.NAIVE_FLIP", "True"),

@@ -81,18 +81,29 @@ def test_label_map_of_awkward_photos_is_the_best_class_at_each_pixel(frame):
     ("original", "resized"),
     [((2985, 4000), (764, 1024)), ((427, 640), (683, 1024)), ((37, 1001), (38, 1024))],
 )
-def test_every_pixel_is_read_where_the_resized_photo_shows_it(original, resized):
-    """Logits that tell their own place, on canvases that the rounding of sizes does not hide."""
+def test_every_pixel_is_read_where_the_resized_photo_shows_it(official, original, resized):
+    """Logits that tell their own place, on canvases that the rounding of sizes does not hide.
+
+    Segment-anything says the same, which enlarges the logits to the canvas first.
+    """
     cells = torch.arange(256) + 0.5
     rows, columns = cells[:, None].expand(256, 256), cells[None].expand(256, 256)
     frame = Frame(original, resized, 1024)
-    read = torch.cat(list(to_original_frame(torch.stack([rows, columns]), frame)))
+    places = torch.stack([rows, columns])
+    read = torch.cat(list(to_original_frame(places, frame)))
     assert read.shape[1:] == original
+    theirs = official[0].postprocess_masks(places[None], resized, original)[0]
+    assert ((read - theirs).abs() < 2e-3).float().mean() > 0.97  # all but the photo's borders
     for axis, side in enumerate(original):
         place = (torch.arange(side) + 0.5) * resized[axis] / side / 4
         found = read[axis].T[0] if axis == 0 else read[axis][0]
         inside = (place > 0.5) & (place < 255.5)
         assert (found - place)[inside].abs().max() < 2e-3
+
+
+def test_the_frame_has_the_size_that_the_photo_has_on_the_canvas():
+    item = {"image": torch.zeros(3, 764, 1024), "height": 2985, "width": 4000}
+    assert Frame.of(item, 1024) == Frame((2985, 4000), (764, 1024), 1024)
 
 
 def test_pieces_give_the_same_as_one_pass(monkeypatch):

@@ -36,31 +36,37 @@ class FusedAttention(nn.Module):
         batch, height, width, _ = x.shape
         qkv = self.qkv(x).reshape(batch, height * width, 3, self.num_heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, H * W, dim / heads)
-        scale, width_v = q.shape[-1] ** -0.5, v.shape[-1]
         if self.use_rel_pos:
-            queries = torch.cat([q * scale, self._positions(q, height, width)], dim=-1)
-            k = torch.cat([k, _one_hot(height, width).to(k).expand(*k.shape[:2], -1, -1)], dim=-1)
-            # The kernels want values as wide as keys.
-            v = F.pad(v, (0, k.shape[-1] - width_v))
-            attended = F.scaled_dot_product_attention(queries, k, v, scale=1.0)[..., :width_v]
+            attended = self._attend_with_positions(q, k, v, height, width)
         else:
             attended = F.scaled_dot_product_attention(q, k, v)
         return self.proj(attended.transpose(1, 2).reshape(batch, height, width, -1))
 
-    def _positions(self, q: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        """(B, heads, H * W, H + W) what a query adds to the keys of each row and of each column."""
-        rows = get_rel_pos(height, height, self.rel_pos_h).to(q)
-        columns = get_rel_pos(width, width, self.rel_pos_w).to(q)
+    def _attend_with_positions(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, height: int, width: int
+    ) -> torch.Tensor:
+        """Args: q, k, v (B, heads, H * W, d). Returns: (B, heads, H * W, d)."""
+        dim = q.shape[-1]
+        # The kernels of GPUs want as many features as a multiple of 8, all want values as wide.
+        spare = -(dim + height + width) % 8
+        rows = get_rel_pos(height, height, self.rel_pos_h)
+        columns = F.pad(get_rel_pos(width, width, self.rel_pos_w), (0, 0, 0, spare))
         grid = q.unflatten(2, (height, width))
-        by_row = torch.einsum("bnhwc,hkc->bnhwk", grid, rows)
-        by_column = torch.einsum("bnhwc,wkc->bnhwk", grid, columns)
-        return torch.cat([by_row, by_column], dim=-1).flatten(2, 3)
+        by_row = torch.einsum("bnhwc,hkc->bnhwk", grid, rows).flatten(2, 3)
+        by_column = torch.einsum("bnhwc,wkc->bnhwk", grid, columns).flatten(2, 3)
+        queries = torch.cat([q * dim**-0.5, by_row, by_column], dim=-1)
+        places = _one_hot(height, width, spare, like=k).expand(*k.shape[:2], -1, -1)
+        keys = torch.cat([k, places], dim=-1)
+        values = F.pad(v, (0, keys.shape[-1] - dim))
+        return F.scaled_dot_product_attention(queries, keys, values, scale=1.0)[..., :dim]
 
 
-def _one_hot(height: int, width: int) -> torch.Tensor:
-    """(H * W, H + W) the row and the column of each place."""
-    rows = torch.eye(height).repeat_interleave(width, dim=0)
-    return torch.cat([rows, torch.eye(width).repeat(height, 1)], dim=1)
+def _one_hot(height: int, width: int, spare: int, *, like: torch.Tensor) -> torch.Tensor:
+    """(H * W, H + W + spare) the row and the column of each place."""
+    options = {"dtype": like.dtype, "device": like.device}
+    rows = torch.eye(height, **options).repeat_interleave(width, dim=0)
+    columns = torch.eye(width, width + spare, **options).repeat(height, 1)
+    return torch.cat([rows, columns], dim=1)
 
 
 def fuse_attention(encoder: ImageEncoderViT) -> None:
