@@ -47,7 +47,7 @@ def render_types(root: Path, sizes: list[int]) -> list[str]:
     """
     for number, (kind, bodies) in enumerate(_BODIES.items()):
         splits = dict(zip(("train", "valid"), sizes[2 * number : 2 * number + 2], strict=True))
-        generate_dataset(root / kind, splits=splits, seed=11 + number, bodies=bodies)
+        generate_dataset(root / kind, splits=splits, seed=11 + 2 * number, bodies=bodies)
         source = VehicleSegSource(root / kind, load_ontology("vehicleseg10k"))
         with redirect_stdout(sys.stderr):
             convert_vehicleseg10k(source, root / kind / "coco", splits=list(splits))
