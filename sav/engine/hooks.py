@@ -62,7 +62,16 @@ class EMAHook(HookBase):
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint's average."""
+        """Continue from a checkpoint's average.
+
+        Raises:
+            SAVError: it is of other parameters.
+        """
+        if other := sorted(state.keys() ^ self._average.keys()):
+            raise SAVError(
+                f"the checkpoint averages other parameters than SOLVER.TRAINED says, such as "
+                f"{other[0]}; start the training anew, in another OUTPUT_DIR"
+            )
         for name, value in self._average.items():
             value.copy_(state[name])
 

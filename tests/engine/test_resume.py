@@ -234,3 +234,10 @@ def test_a_checkpoint_of_other_weights_is_refused(root, tmp_path):
     torch.save(checkpoint, path)
     with pytest.raises(SAVError, match=r"another version .*graph\.class_embedding.*train anew"):
         run(root, tmp_path, "SOLVER.EMA_DECAY", "0", flags=["--resume"])
+
+
+def test_a_run_that_trains_other_parameters_is_not_gone_on_with(root, tmp_path):
+    run(root, tmp_path, "SOLVER.MAX_ITER", "2")
+    options = ("SOLVER.MAX_ITER", "3", "SOLVER.TRAINED", "('context.',)")
+    with pytest.raises(SAVError, match=r"averages other parameters .*start the training anew"):
+        run(root, tmp_path, *options, flags=["--resume"])
