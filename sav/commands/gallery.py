@@ -203,7 +203,7 @@ def _query(args: argparse.Namespace) -> None:
     missing = draw_neighbours(args.output, image, found, predictor)
     rows = [
         [
-            str(neighbour.of),
+            str(neighbour.of + 1),
             f"{neighbour.similarity:.3f}",
             "yes" if neighbour.mirrored else "",
             neighbour.vehicle.photo.id,

@@ -50,9 +50,11 @@ def draw_neighbours(
     panels = [Panel(drawn, ["the photo", "with predicted parts"])]
     read = cache(read_coco)  # neighbours often come from one file
     missing = 0
-    for rank, neighbour in enumerate(found, start=1):
-        shown = ", mirror image" if neighbour.mirrored else ""
-        title = f"neighbour {rank}, similarity {neighbour.similarity:.3f}{shown}"
+    several = any(neighbour.of for neighbour in found)
+    for neighbour in found:
+        of = f"vehicle {neighbour.of + 1}: " if several else ""
+        mirrored = ", mirror image" if neighbour.mirrored else ""
+        title = f"{of}similarity {neighbour.similarity:.3f}{mirrored}"
         caption = [title, neighbour.vehicle.photo.id]
         drawn = _draw_photo(neighbour, predictor, read)
         if drawn is None:

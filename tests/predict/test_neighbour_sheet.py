@@ -90,7 +90,7 @@ def test_the_caption_says_when_a_photo_is_not_here(predictor, vans, tmp_path):
         assert missing == (file != str(photo))
         picture = slice(PICTURE.start + LINE * missing, None)
         first = Panel(drawn[picture, :480], ["the photo", "with predicted parts"])
-        caption = ["neighbour 1, similarity 0.500", "vans/2"]
+        caption = ["similarity 0.500", "vans/2"]
         caption += ["photo not here: its stored layout"] * missing
         second = Panel(drawn[picture, 488:], caption)
         assert np.array_equal(drawn, compose_sheet([[first, second]]))
