@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -61,6 +62,7 @@ def train_until(options, kind, iteration):
             if trainer.iter == iteration:
                 for name in names.split("+"):
                     send(os.getpid(), getattr(signal, name))
+                    time.sleep(0.2)  # signals that wait together arrive as one
 
         trainer.register_hooks([Calls(before_step=stop)])
     trainer.resume_or_load(resume=True)
