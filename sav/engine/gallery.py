@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
+from torch import distributed as dist
 from tqdm import tqdm
 
 from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm
 from sav.data.letterbox import Letterbox
 from sav.data.mapper import PartDatasetMapper
 from sav.files import file_digest
+from sav.gallery.exemplars import ExemplarBatch
 from sav.gallery.store import Gallery
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint
@@ -44,7 +47,7 @@ def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> G
         with Precision.for_test(cfg, model).autocast():
             batches = [model.exemplars(batch).to_storage() for batch in progress]
         before = len(gallery)
-        for share in comm.all_gather(batches):
+        for share in _shares(batches):
             for batch in share:
                 if batch.exemplars is not None:
                     gallery.update(batch.vehicles, batch.exemplars)
@@ -56,3 +59,12 @@ def build_gallery(cfg: CfgNode, model: SAV, gallery: Gallery | None = None) -> G
     model.train(was_training)
     logging.getLogger(__name__).info("Gallery built: %d vehicles", len(gallery))
     return gallery
+
+
+def _shares(batches: list[ExemplarBatch]) -> Iterator[list[ExemplarBatch]]:
+    """The batches of each process in turn, in all: those of all at once are another gallery."""
+    for rank in range(comm.get_world_size()):
+        share = [batches if rank == comm.get_rank() else None]
+        if comm.get_world_size() > 1:
+            dist.broadcast_object_list(share, src=rank)
+        yield share[0]

@@ -26,8 +26,9 @@ class StopOnSignal(HookBase):
     often as it comes: `timeout` and `make` pass it on, so that it comes twice. A run that goes on
     from the checkpoint ends like one that was never stopped.
 
-    Several processes end at once, with their last periodic checkpoint: a process that noted a
-    signal while another one had died would wait for that one's data, and could not be ended.
+    Several processes tell one another after each iteration, so all of them end after the same one,
+    whichever of them the signal reaches. While they wait for a process that has died they can only
+    be killed, which is what :func:`~sav.d2.launch` and ``torchrun`` do.
 
     Args:
         checkpoints: writes the checkpoint; None in a process that writes none.
@@ -41,12 +42,7 @@ class StopOnSignal(HookBase):
 
     def before_train(self) -> None:
         """Take the signals over; :meth:`release` gives them back."""
-        if comm.get_world_size() > 1:
-            logger.info(
-                "Several processes: Ctrl-C and SIGTERM end them at once, and --resume goes on from "
-                "the last checkpoint, which is written every SOLVER.CHECKPOINT_PERIOD iterations"
-            )
-        elif threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)
 
@@ -59,29 +55,30 @@ class StopOnSignal(HookBase):
         if number == signal.SIGINT:
             signal.signal(number, self._before.pop(number, signal.SIG_DFL))
         # Loader workers inherit this handler; their process says it for them.
-        if self._noted is None and os.getpid() == self._process:
+        if self._noted is None and os.getpid() == self._process and comm.is_main_process():
             # Not by the log: the handler may have interrupted a line of it.
             with suppress(OSError):
                 os.write(STDERR, b"stopping after this iteration; Ctrl-C stops at once\n")
-        self._noted = number
+        self._noted = self._noted or number
 
     def after_step(self) -> None:
-        """Write a checkpoint and end the training, if a signal came.
+        """Write a checkpoint and end the training, if a signal came to any of the processes.
 
         Raises:
             KeyboardInterrupt: after Ctrl-C.
             SystemExit: after SIGTERM.
         """
-        if self._noted is None:
+        number = max(comm.all_gather(self._noted or 0))
+        if not number:
             return
         if self._checkpoints is not None:
             self._checkpoints.save_now()
         logger.info(
             "Stopped by %s after iteration %d, which is in the checkpoint. The same command with "
             "--resume goes on from there",
-            signal.Signals(self._noted).name,
+            signal.Signals(number).name,
             self.trainer.iter,
         )
-        if self._noted == signal.SIGINT:
+        if number == signal.SIGINT:
             raise KeyboardInterrupt
-        sys.exit(128 + self._noted)
+        sys.exit(128 + number)

@@ -32,6 +32,7 @@ def report(folder):
         "gathered": comm.gather(f"r{comm.get_rank()}"),
         "everywhere": comm.all_gather(comm.get_rank()),
         "seed": comm.shared_random_seed(),
+        "start method": multiprocessing.get_start_method(),
         "train": [item["image_id"] for _ in range(6) for item in next(train)],
         "test": [r["image_id"] for batch in test for r in batch],
     }
@@ -126,6 +127,8 @@ def test_two_processes_share_the_work(two):
     assert (first["gathered"], second["gathered"]) == (["r0", "r1"], [])
     assert second["everywhere"] == [0, 1]
     assert first["seed"] == second["seed"]
+    # Loader workers are forked where a job of one process forks them.
+    assert first["start method"] == multiprocessing.get_start_method()
     assert (first["test"], second["test"]) == ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
     loader = iter(build_detection_train_loader(toy_cfg(two), dict, dataset=RECORDS))
     together = [item["image_id"] for _ in range(3) for item in next(loader)]

@@ -7,14 +7,16 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing import connection
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import torch
@@ -27,7 +29,8 @@ from sav.errors import SAVError
 from sav.process import exit_on_signal
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
-PARTING_SECONDS = 10
+STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
+"""Exit codes of processes that a signal has ended in good order."""
 
 
 def launch(  # noqa: PLR0917  (Detectron2's own signature)
@@ -45,7 +48,8 @@ def launch(  # noqa: PLR0917  (Detectron2's own signature)
 
     On a machine with GPUs each process has one. Tensors on GPUs travel through NCCL, all else
     through Gloo. Under ``torchrun`` the processes exist already and are only connected. A single
-    process runs in place. When one process fails the others are ended.
+    process runs in place. When one process fails the others are ended. SIGTERM and Ctrl-C are
+    passed on, and the processes have the time of ``timeout`` to end; a second Ctrl-C kills them.
 
     Args:
         main_func: called as ``main_func(*args)``; must be importable by name.
@@ -123,23 +127,56 @@ class _Job:
 def _run_job(job: _Job) -> None:
     """Run the processes of this machine; when one fails, the others are ended."""
     processes = mp.start_processes(_worker, (job,), nprocs=job.local_size, join=False).processes
-    before = signal.signal(signal.SIGTERM, exit_on_signal)
+    before = signal.signal(signal.SIGTERM, _exit_once)
     try:
-        running = {process.sentinel: process for process in processes}
-        while running and not any(process.exitcode for process in processes):
-            for sentinel in connection.wait(running):
-                running.pop(sentinel).join()
-        failed = {job.rank(i): p.exitcode for i, p in enumerate(processes) if p.exitcode}
+        _wait(processes)
+        failed = {job.rank(i): p.exitcode for i, p in enumerate(processes) if _has_failed(p)}
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join(PARTING_SECONDS)
-            process.kill()
-            process.join()
-        signal.signal(signal.SIGTERM, before)
+        try:
+            _stop(processes, job.timeout)
+        finally:
+            signal.signal(signal.SIGTERM, before)
     if failed:
         _raise_cause(job.folder, failed)
+    if code := max(process.exitcode for process in processes):
+        sys.exit(code)
+
+
+def _exit_once(number: int, frame: FrameType | None) -> NoReturn:
+    """As exit_on_signal; `timeout` and `make` pass SIGTERM on, so that it comes twice."""
+    signal.signal(number, signal.SIG_IGN)
+    exit_on_signal(number, frame)
+
+
+def _has_failed(process: mp.Process) -> bool:
+    return process.exitcode not in {None, 0, *STOPPED}
+
+
+def _wait(processes: Sequence[mp.Process], timeout: timedelta | None = None) -> None:
+    """Wait until all processes have ended, one of them has failed, or the time is over."""
+    left = timeout and timeout.total_seconds()
+    deadline = timeout and time.monotonic() + left
+    while not any(map(_has_failed, processes)):
+        running = [process.sentinel for process in processes if process.exitcode is None]
+        if not running or not connection.wait(running, left):
+            return
+        left = timeout and deadline - time.monotonic()
+
+
+def _stop(processes: Sequence[mp.Process], timeout: timedelta) -> None:
+    """End the processes: those that train finish their iteration and write a checkpoint first.
+
+    They need one another for that, so when one has failed the others are killed.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        for process in processes:
+            process.terminate()  # not SIGINT, which ends at once when it comes twice
+        _wait(processes, timeout)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 def _raise_cause(folder: Path, failed: dict[int, int]) -> NoReturn:
@@ -161,6 +198,10 @@ def _worker(local_rank: int, job: _Job) -> None:
     os.environ["LOCAL_WORLD_SIZE"] = str(job.local_size)
     # While it waits for others a process never comes back to Python to raise KeyboardInterrupt.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # A spawned process spawns in its turn: loader workers would each import everything anew and get
+    # a copy of all records. They start as in a job of one process, by the platform's default.
+    mp.set_start_method(mp.get_all_start_methods()[0], force=True)
+    code = 0
     try:
         meet(job.url, job.timeout, job.rank(local_rank), job.num_machines * job.local_size)
         job.work()
@@ -170,14 +211,18 @@ def _worker(local_rank: int, job: _Job) -> None:
         path = job.folder / ("error" if known else "traceback")
         with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
             file.write(str(error) if known else traceback.format_exc())
-        sys.exit(1)
+        code = 1
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
     # A native thread of torch.distributed now and then aborts a process that is tearing down its
     # interpreter ("terminate called without an active exception"), and a finished job would look
     # failed. So run what Python runs at its end, and leave without the teardown.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def _run_elastic(work: Callable[[], None], timeout: timedelta) -> None:
