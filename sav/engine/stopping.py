@@ -32,6 +32,9 @@ class StopOnSignal(HookBase):
 
     Args:
         checkpoints: writes the checkpoint; None in a process that writes none.
+
+    Attributes:
+        stopped: whether it has ended the training.
     """
 
     def __init__(self, checkpoints: LastCheckpoints | None) -> None:
@@ -39,6 +42,7 @@ class StopOnSignal(HookBase):
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
         self._noted: int | None = None
+        self.stopped = False
 
     def before_train(self) -> None:
         """Take the signals over; :meth:`release` gives them back."""
@@ -71,6 +75,7 @@ class StopOnSignal(HookBase):
         number = max(comm.all_gather(self._noted or 0))
         if not number:
             return
+        self.stopped = True
         if self._checkpoints is not None:
             self._checkpoints.save_now()
         logger.info(

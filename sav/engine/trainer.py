@@ -49,6 +49,7 @@ class Trainer(DefaultTrainer):
     evaluation.
     """
 
+    stop: StopOnSignal | None = None
     reads_experiments = False  # of a config, see sav/bench/train.py
     # What it is made of, besides what has methods below; experiments replace some.
     build_mapper = PartDatasetMapper
@@ -126,7 +127,13 @@ class Trainer(DefaultTrainer):
         ]
 
     def evaluate(self) -> dict[str, Any]:
-        """Evaluate the averaged weights; after the last step also write the final model."""
+        """Evaluate the averaged weights; after the last step also write the final model.
+
+        A run that a signal has stopped is evaluated when it goes on. Detectron2 asks for it after
+        the last step however that ended.
+        """
+        if self.stop is not None and self.stop.stopped:
+            return {}
         cfg, folder = self.cfg, Path(self.cfg.OUTPUT_DIR)
         main = comm.is_main_process()
         with self.ema.averaged() if self.ema else nullcontext(), ready_to_predict(cfg, self.sav):
