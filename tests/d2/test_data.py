@@ -1,4 +1,5 @@
 import itertools
+import logging
 from contextlib import contextmanager
 
 import numpy as np
@@ -179,6 +180,16 @@ def refuse(record):
     raise SAVError(f"{record['image_id']}.jpg: cannot be read")
 
 
+@pytest.fixture
+def _no_closed_streams():
+    """Detectron2 logs to the stdout of the test that first set it up, which is closed by now."""
+    for logger in map(logging.getLogger, list(logging.root.manager.loggerDict)):
+        for handler in list(logger.handlers):
+            if getattr(getattr(handler, "stream", None), "closed", False):
+                logger.removeHandler(handler)
+
+
+@pytest.mark.usefixtures("_no_closed_streams")
 def test_an_error_in_a_worker_is_one_line_for_the_user(registered, capsys):
     cfg = data_cfg(workers=1)
     loader = build_detection_test_loader(cfg, registered(RECORDS), mapper=refuse)
