@@ -13,9 +13,14 @@ from tqdm import tqdm
 
 from sav.bench.processes import run_all
 from sav.config import load_config
+from sav.d2 import CfgNode
+from sav.data.registration import register_part_datasets
+from sav.engine.trainer import Trainer
 from sav.errors import SAVError
 from sav.evaluation.results import Results
-from sav.run_folder import CONFIG_FILE, RESULTS_FILE
+from sav.modeling.meta_arch import SAV
+from sav.modeling.weights import load_weights
+from sav.run_folder import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE
 
 Jobs = Mapping[tuple[str, str], Sequence[str]]
 """(row of the table, run such as "seed0") -> config options."""
@@ -116,3 +121,12 @@ def _check_settings(config_file: Path, options: Sequence[str], folder: Path) -> 
                 f"{folder}: holds a training with '{there.strip()}' instead of '{here.strip()}'; "
                 "choose another --output, or delete it"
             )
+
+
+def load_trained(run: Path, options: Sequence[str]) -> tuple[CfgNode, SAV]:
+    """A finished training's config, with other options, and its model, with an empty gallery."""
+    cfg = load_config(run / CONFIG_FILE, options)
+    register_part_datasets(cfg)
+    model = Trainer.build_model(cfg).eval()
+    load_weights(model, run / WEIGHTS_FILE)
+    return cfg, model

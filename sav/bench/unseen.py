@@ -19,6 +19,7 @@ from sav.bench.runs import (
     add_config_argument,
     add_seeds_argument,
     count,
+    load_trained,
     seed_options,
     shared_options,
     train_all,
@@ -26,16 +27,14 @@ from sav.bench.runs import (
 from sav.bench.tables import Figures, compare, figures, publish
 from sav.config import load_config
 from sav.d2 import CfgNode
-from sav.data.registration import register_part_datasets
 from sav.engine.evaluate import evaluate
 from sav.engine.gallery import build_gallery
-from sav.engine.trainer import Trainer
 from sav.evaluation.results import Results
 from sav.gallery.store import Gallery
 from sav.modeling.context.module import FUSIONS
 from sav.modeling.meta_arch import SAV
-from sav.modeling.weights import gallery_fingerprint, load_weights
-from sav.run_folder import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE
+from sav.modeling.weights import gallery_fingerprint
+from sav.run_folder import CONFIG_FILE, RESULTS_FILE
 
 REFERENCE = "none"
 GALLERIES: dict[str, tuple[tuple[str, ...], type[Gallery]]] = {
@@ -107,12 +106,10 @@ def evaluate_galleries(folder: Path) -> dict[str, Results]:
         if not (output / RESULTS_FILE).is_file():
             options = ["DATASETS.TRAIN", "()", "DATASETS.TRAIN_SHARES", "()"]
             options += ["DATASETS.TEST", str(tuple(PHOTOS)), "OUTPUT_DIR", str(output)]
-            cfg = load_config(folder / CONFIG_FILE, options)
-            register_part_datasets(cfg)
             if model is None:
-                model = Trainer.build_model(cfg).eval()
-                load_weights(model, folder / WEIGHTS_FILE)
+                _, model = load_trained(folder, options)
                 gallery = Gallery(gallery_fingerprint(model))
+            cfg = load_config(folder / CONFIG_FILE, options)
             _exchange(model, gallery, cfg, vehicles)
             model.context.gallery = gallery if kind is Gallery else kind.of(gallery)
             evaluate(cfg, model)

@@ -102,5 +102,8 @@ def hold_out_class(cfg: CfgNode, name: str, root: Path) -> list[str]:
 
 
 def _options(root: Path, files: dict[str, str]) -> list[str]:
-    parts = [word for name, file in files.items() for word in (f"DATASETS.PARTS.{name}", file)]
-    return ["DATASETS.ROOT", str(root.resolve()), *parts]
+    # Full paths: the config's own data sets stay where DATASETS.ROOT says.
+    folder = root.resolve()
+    return [
+        word for n, file in files.items() for word in (f"DATASETS.PARTS.{n}", f"{folder / file}")
+    ]
