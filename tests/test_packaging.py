@@ -109,11 +109,10 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
         "sav/pretrained/gallery/gallery.json",
         "sav/pretrained/gallery/gallery.safetensors",
         "sav/synthetic/bodies.yaml",
-        "sav/synthetic/part_mappings.yaml",
     } <= names
     assert any(n.startswith(information) and n.endswith("/LICENSE") for n in names)
     for part in ("ontology/*.yaml", "ontology/embeddings/*.safetensors"):
-        assert sum(Path(name).match(f"sav/{part}") for name in names) == 4, part
+        assert sum(Path(name).match(f"sav/{part}") for name in names) == 5, part
     assert not any(Path(name).name.startswith(("test_", "conftest")) for name in names)
 
 

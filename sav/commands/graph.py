@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from sav.ontology import Ontology, available_ontologies, load_ontology
+from sav.ontology import Ontology, available_ontologies, load_ontology, load_views
+
+_WRAP = 70  # characters a line of a cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,18 +93,25 @@ def _check(args: argparse.Namespace) -> str:
 
 
 def _counts(ontology: Ontology) -> str:
-    return f"{len(ontology.classes)} classes, {len(ontology.relations)} relations"
+    counts = f"{len(ontology.classes)} classes, {len(ontology.relations)} relations"
+    return f"{counts}, a view of {ontology.view_of}" if ontology.view_of else counts
 
 
 def _show(args: argparse.Namespace) -> str:
     ontology = load_ontology(args.ontology)
+    header = ["id", "class", "side", "mirror", "slots", "relations"]
     rows = [
         [p.id, p.name, p.side, p.mirror or "-", p.max_instances, ontology.graph.out_degree(p.name)]
         for p in ontology.classes
     ]
-    classes = tabulate(rows, ["id", "class", "side", "mirror", "slots", "relations"])
+    if ontology.view_of:
+        header.append("parts")
+        rows = [[*row, union] for row, union in zip(rows, ontology.unions, strict=True)]
+    classes = tabulate(rows, header, maxcolwidths=_WRAP)
+    views = ", ".join(view.name for view in load_views(ontology) if not view.is_whole)
     relations = "\n".join(str(relation) for relation in ontology.relations)
     return (
-        f"{ontology.name}: {_counts(ontology)}\n\n{classes}\n\n"
-        f"relations, derived ones included:\n{relations}"
+        f"{ontology.name}: {_counts(ontology)}\n"
+        + (f"its views: {views}\n" if views else "")
+        + f"\n{classes}\n\nrelations, derived ones included:\n{relations}"
     )

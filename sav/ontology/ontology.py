@@ -1,15 +1,14 @@
-"""Part vocabularies and their knowledge graphs; several of them as one."""
+"""Part vocabularies and their knowledge graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import networkx as nx
 
 from sav.errors import SAVError
-from sav.ontology.relations import Relation, find_contradiction
+from sav.ontology.relations import Relation
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,6 @@ class PartClass(Concept):
         side: the vehicle's own side, "left", "right" or "none".
         mirror: name of the class it becomes when a photo is flipped, or None.
         max_instances: how many of it one photo can show; the number of query slots.
-        node: what it is called in every vocabulary. Classes of two vocabularies with the same node
-            are one class in a model that knows both.
     """
 
     id: int
@@ -47,7 +44,28 @@ class PartClass(Concept):
     side: str
     mirror: str | None
     max_instances: int
-    node: str
+
+
+@dataclass(frozen=True)
+class Union:
+    """What a class is in the parts of another, finer knowledge graph.
+
+    Attributes:
+        parts: names of the parts that it is made of; it is there where one of them is.
+        attached: names of parts that lie on it, and belong to its mask, but do not say that it is
+            there: a plate belongs to the bumper that it hangs on.
+        each: whether each of the parts is an instance of its own, such as a wheel. Otherwise those
+            of one vehicle are one instance.
+    """
+
+    parts: tuple[str, ...]
+    attached: tuple[str, ...] = ()
+    each: bool = False
+
+    def __str__(self) -> str:
+        parts = (", " if self.each else " + ").join(self.parts) or "none"
+        each = "each of " if self.each else ""
+        return each + parts + (f", with {', '.join(self.attached)}" if self.attached else "")
 
 
 @dataclass(frozen=True)
@@ -59,14 +77,16 @@ class Ontology:
         classes: the part classes in id order.
         concepts: further graph nodes.
         relations: every relation that holds, derived ones included, sorted.
-        joined: the vocabularies that it joins; empty unless it joins several.
+        view_of: name of the knowledge graph of finer parts that it is a view of, or "".
+        unions: what each class is in the parts of that graph; empty without one.
     """
 
     name: str
     classes: tuple[PartClass, ...]
     concepts: tuple[Concept, ...]
     relations: tuple[Relation, ...]
-    joined: tuple[Ontology, ...] = ()
+    view_of: str = ""
+    unions: tuple[Union, ...] = ()
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -80,6 +100,16 @@ class Ontology:
     def class_names(self) -> list[str]:
         """Names in id order."""
         return [part.name for part in self.classes]
+
+    @property
+    def part_names(self) -> list[str]:
+        """For each class the parts of the finer graph that it is, or else its own name.
+
+        Classes of two vocabularies with the same parts are the same.
+        """
+        if not self.unions:
+            return self.class_names
+        return ["+".join((*union.parts, *union.attached)) for union in self.unions]
 
     @property
     def colors(self) -> list[tuple[int, int, int]]:
@@ -99,32 +129,6 @@ class Ontology:
     def mirror_ids(self) -> list[int]:
         """For each class the id of its mirror; a class without one mirrors itself."""
         return [self._ids[part.mirror or part.name] for part in self.classes]
-
-    @property
-    def vocabularies(self) -> tuple[Ontology, ...]:
-        """What photos can be annotated with: the joined vocabularies, or itself."""
-        return self.joined or (self,)
-
-    def vocabulary_index(self, name: str) -> int:
-        """The place of one of its vocabularies; the first for an empty name.
-
-        Raises:
-            SAVError: there is no such vocabulary.
-        """
-        known = [vocabulary.name for vocabulary in self.vocabularies]
-        if name and name not in known:
-            raise SAVError(f"vocabulary '{name}': the model knows {', '.join(known)}")
-        return known.index(name) if name else 0
-
-    def ids_of(self, vocabulary: Ontology) -> list[int]:
-        """The ids here of the classes of one of its vocabularies, in that one's order."""
-        return [self._ids[part.node if self.joined else part.name] for part in vocabulary.classes]
-
-    @property
-    def vocabulary_ids(self) -> list[list[int]]:
-        """For each vocabulary and class the class's id in it, -1 where it does not have it."""
-        members = [self.ids_of(vocabulary) for vocabulary in self.vocabularies]
-        return [[ids.index(i) if i in ids else -1 for i in range(len(self))] for ids in members]
 
     def class_id(self, name: str) -> int:
         """Id of a class.
@@ -149,56 +153,13 @@ class Ontology:
         graph.add_edges_from((r.subject, r.object, r.predicate) for r in self.relations)
         return nx.freeze(graph)
 
+    @property
+    def once_ids(self) -> tuple[int, ...]:
+        """Classes of which a vehicle has one part: those of a side."""
+        return tuple(part.id for part in self.classes if part.side != "none")
+
     @cached_property
     def body_ids(self) -> tuple[int, ...]:
         """Classes that other classes are part of: one instance of them is one vehicle."""
         bodies = {fact.object for fact in self.relations if fact.predicate == "part_of"}
         return tuple(part.id for part in self.classes if part.name in bodies)
-
-
-def join(ontologies: Sequence[Ontology]) -> Ontology:
-    """The vocabulary of a model that is trained on data sets with different part lists.
-
-    Classes of two ontologies with the same node are one class: it has the description of the first,
-    and as many instances as the ontology that allows most of them. Relations add up.
-
-    Args:
-        ontologies: at least two, of different names.
-
-    Returns:
-        An ontology whose class names are node names and whose members are those given.
-
-    Raises:
-        SAVError: when they contradict one another.
-    """
-    name = "+".join(ontology.name for ontology in ontologies)
-    if len({ontology.name for ontology in ontologies}) < len(ontologies):
-        raise SAVError(f"ontology {name}: the same vocabulary twice")
-    classes: dict[str, PartClass] = {}
-    concepts: dict[str, Concept] = {}
-    relations: set[Relation] = set()
-    for ontology in ontologies:
-        node_of = {part.name: part.node for part in ontology.classes}
-        for part in ontology.classes:
-            renamed = replace(part, name=part.node, mirror=part.mirror and node_of[part.mirror])
-            known = classes.setdefault(part.node, replace(renamed, id=len(classes)))
-            if (known.side, known.mirror) != (renamed.side, renamed.mirror):
-                raise SAVError(
-                    f"ontology {name}: '{part.node}' of {ontology.name} lies on another side, or "
-                    "mirrors another part, than before"
-                )
-            slots = max(known.max_instances, renamed.max_instances)
-            classes[part.node] = replace(known, max_instances=slots)
-        for concept in ontology.concepts:
-            concepts.setdefault(concept.name, concept)
-        for r in ontology.relations:
-            subject, target = node_of.get(r.subject, r.subject), node_of.get(r.object, r.object)
-            relations.add(Relation(subject, r.predicate, target))
-    clash = sorted(classes.keys() & concepts.keys())
-    if clash:
-        raise SAVError(f"ontology {name}: '{clash[0]}' is a part in one and a concept in another")
-    wrong = find_contradiction(dict.fromkeys(sorted(relations)))
-    if wrong is not None:
-        raise SAVError(f"ontology {name}: '{wrong}' contradicts a relation of another vocabulary")
-    nodes = tuple(classes.values()), tuple(concepts.values())
-    return Ontology(name, *nodes, tuple(sorted(relations)), tuple(ontologies))

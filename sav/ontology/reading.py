@@ -8,17 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sav.errors import SAVError
-from sav.ontology.ontology import Concept, Ontology, PartClass, join
+from sav.ontology.ontology import Concept, Ontology, PartClass, Union
 from sav.ontology.relations import PREDICATES, Relation, close_under_symmetry, find_contradiction
+from sav.ontology.source import LineMap, Source
+from sav.ontology.unions import VIEW_KEYS, read_unions
 
 SIDES = ("left", "right", "none")
 _FOLDER = Path(__file__).parent
 _CONCEPT_KEYS = frozenset({"name", "description", "position"})
-_CLASS_KEYS = _CONCEPT_KEYS | {"id", "node", "color", "side", "mirror", "max_instances"}
-_FILE_KEYS = frozenset({"name", "description", "classes", "concepts", "relations"})
+_CLASS_KEYS = _CONCEPT_KEYS | VIEW_KEYS | {"id", "color", "side", "mirror", "max_instances"}
+_FILE_KEYS = frozenset({"name", "description", "view_of", "classes", "concepts", "relations"})
 
 
 def available_ontologies() -> list[str]:
@@ -27,52 +27,25 @@ def available_ontologies() -> list[str]:
 
 
 def load_ontology(name_or_path: str | Path) -> Ontology:
-    """Read and check an ontology, or join several.
+    """Read and check an ontology.
 
     Args:
-        name_or_path: a shipped ontology's name, the path of a YAML file, or several of them with a
-            plus sign between, such as ``vehicleseg10k+dsmlr``.
+        name_or_path: a shipped ontology's name, or the path of a YAML file.
 
     Raises:
         SAVError: no such file, or the first thing that is wrong with it, with its line.
     """
-    path = _FOLDER / f"{name_or_path}.yaml"
-    if not path.is_file():
-        path = Path(name_or_path)
-    if not path.is_file() and "+" in str(name_or_path):
-        return join([load_ontology(name) for name in str(name_or_path).split("+")])
-    if not path.is_file():
+    path = _find(name_or_path)
+    if path is None:
         shipped = ", ".join(available_ontologies())
         raise SAVError(f"{name_or_path}: no such ontology; give a YAML file or one of {shipped}")
     return _Reader(path).read()
 
 
-class _LineMap(dict[str, Any]):
-    """A YAML mapping that remembers its line (1-based)."""
-
-    line = 0
-
-
-class _LineList(list[Any]):
-    """A YAML sequence that remembers its line (1-based)."""
-
-    line = 0
-
-
-class _LineLoader(yaml.SafeLoader):
-    """SafeLoader whose mappings and sequences know where they stand."""
-
-    def construct_with_line(self, node: yaml.CollectionNode) -> _LineMap | _LineList:
-        if isinstance(node, yaml.MappingNode):
-            value = _LineMap(self.construct_mapping(node, deep=True))
-        else:
-            value = _LineList(self.construct_sequence(node, deep=True))
-        value.line = node.start_mark.line + 1
-        return value
-
-
-_LineLoader.add_constructor("tag:yaml.org,2002:map", _LineLoader.construct_with_line)
-_LineLoader.add_constructor("tag:yaml.org,2002:seq", _LineLoader.construct_with_line)
+def _find(name_or_path: str | Path, folder: Path = Path()) -> Path | None:
+    """The file of a shipped name, or of a path that may be relative to a folder."""
+    shipped, own = _FOLDER / f"{name_or_path}.yaml", folder / name_or_path
+    return next((path for path in (shipped, own) if path.is_file()), None)
 
 
 class _Reader:
@@ -80,10 +53,11 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.line = 1  # of what has no line of its own
+        self.source = Source(path)
+        self._check, self._check_keys = self.source.check, self.source.check_keys
 
     def read(self) -> Ontology:
-        root = self._parse()
+        root = self._checked_root()
         self._check_keys(root, _FILE_KEYS, {"name", "classes"})
         classes = tuple(self._part_class(entry, i) for i, entry in enumerate(root["classes"]))
         concepts = tuple(self._concept(entry) for entry in root.get("concepts", ()))
@@ -94,38 +68,34 @@ class _Reader:
             names.add(node.name)
         self._check_classes(classes, root["classes"])
         relations = self._relations(root, names, {p.name: p.mirror for p in classes if p.mirror})
-        return Ontology(str(root["name"]), classes, concepts, relations)
+        view_of, unions = self._view(root, classes)
+        return Ontology(str(root["name"]), classes, concepts, relations, view_of, unions)
 
-    def _parse(self) -> _LineMap:
-        try:
-            # The loader derives from SafeLoader: it builds plain data only.
-            root = yaml.load(self.path.read_bytes(), Loader=_LineLoader)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            problem = getattr(error, "problem", "characters that YAML does not allow")
-            line = mark.line + 1 if mark else 1
-            raise SAVError(f"{self.path}:{line}: not valid YAML: {problem}") from error
-        known = isinstance(root, _LineMap)
+    def _checked_root(self) -> LineMap:
+        root = self.source.root
+        known = isinstance(root, LineMap)
         self._check(known, root, "an ontology is a mapping with 'name' and 'classes'")
-        self.line = root.line
         self._check(root.get("classes"), root, "'classes' must be a list of at least one class")
         for key in ("classes", "concepts", "relations"):
             self._check(isinstance(root.get(key, []), list), root, f"'{key}' must be a list")
         return root
 
-    def _check(self, holds: object, entry: Any, mistake: str) -> None:
-        """Raise an error with the line of an entry, unless something holds."""
-        if not holds:
-            raise SAVError(f"{self.path}:{getattr(entry, 'line', self.line)}: {mistake}")
-
-    def _check_keys(self, entry: Any, known: frozenset[str], required: set[str]) -> None:
-        wanted = f"expected a mapping with {', '.join(sorted(required))}"
-        self._check(isinstance(entry, _LineMap), entry, wanted)
-        for key in entry:
-            options = ", ".join(sorted(known))
-            self._check(key in known, entry, f"unknown key '{key}'; known keys: {options}")
-        for key in sorted(required):
-            self._check(key in entry, entry, f"missing key '{key}'")
+    def _view(self, root: LineMap, classes: tuple[PartClass, ...]) -> tuple[str, tuple[Union, ...]]:
+        """Name of the graph that it is a view of, and what its classes are there."""
+        wanted = root.get("view_of")
+        if wanted is None:
+            for entry in root["classes"]:
+                keys = ", ".join(f"'{key}'" for key in sorted(VIEW_KEYS & entry.keys()))
+                self._check(not keys, entry, f"{keys}: only where the file says 'view_of'")
+            return "", ()
+        path = _find(str(wanted), self.path.parent)
+        self._check(path, root, f"view_of: no such ontology '{wanted}'")
+        reader = _Reader(path)
+        # Looked at before it is read, so that two files cannot send the reader in circles.
+        is_view = isinstance(reader.source.root, LineMap) and "view_of" in reader.source.root
+        self._check(not is_view, root, f"view_of: '{wanted}' is itself a view; name its graph")
+        graph = reader.read()
+        return graph.name, read_unions(self.source, classes, graph.classes, graph.name)
 
     def _concept(self, entry: Any) -> Concept:
         self._check_keys(entry, _CONCEPT_KEYS, {"name", "description"})
@@ -133,7 +103,7 @@ class _Reader:
 
     def _part_class(self, entry: Any, index: int) -> PartClass:
         self._check_keys(entry, _CLASS_KEYS, {"id", "name", "description", "color"})
-        number, name, color = entry["id"], str(entry["name"]), entry["color"]
+        number, color = entry["id"], entry["color"]
         self._check(number == index, entry, f"id is {number}, but ids count from 0: {index}")
         whole = _is_numbers(color, 0, 255) and all(isinstance(v, int) for v in color)
         self._check(whole, entry, "color must be three integers from 0 to 255")
@@ -143,7 +113,7 @@ class _Reader:
         positive = isinstance(count, int) and count > 0
         self._check(positive, entry, "max_instances must be a positive integer")
         return PartClass(
-            name=name,
+            name=str(entry["name"]),
             description=str(entry["description"]),
             position=self._position(entry),
             id=index,
@@ -151,22 +121,18 @@ class _Reader:
             side=side,
             mirror=None if entry.get("mirror") is None else str(entry["mirror"]),
             max_instances=count,
-            node=str(entry.get("node") or name.lower().replace(" ", "_")),
         )
 
-    def _position(self, entry: _LineMap) -> tuple[float, float, float]:
+    def _position(self, entry: LineMap) -> tuple[float, float, float]:
         position = entry.get("position", [0.0, 0.0, 0.0])
         valid = _is_numbers(position, -1, 1)
         self._check(valid, entry, "position must be three numbers from -1 to 1")
         return tuple(float(value) for value in position)
 
-    def _check_classes(self, classes: tuple[PartClass, ...], entries: list[_LineMap]) -> None:
+    def _check_classes(self, classes: tuple[PartClass, ...], entries: list[LineMap]) -> None:
         by_name = {part.name: part for part in classes}
-        first: dict[str, str] = {}
         for part, entry in zip(classes, entries, strict=True):
-            name, other = part.name, first.setdefault(part.node, part.name)
-            same = f"'{name}' has the node '{part.node}', as '{other}' has"
-            self._check(other == name, entry, same)
+            name = part.name
             if part.mirror is None:
                 self._check(part.side == "none", entry, f"'{name}' has a side but no mirror")
                 continue
@@ -182,7 +148,7 @@ class _Reader:
             self._check(equal, entry, f"{pair} and the same max_instances")
 
     def _relations(
-        self, root: _LineMap, names: set[str], mirror_of: dict[str, str]
+        self, root: LineMap, names: set[str], mirror_of: dict[str, str]
     ) -> tuple[Relation, ...]:
         source: dict[Relation, Any] = {}
         for entry in root.get("relations", ()):

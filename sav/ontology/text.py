@@ -42,8 +42,6 @@ def text_embeddings(ontology: Ontology, text_model: str = TEXT_MODEL) -> torch.T
     Raises:
         SAVError: they have to be computed and the text model cannot be loaded.
     """
-    if ontology.joined:
-        return _joined_embeddings(ontology, text_model)
     name = _file_name(ontology, text_model)
     for source, folder in (("shipped", _SHIPPED), ("cached", _cache_folder())):
         if (folder / name).is_file():
@@ -53,16 +51,6 @@ def text_embeddings(ontology: Ontology, text_model: str = TEXT_MODEL) -> torch.T
     save_text_embeddings(ontology, embeddings, _cache_folder(), text_model)
     _LOGGER.info("Text embeddings of %s: computed by %s", ontology.name, text_model)
     return embeddings
-
-
-def _joined_embeddings(ontology: Ontology, text_model: str) -> torch.Tensor:
-    """Those of the members: a shared node has the words of the first that knows it."""
-    found: dict[str, torch.Tensor] = {}
-    for member in ontology.joined:
-        keys = [part.node for part in member.classes] + [c.name for c in member.concepts]
-        for key, row in zip(keys, text_embeddings(member, text_model), strict=True):
-            found.setdefault(key, row)
-    return torch.stack([found[node.name] for node in ontology.nodes])
 
 
 def save_text_embeddings(

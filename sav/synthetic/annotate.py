@@ -35,27 +35,21 @@ class Annotation:
 
 def annotate(scene: Scene, mapping: PartMapping) -> Annotation:
     """Name the visible parts of a scene in the words of an ontology."""
-    index_map = np.zeros(scene.part_map.shape, np.uint8)
     instances = []
     for vehicle in range(len(scene.metadata["vehicles"])):
-        whole = scene.vehicle_map == vehicle + 1
-        if not whole.any():
-            continue
-        keys = np.where(whole, mapping.instance_keys[scene.part_map], 0).astype(np.uint8)
-        masks = []
-        if mapping.cover:
-            masks.append((mapping.cover, whole))
-            keys[keys == mapping.cover] = 0
-        for key in np.unique(keys[keys > 0]):
-            masks.append((int(mapping.class_values[mapping.instance_keys == key][0]), keys == key))
-        for value, mask in masks:
-            kept = _without_specks(mask)
-            index_map[kept] = value
-            if kept.any():
-                instances.append(PartInstance(value - 1, kept, vehicle))
-    instances.sort(
-        key=lambda part: (part.class_id != mapping.cover - 1, -np.count_nonzero(part.mask))
-    )
+        parts = np.where(scene.vehicle_map == vehicle + 1, scene.part_map, 0)
+        seen = np.unique(parts)
+        for rule in mapping.rules:
+            if not rule.shows[seen].any():
+                continue
+            mask = _without_specks(rule.extent[parts])
+            if mask.any():
+                instances.append(PartInstance(rule.class_id, mask, vehicle))
+    bodies = mapping.ontology.body_ids
+    instances.sort(key=lambda part: (part.class_id not in bodies, -np.count_nonzero(part.mask)))
+    index_map = np.zeros(scene.part_map.shape, np.uint8)
+    for instance in instances:
+        index_map[instance.mask] = instance.class_id + 1
     return Annotation(index_map, instances)
 
 

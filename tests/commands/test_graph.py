@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +21,22 @@ def test_show_counts_the_relations_of_each_class(capsys):
     for part in ontology.classes:
         (line,) = (line for line in lines if line.split()[:2] == [str(part.id), part.name])
         subjects = [relation.subject for relation in ontology.relations]
-        assert int(line.split()[-1]) == subjects.count(part.name)
+        assert int(line.split()[5]) == subjects.count(part.name)
     assert lines[-len(ontology.relations) :] == [str(r) for r in ontology.relations]
+
+
+def test_show_says_what_the_classes_of_a_view_are(capsys):
+    dispatch(["graph", "show", "dsmlr"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("a view of vehicle")
+    assert any(line.endswith("  tailgate + bed_gate + bed, with trunk_plate") for line in lines)
+    assert any("  each of left_front_wheel, left_back_wheel" in line for line in lines)
+    dispatch(["graph", "show", "vehicle"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "its views: carparts_seg, dsmlr, udapart_car, vehicleseg10k"
+    bicycle = Path(__file__).parents[1] / "ontology" / "bicycle.yaml"
+    dispatch(["graph", "show", str(bicycle)])
+    assert "view" not in capsys.readouterr().out
 
 
 def test_matplotlib_is_imported_for_pictures_only():

