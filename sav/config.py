@@ -76,8 +76,9 @@ def _add_encoders(cfg: CfgNode) -> None:
 
 def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV = CfgNode()
-    # A shipped name, the path of a YAML file, or several with a plus sign between.
+    # A shipped name, or the path of a YAML file.
     cfg.MODEL.SAV.ONTOLOGY = "vehicleseg10k"
+    cfg.MODEL.SAV.VIEWS = ()  # files of further vocabularies that are views of it
 
     cfg.MODEL.SAV.MAX_SLOTS = 16  # instances of one class, where the ontology allows more
     cfg.MODEL.SAV.GRAPH = CfgNode()
@@ -122,7 +123,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.TEST.GALLERY = ""  # folder; empty: evaluation builds one of DATASETS.TRAIN
     cfg.MODEL.SAV.TEST.BATCH = 8  # photos a forward pass
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
-    cfg.MODEL.SAV.TEST.VOCABULARY = ""  # to predict in, of several; empty: the first
+    cfg.MODEL.SAV.TEST.VOCABULARY = ""  # the view to predict in; empty: its own parts
     cfg.MODEL.SAV.TEST.BACKGROUND = 0.4  # a pixel belongs to a part when its probability is higher
 
 

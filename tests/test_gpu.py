@@ -154,9 +154,7 @@ def test_predictions_in_bf16_are_nearly_those_in_float32(predictors, data):
         batch = [predictor._to_input(photo)]
         with torch.no_grad(), predictor._precision.autocast():
             photos = predictor.model.encode(batch)
-            outputs.append(
-                predictor.model.decode(photos, predictor.model.graph(photos.vocabularies))
-            )
+            outputs.append(predictor.model.decode(photos, predictor.model.prompts(photos)))
     first, second = outputs
     assert first.masks.dtype is first.presence.dtype is torch.float32
     assert not torch.equal(first.masks, second.masks)

@@ -64,7 +64,7 @@ class Observation:
         tensors = {
             "canvas": calls[model.preprocess][1],
             "embedding": calls[model.encoder][1]["embedding"],
-            "prompts": calls[model.graph][1],
+            "prompts": calls[model.graph][1][None],
             "queries": calls[model.queries][1],
             "masks": decoded.masks,
             "presence": decoded.presence,

@@ -21,9 +21,9 @@ class HeldOutGraphEncoder(GraphEncoder):
 
     supervised: torch.Tensor
 
-    def embeddings(self, vocabularies: torch.Tensor) -> torch.Tensor:
-        """(B, C, dim), zero for held-out classes."""
-        return super().embeddings(vocabularies) * self.supervised[:, None]
+    def embeddings(self) -> torch.Tensor:
+        """(C, dim), zero for held-out classes."""
+        return super().embeddings() * self.supervised[:, None]
 
 
 class HeldOutSAV(SAV):
@@ -62,5 +62,4 @@ class HeldOutSAV(SAV):
         output = super().decode(photos, prompts, frozen=frozen)
         if self.training:
             return output
-        logits = self.feature_classifier(output.features, photos.known)
-        return self.unsupervised(output, logits, photos.known)
+        return self.unsupervised(output, self.feature_classifier(output.features))

@@ -20,7 +20,7 @@ from sav.engine.optimizer import freeze_others
 from sav.engine.run import argument_parser, run
 from sav.engine.trainer import Trainer
 from sav.modeling.meta_arch import SAV
-from sav.ontology import load_ontology
+from sav.ontology import load_ontology, load_views
 from sav.process import run_command
 
 
@@ -46,8 +46,9 @@ class ExperimentTrainer(Trainer):
         """SAV's mapper; with NAIVE_FLIP one that swaps no sides."""
         if not cfg.EXPERIMENT.get("NAIVE_FLIP"):
             return super().build_mapper(cfg)
-        classes = range(len(load_ontology(cfg.MODEL.SAV.ONTOLOGY)))
-        return PartDatasetMapper(cfg, is_train=True, mirror_ids=list(classes))
+        views = load_views(load_ontology(cfg.MODEL.SAV.ONTOLOGY), cfg.MODEL.SAV.VIEWS)
+        same = {view.name: list(range(len(view.vocabulary))) for view in views}
+        return PartDatasetMapper(cfg, is_train=True, mirror_ids=same)
 
 
 if __name__ == "__main__":

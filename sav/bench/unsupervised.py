@@ -42,19 +42,16 @@ class UnsupervisedClasses(nn.Module):
             row[others] = True
         self.register_buffer("touching", touching & supervised, persistent=False)
 
-    def forward(
-        self, output: DecoderOutput, logits: torch.Tensor, known: torch.Tensor
-    ) -> DecoderOutput:
+    def forward(self, output: DecoderOutput, logits: torch.Tensor) -> DecoderOutput:
         """Replace the decoder's output for classes that were never supervised.
 
         Args:
             output: of B photos and N queries.
             logits: (B, 1 + C, h, w) of the dense classifier, background first.
-            known: (B, C) bool, the classes of each photo's vocabulary.
         """
         masks = class_margins(logits, self.supervised)[:, self.query_classes]
         presence = self._presence(output.presence, masks)
-        replaced = self.first_slot & known[:, self.query_classes]
+        replaced = self.first_slot
         return replace(
             output,
             masks=torch.where(replaced[..., None, None], masks, output.masks),

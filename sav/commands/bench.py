@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sav.bench import ablation, held_out, unseen, vocabularies
+from sav.bench import ablation, held_out, unseen, views, vocabularies
 from sav.bench.runs import count
 
 _EXPERIMENTS = {
     "ablation": (ablation, "train without one component after the other"),
     "unseen": (unseen, "test on types of vehicles that only the gallery has"),
     "vocabularies": (vocabularies, "train on two vocabularies together, and on one alone"),
+    "views": (views, "train on photos of two vocabularies, test in all views of their graph"),
     "held-out": (held_out, "test on parts that no training photo supervises"),
 }
 

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_run_arguments(parser)
     parser.add_argument(
-        "--vocabulary", metavar="NAME", help="of a model that knows several; its first one"
+        "--vocabulary", metavar="NAME", help="to answer in, any view of its parts; its own parts"
     )
     _add_output_arguments(parser, ["json", "overlay"])
 

@@ -19,7 +19,7 @@ from sav.errors import SAVError
 from sav.formats.images import read_rgb
 from sav.formats.masks import decode_codes, mask_box
 from sav.gallery.photos import photo_hash
-from sav.ontology import load_ontology
+from sav.ontology import load_ontology, load_views
 
 _MIN_PIXELS = 4
 
@@ -41,8 +41,7 @@ class PartDatasetMapper:
         is_train: bool,
         size: int,
         augmentations: list[T.Augmentation],
-        class_ids: dict[str, list[int]],
-        mirror_ids: list[int],
+        mirror_ids: dict[str, list[int]],
     ) -> None:
         """Keep the settings.
 
@@ -51,21 +50,19 @@ class PartDatasetMapper:
             size: canvas side S in pixels.
             augmentations: applied in turn; they show the photo on the canvas, of which they may
                 leave out what lies below it or to its right.
-            class_ids: for each vocabulary the model's ids of its classes. Records without a
-                "vocabulary" have the first.
-            mirror_ids: class of the model that each one becomes in a mirrored photo.
+            mirror_ids: for each vocabulary the class that each of its classes becomes in a mirrored
+                photo. Records without a "vocabulary" have the first.
         """
         self.is_train = is_train
         self.size = size
         self.augmentations = T.AugmentationList(augmentations)
-        self.class_ids = {name: np.array(ids, dtype=np.int64) for name, ids in class_ids.items()}
-        self.mirror_ids = np.array(mirror_ids, dtype=np.int64)
+        self.mirror_ids = {name: np.array(ids, dtype=np.int64) for name, ids in mirror_ids.items()}
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         """Read ``INPUT.SAV``."""
         options = cfg.INPUT.SAV
-        ontology = load_ontology(cfg.MODEL.SAV.ONTOLOGY)
+        views = load_views(load_ontology(cfg.MODEL.SAV.ONTOLOGY), cfg.MODEL.SAV.VIEWS)
         affine = RandomAffine(
             size=options.SIZE,
             scale=options.SCALE,
@@ -81,8 +78,7 @@ class PartDatasetMapper:
             "is_train": is_train,
             "size": options.SIZE,
             "augmentations": [affine, color] if is_train else [letterbox],
-            "class_ids": {v.name: ontology.ids_of(v) for v in ontology.vocabularies},
-            "mirror_ids": ontology.mirror_ids,
+            "mirror_ids": {view.name: view.vocabulary.mirror_ids for view in views},
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -123,9 +119,9 @@ class PartDatasetMapper:
 
     def _instances(self, record: dict[str, Any], transform: T.Transform) -> Instances:
         codes, classes, vehicles = load_instance_codes(record)
-        classes = self.class_ids[record.get("vocabulary", next(iter(self.class_ids)))][classes]
         if is_mirrored(transform):
-            classes = self.mirror_ids[classes]
+            name = record.get("vocabulary", next(iter(self.mirror_ids)))
+            classes = self.mirror_ids[name][classes]
         canvas = np.zeros((len(codes), self.size, self.size), dtype=np.uint8)
         for i, code in enumerate(codes):
             # One by one: all masks of a camera's photo at its full size are hundreds of megabytes.

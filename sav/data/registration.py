@@ -9,7 +9,7 @@ from typing import Any
 from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog
 from sav.data.annotation_file import Stamp, file_stamp, read_annotation_file
 from sav.errors import SAVError
-from sav.ontology import Ontology, load_ontology
+from sav.ontology import Ontology, available_ontologies, load_ontology, load_views
 
 
 def register_part_datasets(cfg: CfgNode) -> None:
@@ -34,13 +34,14 @@ def register_part_datasets(cfg: CfgNode) -> None:
             if known != str(path):
                 raise SAVError(f"data set '{name}' is already registered, for {known}")
             continue
-        DatasetCatalog.register(name, partial(_load, name, path, cfg.MODEL.SAV.ONTOLOGY))
+        DatasetCatalog.register(name, partial(_load, name, path, _sources(cfg)))
         MetadataCatalog.get(name).set(json_file=str(path))
     _check_used(cfg)
 
 
 def _check_used(cfg: CfgNode) -> None:
-    model_ontology = load_ontology(cfg.MODEL.SAV.ONTOLOGY)
+    graph = load_ontology(cfg.MODEL.SAV.ONTOLOGY)
+    known_views = [view.vocabulary for view in load_views(graph, cfg.MODEL.SAV.VIEWS)]
     for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
         if name not in DatasetCatalog.list():
             known = ", ".join(sorted(cfg.DATASETS.PARTS)) or "none"
@@ -50,33 +51,48 @@ def _check_used(cfg: CfgNode) -> None:
         if name not in cfg.DATASETS.PARTS:
             continue
         path = Path(MetadataCatalog.get(name).json_file)
-        ontology = _describe(name, path, cfg.MODEL.SAV.ONTOLOGY)
-        if ontology not in model_ontology.vocabularies:
+        ontology = _describe(name, path, _sources(cfg))
+        if ontology not in known_views:
+            hint = f"; it is one of {ontology.view_of}" if ontology.view_of else ""
             raise SAVError(
                 f"data set '{name}' has the parts of ontology {ontology.name}, but "
-                f"MODEL.SAV.ONTOLOGY is {cfg.MODEL.SAV.ONTOLOGY}; a model of both has "
-                f"{cfg.MODEL.SAV.ONTOLOGY}+{ontology.name}"
+                f"MODEL.SAV.ONTOLOGY is {cfg.MODEL.SAV.ONTOLOGY}, of which it is no view{hint}"
             )
 
 
-def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
+def _sources(cfg: CfgNode) -> tuple[str, ...]:
+    """Names or files of the vocabularies that the config names."""
+    return (cfg.MODEL.SAV.ONTOLOGY, *cfg.MODEL.SAV.VIEWS)
+
+
+def _describe(name: str, path: Path, known_sources: tuple[str, ...]) -> Ontology:
     """Check an annotation file's header and fill the metadata of its data set.
+
+    Args:
+        name: of the data set.
+        path: of the file.
+        known_sources: see :func:`_sources`.
 
     Returns:
         its ontology.
     """
     if not path.is_file():
-        known = model_ontology in ("vehicleseg10k", "dsmlr")
+        shipped = known_sources[0] in ("vehicleseg10k", "dsmlr")
         raise SAVError(
             f"{path}: data set '{name}' has no annotation file; make it with 'sav prepare "
-            f"{model_ontology if known else 'coco'} --out {path.parent} ...', or set DATASETS.ROOT "
-            "(or the environment variable SAV_DATASETS) to the folder that has it"
+            f"{known_sources[0] if shipped else 'coco'} --out {path.parent} ...', or set "
+            "DATASETS.ROOT (or the environment variable SAV_DATASETS) to the folder that has it"
         )
     file = read_annotation_file(file_stamp(path))
     # A user's ontology file is known by its path, which only the config has.
-    sources = {load_ontology(source).name: source for source in model_ontology.split("+")}
+    sources = {load_ontology(source).name: source for source in known_sources}
     stated = file.info.get("ontology", next(iter(sources)))
     source = sources.get(stated, stated)
+    if source not in (*known_sources, *available_ontologies()):
+        raise SAVError(
+            f"{path}: no vocabulary '{stated}' is known; add its YAML file to MODEL.SAV.VIEWS, or "
+            "set MODEL.SAV.ONTOLOGY to it"
+        )
     ontology = load_ontology(source)
     names = [category["name"] for category in file.categories]
     if names != ontology.class_names:
@@ -102,9 +118,9 @@ def _describe(name: str, path: Path, model_ontology: str) -> Ontology:
     return ontology
 
 
-def _load(name: str, path: Path, model_ontology: str) -> list[dict[str, Any]]:
+def _load(name: str, path: Path, known_sources: tuple[str, ...]) -> list[dict[str, Any]]:
     """What the catalog calls: the records of a data set, which the caller may change."""
-    ontology = _describe(name, path, model_ontology)
+    ontology = _describe(name, path, known_sources)
     image_root = MetadataCatalog.get(name).image_root
     stamp = file_stamp(path)
     _check_photos(stamp, image_root)

@@ -9,12 +9,14 @@ from torch.nn import functional as F
 from sav.d2 import CfgNode
 from sav.modeling.matcher import Matches, match, shrink
 from sav.modeling.sam.decoder import DecoderOutput
-from sav.modeling.targets import IGNORED, Supervision, Targets
+from sav.modeling.targets import IGNORED, Supervision
+from sav.modeling.views import ViewQueries
 from sav.precision import float32
 
 _LOSSES = ("MASK", "DICE", "PRESENCE", "IOU", "DENSE")
 _OVERSAMPLING = 3
 _UNCERTAIN_SHARE = 0.75
+_LEAST = 1e-30  # probability
 
 
 class PartCriterion(nn.Module):
@@ -23,27 +25,26 @@ class PartCriterion(nn.Module):
     Every photo counts the same, however many parts it shows. So the losses of a batch are the mean
     over its photos, and how a batch is shared out over processes or steps does not change them.
 
+    A photo is supervised in its view: an annotated class teaches the union of its parts, and what
+    the view does not show although it could is absent.
+
     Args:
-        query_classes: (N,) class of each query.
         weights: "mask", "dice", "presence", "iou", "dense".
         points: sampled for each matched mask, three quarters of them where the mask is least
             certain (PointRend, arXiv 1912.08193).
     """
 
-    def __init__(
-        self, *, query_classes: torch.Tensor, weights: dict[str, float], points: int
-    ) -> None:
+    def __init__(self, *, weights: dict[str, float], points: int) -> None:
         super().__init__()
-        self.register_buffer("query_classes", query_classes, persistent=False)
         self.weights = weights
         self.points = points
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, query_classes: torch.Tensor) -> PartCriterion:
+    def from_config(cls, cfg: CfgNode) -> PartCriterion:
         """As MODEL.SAV.LOSS says."""
         loss = cfg.MODEL.SAV.LOSS
         weights = {name.lower(): loss[name] for name in _LOSSES}
-        return cls(query_classes=query_classes, weights=weights, points=loss.POINTS)
+        return cls(weights=weights, points=loss.POINTS)
 
     @float32()
     def forward(
@@ -63,21 +64,34 @@ class PartCriterion(nn.Module):
             Weighted scalar losses by name.
         """
         losses = self.supervise(output, supervision)
-        losses["loss_dense"] = self.weights["dense"] * _dense_loss(dense, supervision.targets)
+        losses["loss_dense"] = self.weights["dense"] * _dense_loss(dense, supervision)
         return losses
 
     @float32()
     def supervise(self, output: DecoderOutput, supervision: Supervision) -> dict[str, torch.Tensor]:
         """The losses of masks, presence and IoU; see :meth:`forward`."""
         output = output.float()
-        matches = match(output, supervision.targets, self.query_classes)
-        present = torch.zeros_like(output.presence)
+        total: dict[str, torch.Tensor] = {}
+        for view, rows in supervision.by_view():
+            everyone = len(rows) == len(supervision.views)
+            some = output if everyone else output.select(torch.tensor(rows))
+            losses = self._supervise(some, view, supervision.select(rows))
+            for name, loss in losses.items():
+                share = len(rows) / len(supervision.views)
+                total[name] = total.get(name, 0.0) + share * loss
+        return {f"loss_{name}": self.weights[name] * loss for name, loss in total.items()}
+
+    def _supervise(
+        self, output: DecoderOutput, view: ViewQueries, supervision: Supervision
+    ) -> dict[str, torch.Tensor]:
+        """Losses by name, without weights, where all photos have one view."""
+        united = view(output)
+        matches = match(united, supervision.targets, view.classes)
+        present = torch.zeros_like(united.presence)
         present[matches.places(present.device)] = 1.0
-        losses = {
-            "presence": _presence_loss(output.presence, present, supervision.supervised.float())
-        }
-        losses.update(self._mask_losses(output, supervision, matches))
-        return {f"loss_{name}": self.weights[name] * loss for name, loss in losses.items()}
+        absent = supervision.supervised.float() * (1 - view.parts_of(present))
+        losses = {"presence": _presence_loss(united.presence, present, output.presence, absent)}
+        return losses | self._mask_losses(united, supervision, matches)
 
     def _mask_losses(
         self, output: DecoderOutput, supervision: Supervision, matches: Matches
@@ -109,11 +123,18 @@ class PartCriterion(nn.Module):
 
 
 def _presence_loss(
-    logits: torch.Tensor, present: torch.Tensor, supervised: torch.Tensor
+    unions: torch.Tensor, present: torch.Tensor, parts: torch.Tensor, absent: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over the images of the mean over the supervised queries; all are (B, N)."""
-    every = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
-    return ((every * supervised).sum(1) / supervised.sum(1)).mean()
+    """Mean over the images of the mean over what is known to be there, and not to be there.
+
+    Args:
+        unions: (B, Q) logits of the view's queries.
+        present: (B, Q) 1 for those that are there.
+        parts: (B, N) logits of the part queries.
+        absent: (B, N) 1 for those that are not there.
+    """
+    there = (present * F.softplus(-unions)).sum(1) + (absent * F.softplus(parts)).sum(1)
+    return (there / (present.sum(1) + absent.sum(1))).mean()
 
 
 def _sample_points(
@@ -149,13 +170,33 @@ def _mask_iou(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return intersection / union.clamp(min=1e-6)
 
 
-def _dense_loss(dense: list[torch.Tensor], targets: list[Targets]) -> torch.Tensor:
+def _dense_loss(dense: list[torch.Tensor], supervision: Supervision) -> torch.Tensor:
     """Mean over the photos of the mean over the pixels that are not ignored."""
-    labels = torch.stack([target.label_map for target in targets])[:, None].float()
+    labels = torch.stack([target.label_map for target in supervision.targets])[:, None].float()
     losses = []
     for logits in dense:
         small = F.interpolate(labels, size=logits.shape[-2:], mode="nearest-exact")[:, 0].long()
-        every = F.cross_entropy(logits.float(), small, ignore_index=IGNORED, reduction="none")
+        every = torch.zeros_like(small, dtype=torch.float32)
+        for view, rows in supervision.by_view():
+            every = every.index_put(
+                (torch.tensor(rows, device=every.device),),
+                _cross_entropy(logits[rows].float(), small[rows], view),
+            )
         labelled = (small != IGNORED).sum((1, 2)).clamp(min=1)
         losses.append((every.sum((1, 2)) / labelled).mean())
     return torch.stack(losses).mean()
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, view: ViewQueries) -> torch.Tensor:
+    """(B, h, w); a label of the view is right wherever one of its parts is predicted.
+
+    Args:
+        logits: (B, 1 + C, h, w) of parts.
+        labels: (B, h, w) of the view's classes.
+        view: of all photos.
+    """
+    if not view.view.is_whole:
+        likely = view.told.float() @ logits.softmax(1).flatten(2)
+        logits = likely.clamp(min=_LEAST).log().unflatten(2, logits.shape[2:])
+        return F.nll_loss(logits, labels, ignore_index=IGNORED, reduction="none")
+    return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")

@@ -8,6 +8,7 @@ import torch
 
 from sav.gallery.photos import Photo
 from sav.modeling.embedding import EMBEDDING
+from sav.modeling.views import ViewQueries
 
 
 @dataclass
@@ -16,26 +17,24 @@ class EncodedPhotos:
 
     Attributes:
         maps: the encoder's output.
-        vocabularies: (B,) index of each photo's vocabulary.
-        known: (B, C) bool, the classes of that vocabulary.
-        supervised: (B, C) bool, the classes that the photo's annotations supervise.
+        views: of each photo, in whose classes it is annotated and answered.
+        supervised: (B, C) bool, the parts that training may learn from the photo.
         photos: where they come from; None where nothing is known.
     """
 
     maps: dict[str, torch.Tensor]
-    vocabularies: torch.Tensor
-    known: torch.Tensor
+    views: list[ViewQueries]
     supervised: torch.Tensor
     photos: list[Photo | None]
 
     def select(self, rows: torch.Tensor) -> EncodedPhotos:
         """Some of the photos, an index (R,)."""
+        chosen = rows.tolist()
         return EncodedPhotos(
             {name: value[rows] for name, value in self.maps.items()},
-            self.vocabularies[rows],
-            self.known[rows],
+            [self.views[row] for row in chosen],
             self.supervised[rows],
-            [self.photos[row] for row in rows.tolist()],
+            [self.photos[row] for row in chosen],
         )
 
     @property

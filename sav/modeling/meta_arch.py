@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,17 +14,19 @@ from sav.gallery.photos import Photo
 from sav.modeling.calls import call
 from sav.modeling.context.module import ContextModule
 from sav.modeling.criterion import PartCriterion
-from sav.modeling.embedding import EMBEDDING_DIM
+from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
 from sav.modeling.encoded_photos import EncodedPhotos
 from sav.modeling.encoders import build_encoder
 from sav.modeling.graph.dense_classifier import DenseClassifier
 from sav.modeling.graph.encoder import GraphEncoder
 from sav.modeling.graph.queries import PartQueries, query_classes
-from sav.modeling.postprocess import Frame, PartReader
+from sav.modeling.postprocess import Frame
 from sav.modeling.preprocess import Preprocessor
-from sav.modeling.sam.decoder import NEVER, DecoderOutput, PartDecoder
+from sav.modeling.reader import PartReader
+from sav.modeling.sam.decoder import DecoderOutput, PartDecoder
 from sav.modeling.targets import Batch, Supervision, read_targets
-from sav.ontology import Ontology, load_ontology
+from sav.modeling.views import ViewQueries
+from sav.ontology import Ontology, View, find_view, load_ontology, load_views
 
 
 @META_ARCH_REGISTRY.register()
@@ -33,7 +34,8 @@ class SAV(nn.Module):
     """Segment Any Vehicle.
 
     Args:
-        ontology: the part vocabulary.
+        ontology: the knowledge graph, whose classes are the parts that the model knows.
+        views: in whose classes photos can be annotated and answered; by default in the first.
         preprocess: normalises and pads photos.
         encoder: image encoder, see :mod:`sav.modeling.embedding`.
         graph: class prompts from the knowledge graph.
@@ -49,6 +51,7 @@ class SAV(nn.Module):
         self,
         *,
         ontology: Ontology,
+        views: tuple[View, ...],
         preprocess: Preprocessor,
         encoder: Backbone,
         graph: GraphEncoder,
@@ -70,8 +73,7 @@ class SAV(nn.Module):
         self.reader = reader
         self.embedding_classifier = DenseClassifier(EMBEDDING_DIM, graph.class_features)
         self.feature_classifier = DenseClassifier(EMBEDDING_DIM // 8, graph.class_features)
-        ids = torch.tensor(ontology.vocabulary_ids)  # (V, C), see there
-        self.register_buffer("vocabulary_ids", ids, persistent=False)
+        self.views = nn.ModuleList(ViewQueries(v, queries.classes, queries.slots) for v in views)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -81,11 +83,12 @@ class SAV(nn.Module):
         encoder = build_encoder(cfg)
         return {
             "ontology": ontology,
+            "views": load_views(ontology, cfg.MODEL.SAV.VIEWS),
             "preprocess": Preprocessor.from_config(cfg),
             "encoder": encoder,
             "decoder": PartDecoder.from_config(cfg, encoder.output_shape()),
             "graph": GraphEncoder.from_config(cfg, ontology),
-            "criterion": PartCriterion.from_config(cfg, classes),
+            "criterion": PartCriterion.from_config(cfg),
             "reader": PartReader.from_config(cfg),
             # After the others, so that their weights start the same with and without it.
             "context": ContextModule.from_config(cfg, ontology, classes),
@@ -97,11 +100,11 @@ class SAV(nn.Module):
 
         Args:
             batched_inputs: one dict an image with "image" (3, h, w) uint8 RGB, its long side S;
-                "height" and "width" of the original photo; "vocabulary", the name of the one to
-                predict in where the ontology joins several (default: the first); in training also
-                "instances" with gt_classes, gt_masks and gt_vehicle_ids, and "seed", from which
-                everything random about the photo is drawn. "photo_id", "vehicle_group" and
-                "photo_hash" name the photo, whose annotations it must not retrieve, see Photo.
+                "height" and "width" of the original photo; "vocabulary", the view that it is
+                annotated and answered in (default: the first); in training also "instances" with
+                gt_classes, gt_masks and gt_vehicle_ids, and "seed", from which everything random is
+                drawn. "photo_id", "vehicle_group" and "photo_hash" name the photo, whose
+                annotations it must not retrieve, see Photo.
 
         Raises:
             SAVError: an image or a vocabulary is not one that the model takes.
@@ -109,11 +112,10 @@ class SAV(nn.Module):
         Returns:
             In training the losses by name. Otherwise one dict an image, with "instances"
             (pred_masks (N, H, W) bool, pred_boxes, scores, pred_classes, vehicle_ids) and
-            "part_map" (H, W) uint8, class + 1 and 0 for background. Classes are those of the
-            photo's vocabulary.
+            "part_map" (H, W) uint8, class + 1 and 0 for background, in the classes of the view.
         """
         photos = self.encode(batched_inputs)
-        prompts = self.graph(photos.vocabularies)
+        prompts = self.prompts(photos)
         output = self.decode(photos, prompts)
         if self.training:
             return self.losses(batched_inputs, photos, prompts, output)
@@ -122,22 +124,25 @@ class SAV(nn.Module):
         return self.read(batched_inputs, photos, output)
 
     def encode(self, batched_inputs: Batch) -> EncodedPhotos:
-        """Encode photos, and look up their vocabularies."""
+        """Encode photos, and look up their views."""
         maps = self.encoder(self.preprocess([item["image"] for item in batched_inputs]))
-        index = self.ontology.vocabulary_index
-        chosen = [index(item.get("vocabulary", "")) for item in batched_inputs]
-        vocabularies = torch.tensor(chosen, device=self.vocabulary_ids.device)
-        known = self.vocabulary_ids[vocabularies] >= 0
-        return EncodedPhotos(maps, vocabularies, known, known, [*map(Photo.of, batched_inputs)])
+        known = [queries.view for queries in self.views]
+        names = [item.get("vocabulary", "") for item in batched_inputs]
+        views = [self.views[find_view(known, name)] for name in names]
+        shape = len(names), len(self.ontology)
+        supervised = torch.ones(shape, dtype=torch.bool, device=maps[EMBEDDING].device)
+        return EncodedPhotos(maps, views, supervised, [*map(Photo.of, batched_inputs)])
+
+    def prompts(self, photos: EncodedPhotos) -> torch.Tensor:
+        """Class prompts (B, C, 256)."""
+        return self.graph().expand(len(photos.photos), -1, -1)
 
     def decode(
         self, photos: EncodedPhotos, prompts: torch.Tensor, *, frozen: bool = False
     ) -> DecoderOutput:
         """The decoder's output for class prompts (B, C, 256); frozen weights do not learn."""
         queries = call(self.queries, prompts, frozen=frozen)
-        output = call(self.decoder, photos.maps, queries, frozen=frozen)
-        known = photos.known[:, self.queries.classes]
-        return replace(output, presence=output.presence.masked_fill(~known, NEVER))
+        return call(self.decoder, photos.maps, queries, frozen=frozen)
 
     def losses(
         self,
@@ -147,12 +152,11 @@ class SAV(nn.Module):
         output: DecoderOutput,
     ) -> dict[str, torch.Tensor]:
         """Training losses by name, scalars."""
-        supervised = photos.supervised
-        dense = [
-            self.embedding_classifier(photos.embedding, supervised),
-            self.feature_classifier(output.features, supervised),
-        ]
-        supervision = Supervision.of(batched_inputs, supervised, self.queries.classes)
+        views, known = photos.views, photos.supervised
+        heads = (self.embedding_classifier, self.feature_classifier)
+        maps = (photos.embedding, output.features)
+        dense = [head(value, known) for head, value in zip(heads, maps, strict=True)]
+        supervision = Supervision.of(batched_inputs, views, known, self.queries.classes)
         losses = self.criterion(output, dense, supervision)
         if self.context is None:
             return losses
@@ -167,17 +171,14 @@ class SAV(nn.Module):
         self, batched_inputs: Batch, photos: EncodedPhotos, output: DecoderOutput
     ) -> list[dict[str, Instances | torch.Tensor]]:
         """The parts of each photo, see :meth:`forward`, from the output for B photos."""
-        classes = self.vocabulary_ids[photos.vocabularies][:, self.queries.classes]
-        known = self.ontology.vocabularies
-        bodies = [known[index].body_ids for index in photos.vocabularies.tolist()]
         frames = [Frame.of(item, self.preprocess.size) for item in batched_inputs]
-        return self.reader(output, classes, bodies, frames)
+        return self.reader(output, photos.views, self.queries.classes, frames)
 
     @torch.no_grad()
     def retrieval_keys(self, batched_inputs: Batch) -> RetrievalKeys:
         """The keys by which exemplars are looked up for the vehicles in photos."""
         photos = self.encode(batched_inputs)
-        output = self.decode(photos, self.graph(photos.vocabularies))
+        output = self.decode(photos, self.prompts(photos))
         retriever = self.context.retriever
         return retriever.keys(retriever.find(output), photos.embedding)
 
@@ -185,8 +186,8 @@ class SAV(nn.Module):
     def exemplars(self, batched_inputs: Batch) -> ExemplarBatch:
         """Exemplars of annotated vehicles, with this model's present weights."""
         photos = self.encode(batched_inputs)
-        output = self.decode(photos, self.graph(photos.vocabularies))
-        targets = read_targets(batched_inputs, photos.supervised)
+        output = self.decode(photos, self.prompts(photos))
+        targets = read_targets(batched_inputs, photos.views, photos.supervised)
         return self.context.retriever.exemplars(photos, output, targets)
 
     def train(self, mode: bool = True) -> SAV:

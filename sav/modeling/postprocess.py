@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sav.d2 import Boxes, CfgNode, Instances
-from sav.modeling.grouping import group_into_vehicles
-from sav.modeling.sam.decoder import DecoderOutput
-from sav.precision import float32
+from sav.d2 import Boxes, Instances
+from sav.modeling.grouping import VehicleKinds, group_into_vehicles
 
 # Full-resolution float masks are made in pieces of about this many values (256 MiB).
 _PIECE = 1 << 26
@@ -43,79 +41,6 @@ class Frame:
     def of(cls, item: dict[str, Any], canvas: int) -> Frame:
         """From a model's input, with "image", "height" and "width"."""
         return cls((int(item["height"]), int(item["width"])), item["image"].shape[1:], canvas)
-
-
-@dataclass
-class PartReader:
-    """Reads the parts of photos out of the decoder's logits.
-
-    Attributes:
-        score_threshold: instances below it are not returned.
-        background: see :func:`label_map`.
-    """
-
-    score_threshold: float
-    background: float
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> PartReader:
-        """As MODEL.SAV.TEST says."""
-        return cls(cfg.MODEL.SAV.TEST.SCORE_THRESHOLD, cfg.MODEL.SAV.TEST.BACKGROUND)
-
-    @float32()
-    def __call__(
-        self,
-        output: DecoderOutput,
-        classes: torch.Tensor,
-        bodies: Sequence[tuple[int, ...]],
-        frames: Sequence[Frame],
-    ) -> list[dict[str, Instances | torch.Tensor]]:
-        """Read B photos.
-
-        Args:
-            output: the decoder's, of N queries.
-            classes: (B, N) int64 class of each query, -1 for queries that do not count.
-            bodies: the body classes of each photo, see Ontology.body_ids.
-            frames: of the photos.
-
-        Returns:
-            "instances" and "part_map" of each, see :meth:`sav.modeling.meta_arch.SAV.forward`.
-        """
-        output = output.float()
-        rows = zip(output.masks, output.presence, output.iou, classes, strict=True)
-        return [
-            self.read_photo(*(v[row[3] >= 0] for v in row), body_ids=body_ids, frame=frame)
-            for row, body_ids, frame in zip(rows, bodies, frames, strict=True)
-        ]
-
-    def read_photo(
-        self,
-        logits: torch.Tensor,
-        presence: torch.Tensor,
-        iou: torch.Tensor,
-        classes: torch.Tensor,
-        *,
-        body_ids: tuple[int, ...],
-        frame: Frame,
-    ) -> dict[str, Instances | torch.Tensor]:
-        """Read one photo.
-
-        Args:
-            logits: (N, h, w) of the masks, over the canvas.
-            presence: (N,) logits.
-            iou: (N,) logits.
-            classes: (N,) int64.
-            body_ids: see Ontology.body_ids.
-            frame: of the photo.
-        """
-        presence = presence.sigmoid()
-        scores = presence * iou.sigmoid()
-        kept = scores >= self.score_threshold
-        instances = to_instances(
-            logits[kept], scores[kept], classes[kept], body_ids=body_ids, frame=frame
-        )
-        part_map = label_map(logits, presence, classes, background=self.background, frame=frame)
-        return {"instances": instances, "part_map": part_map}
 
 
 def to_original_frame(logits: torch.Tensor, frame: Frame) -> Iterator[torch.Tensor]:
@@ -202,7 +127,8 @@ def to_instances(
     scores: torch.Tensor,
     classes: torch.Tensor,
     *,
-    body_ids: tuple[int, ...],
+    vehicles: torch.Tensor | None = None,
+    kinds: VehicleKinds,
     frame: Frame,
 ) -> Instances:
     """Full-resolution instances, best first, without specks; empty masks are left out.
@@ -211,7 +137,8 @@ def to_instances(
         logits: (N, h, w) mask logits over the canvas.
         scores: (N,) in [0, 1].
         classes: (N,) int64.
-        body_ids: see Ontology.body_ids.
+        vehicles: (N,) int64 that of each; None to find them.
+        kinds: by what they are found.
         frame: of the photo.
     """
     order = scores.argsort(descending=True, stable=True)
@@ -225,8 +152,12 @@ def to_instances(
     instances.pred_boxes = Boxes(boxes)
     instances.scores = scores[order]
     instances.pred_classes = classes[order]
-    instances.vehicle_ids = group_into_vehicles(
-        instances.pred_boxes.tensor, instances.pred_classes, instances.scores, body_ids
+    instances.vehicle_ids = (
+        group_into_vehicles(
+            instances.pred_boxes.tensor, instances.pred_classes, instances.scores, kinds
+        )
+        if vehicles is None
+        else vehicles[order].unique(return_inverse=True)[1]
     )
     return instances
 

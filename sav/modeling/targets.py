@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from sav.d2 import Instances
+from sav.modeling.views import ViewQueries
 
 Batch = list[dict[str, Any]]
 
@@ -20,7 +22,7 @@ class Targets:
     """Ground truth of one image.
 
     Attributes:
-        classes: (M,) int64.
+        classes: (M,) int64 of the photo's view.
         masks: (M, S, S) float, 0 or 1.
         label_map: (S, S) int64, class + 1, 0 for background, -1 for what is ignored; smaller parts
             lie on larger ones.
@@ -40,8 +42,8 @@ class Targets:
 
         Args:
             instances: of one image, on the CPU.
-            supervised: (C,) bool, on the CPU. Instances of other classes are left out, and their
-                pixels are ignored.
+            supervised: (K,) bool by class, on the CPU. Instances of other classes are left out, and
+                their pixels are ignored.
             device: to use. What is looked up before comes from the CPU, so nothing waits for it.
         """
         kept = supervised[instances.gt_classes]
@@ -72,18 +74,22 @@ def _draw(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return F.pad(labels[order], (1, 0))[top]
 
 
-def read_targets(batched_inputs: Batch, supervised: torch.Tensor) -> list[Targets]:
+def read_targets(
+    batched_inputs: Batch, views: list[ViewQueries], supervised: torch.Tensor
+) -> list[Targets]:
     """The annotations of B photos, see :meth:`Targets.from_instances`.
 
     Args:
         batched_inputs: with "instances".
-        supervised: (B, C) bool, on the device to use.
+        views: of the photos.
+        supervised: (B, C) bool, parts, on the device to use. A class is supervised if all of its
+            parts are.
     """
-    pairs = zip(batched_inputs, supervised.cpu(), strict=True)
-    return [
-        Targets.from_instances(item["instances"], classes, supervised.device)
-        for item, classes in pairs
-    ]
+    rows = zip(views, supervised.cpu().tolist(), strict=True)
+    known = [view.classes_of(parts) for view, parts in rows]
+    pairs = zip(batched_inputs, known, strict=True)
+    device = supervised.device
+    return [Targets.from_instances(item["instances"], kept, device) for item, kept in pairs]
 
 
 @dataclass
@@ -93,32 +99,48 @@ class Supervision:
     Attributes:
         targets: one a photo.
         generators: one a photo, on the model's device; everything random about it is drawn there.
-        supervised: (B, N) bool, queries whose class the photo's annotations can speak of. The
-            others learn nothing from it.
+        views: one a photo, in whose classes the targets are.
+        supervised: (B, N) bool, part queries that the photo's annotations tell to be absent where
+            they do not show them. The others learn nothing from that.
     """
 
     targets: list[Targets]
     generators: list[torch.Generator]
+    views: list[ViewQueries]
     supervised: torch.Tensor
 
     @classmethod
     def of(
-        cls, batched_inputs: Batch, supervised: torch.Tensor, query_classes: torch.Tensor
+        cls,
+        batched_inputs: Batch,
+        views: list[ViewQueries],
+        supervised: torch.Tensor,
+        query_classes: torch.Tensor,
     ) -> Supervision:
         """From what a model is given, see :meth:`sav.modeling.meta_arch.SAV.forward`.
 
         Args:
             batched_inputs: with "instances" and "seed".
-            supervised: (B, C) bool, the classes that the annotations can speak of.
-            query_classes: (N,) class of each query.
+            views: of the photos.
+            supervised: (B, C) bool, the parts that training may learn.
+            query_classes: (N,) part of each part query.
         """
         device = supervised.device
         seeds = [item["seed"] for item in batched_inputs]
         generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-        targets = read_targets(batched_inputs, supervised)
-        return cls(targets, generators, supervised[:, query_classes])
+        targets = read_targets(batched_inputs, views, supervised)
+        told = torch.stack([view.covered for view in views])
+        return cls(targets, generators, views, (supervised & told)[:, query_classes])
 
     def select(self, rows: list[int]) -> Supervision:
         """That of some photos."""
-        targets, generators = ([x[row] for row in rows] for x in (self.targets, self.generators))
-        return Supervision(targets, generators, self.supervised[rows])
+        every = self.targets, self.generators, self.views
+        targets, generators, views = ([x[row] for row in rows] for x in every)
+        return Supervision(targets, generators, views, self.supervised[rows])
+
+    def by_view(self) -> Iterator[tuple[ViewQueries, list[int]]]:
+        """Each view with the rows of its photos."""
+        rows: dict[ViewQueries, list[int]] = {}
+        for row, view in enumerate(self.views):
+            rows.setdefault(view, []).append(row)
+        yield from rows.items()

@@ -4,8 +4,6 @@ Modules say themselves how their weights carry over to a model of another vocabu
 
 - ``class_axes``: parameters with an axis of classes, by name, and which axis it is. Rows of parts
   that both vocabularies know carry over, the others stay as they are.
-- ``vocabulary_parameters``: names of parameters that belong to the vocabularies as a whole. They
-  stay as they are.
 - ``optional``: the whole module stays as it is where the weights lack it.
 
 Everything else must fit by name and shape.
@@ -43,8 +41,8 @@ def save_weights(model: nn.Module, path: Path, *, half: bool = False) -> None:
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     if half:
         state = {n: v.half() if v.is_floating_point() else v for n, v in state.items()}
-    nodes = json.dumps([part.node for part in model.ontology.classes])
-    metadata = {"nodes": nodes, "format": "pt", "version": _VERSION}
+    parts = json.dumps(model.ontology.part_names)
+    metadata = {"parts": parts, "format": "pt", "version": _VERSION}
     # safetensors' own save_file makes files that only their owner can read.
     write_atomic(path, save(state, metadata=metadata))
 
@@ -65,13 +63,13 @@ def load_weights(model: nn.Module, path: Path, *, adapt: bool = False) -> None:
     if not path.is_file():
         raise SAVError(f"{path}: no such weights file; check MODEL.WEIGHTS")
     try:
-        state, nodes = _read(path)
+        state, parts = _read(path)
     except UNREADABLE as error:
         raise SAVError(f"{path}: not a weights file of SAV ({error})") from error
     if adapt:
-        state = _adapt(model, state, nodes, path)
+        state = _adapt(model, state, parts, path)
     reader = "this config"
-    if nodes is None:
+    if parts is None:
         reader += " (a .pth does not tell its vocabulary; model_final.safetensors does)"
     check_keys(model.state_dict(), state, str(path), reader)
     model.load_state_dict(state, strict=True)
@@ -87,26 +85,23 @@ def _read(path: Path) -> tuple[State, list[str] | None]:
         if metadata.get("version") != _VERSION:
             raise SAVError(f"{path}: weights of another version of SAV; train the model anew")
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return state, json.loads(metadata.get("nodes", "null"))
+        return state, json.loads(metadata.get("parts", "null"))
 
 
-def _adapt(model: nn.Module, state: State, nodes: list[str] | None, path: Path) -> State:
+def _adapt(model: nn.Module, state: State, parts: list[str] | None, path: Path) -> State:
     """Weights of another model, as far as they carry over; what is new to this one stays."""
     adapted, fresh = dict(state), model.state_dict()
     for prefix, module in model.named_children():
         start = f"{prefix}."
         if getattr(module, "optional", False) and not any(n.startswith(start) for n in state):
             adapted |= {n: v for n, v in fresh.items() if n.startswith(start)}
-    classes = model.ontology.classes
-    if nodes in (None, [part.node for part in classes]):
+    names = model.ontology.part_names
+    if parts in (None, names):
         return adapted
-    shared = [part for part in classes if part.node in nodes]
-    here = torch.tensor([part.id for part in shared], dtype=torch.int64)
-    there = torch.tensor([nodes.index(part.node) for part in shared], dtype=torch.int64)
+    shared = [name for name in names if name in parts]
+    here = torch.tensor([names.index(name) for name in shared], dtype=torch.int64)
+    there = torch.tensor([parts.index(name) for name in shared], dtype=torch.int64)
     for prefix, module in model.named_children():
-        for name in getattr(module, "vocabulary_parameters", ()):
-            adapted.pop(f"{prefix}.{name}", None)
-            adapted |= {n: v for n, v in fresh.items() if n == f"{prefix}.{name}"}
         for name, axis in getattr(module, "class_axes", {}).items():
             full_name = f"{prefix}.{name}"
             if full_name not in state:
@@ -117,7 +112,7 @@ def _adapt(model: nn.Module, state: State, nodes: list[str] | None, path: Path) 
         "%s has another vocabulary: %d of %d classes are in both, the others start afresh",
         path,
         len(shared),
-        len(classes),
+        len(names),
     )
     return adapted
 

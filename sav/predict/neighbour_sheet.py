@@ -83,7 +83,7 @@ def _draw_photo(
     # Without its annotation file the photo alone is drawn.
     name, _, image_id = photo.id.rpartition("/")
     record = {"file_name": photo.file, "height": height, "width": width, "annotations": []}
-    vocabularies = {v.name: v for v in predictor.model.ontology.vocabularies}
+    vocabularies = {q.view.name: q.view.vocabulary for q in predictor.model.views}
     ontology = next(iter(vocabularies.values()))
     file = predictor.model.context.gallery.sources.get(name, {}).get("file")
     if file and Path(file).is_file():

@@ -18,7 +18,7 @@ from sav.gallery.photos import Photo, photo_hash
 from sav.gallery.vehicles import Vehicle
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, load_weights
-from sav.ontology import Ontology
+from sav.ontology import Ontology, find_view
 from sav.precision import Precision
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, SHIPPED, WEIGHTS_FILE
 
@@ -65,8 +65,9 @@ class SAVPredictor:
     def __init__(self, cfg: CfgNode, model: SAV) -> None:
         self.cfg = cfg
         self.model = model.eval()
-        index = model.ontology.vocabulary_index(cfg.MODEL.SAV.TEST.VOCABULARY)
-        self.ontology: Ontology = model.ontology.vocabularies[index]
+        views = [queries.view for queries in model.views]
+        view = views[find_view(views, cfg.MODEL.SAV.TEST.VOCABULARY)]
+        self.ontology: Ontology = view.vocabulary
         self._precision = Precision.for_test(cfg, model)
 
     @classmethod
@@ -82,8 +83,8 @@ class SAVPredictor:
         Args:
             run_folder: OUTPUT_DIR of a finished training; the model that comes with SAV.
             device: where to run; None takes a GPU when there is one.
-            vocabulary: which of the model's to answer in; None for MODEL.SAV.TEST.VOCABULARY, or
-                else its only or first one.
+            vocabulary: the view to answer in; None for MODEL.SAV.TEST.VOCABULARY, or else the
+                model's own parts.
             gallery: another one than that of the run, built with the same weights.
 
         Raises:

@@ -105,6 +105,6 @@ def test_folds_of_other_photos_are_not_overwritten(root, tmp_path):
 def test_folds_of_two_vocabularies_are_refused(root, other_vocabulary, tmp_path):
     names = ["DATASETS.PARTS.bench_other", "toy/other.json", "MODEL.SAV.ONTOLOGY"]
     both = ["DATASETS.TRAIN", "('bench_train', 'bench_other')"]
-    cfg = load_config(root / "toy.yaml", [*names, "vehicleseg10k+dsmlr", *both])
+    cfg = load_config(root / "toy.yaml", [*names, "vehicle", *both])
     with pytest.raises(SAVError, match=r"'bench_other'.*one vocabulary"):
         fold_options(cfg, 2, tmp_path / "folds")

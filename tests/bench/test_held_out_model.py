@@ -42,9 +42,9 @@ def test_the_dense_classifier_predicts_held_out_classes_and_no_other(cfg, make_i
     with torch.no_grad():
         model.graph.class_embedding[6] = 0.0  # the held-out class has none
         photos = model.encode([make_input()])
-        supervised = model.decode(photos, model.graph(photos.vocabularies))
-        found = other.decode(photos, other.graph(photos.vocabularies))
-        logits = other.feature_classifier(found.features, photos.known)
+        supervised = model.decode(photos, model.prompts(photos))
+        found = other.decode(photos, other.prompts(photos))
+        logits = other.feature_classifier(found.features)
         margins = class_margins(logits, other.supervised)[:, 6]
     assert torch.equal(found.masks[:, ~door], supervised.masks[:, ~door])
     assert torch.equal(found.presence[:, ~door], supervised.presence[:, ~door])

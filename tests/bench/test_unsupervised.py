@@ -26,13 +26,11 @@ def test_classes_that_were_never_supervised_get_a_bonus():
     assert margins.tolist() == [[-1.5, 1.5]]
 
 
-def predict(presence, *, held_out=(DOOR,), unknown=(), margin=3.0):
+def predict(presence, *, held_out=(DOOR,), margin=3.0):
     """Two slots a class; the dense map has one place where each class is above all others."""
     count = len(ONTOLOGY)
     supervised = torch.ones(count, dtype=torch.bool)
     supervised[list(held_out)] = False
-    known = torch.ones(1, count, dtype=torch.bool)
-    known[0, list(unknown)] = False
     logits = torch.zeros(1, 1 + count, 4, 4)
     for number in range(count):
         logits[0, 1 + number].view(-1)[number] = margin
@@ -48,7 +46,7 @@ def predict(presence, *, held_out=(DOOR,), unknown=(), margin=3.0):
     )
     queries = PartQueries(torch.arange(count).repeat_interleave(2))
     module = UnsupervisedClasses(ONTOLOGY, queries, supervised)
-    return given, module(output, logits, known)
+    return given, module(output, logits)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +80,3 @@ def test_without_a_supervised_neighbour_the_map_alone_counts():
     touching = touching_ids(ONTOLOGY)[DOOR]
     _, found = predict({FRONT_DOOR: 4.0}, held_out=(DOOR, *touching))
     assert found.presence[0, 2 * DOOR] == found.masks[0, 2 * DOOR].max()
-
-
-def test_a_class_outside_the_vocabulary_of_a_photo_is_not_predicted():
-    given, found = predict({FRONT_DOOR: 4.0}, unknown=(DOOR,))
-    assert found.presence[0, 2 * DOOR] == given[0, 2 * DOOR]

@@ -96,7 +96,8 @@ def test_unmoved_record(cfg, record):
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"), [({}, RIGHT), ({"mirror_ids": list(range(len(ONTOLOGY)))}, LEFT)]
+    ("changes", "expected"),
+    [({}, RIGHT), ({"mirror_ids": {ONTOLOGY.name: list(range(len(ONTOLOGY)))}}, LEFT)],
 )
 def test_flip_swaps_sides(cfg, record, changes, expected):
     freeze(cfg, flip=True)
@@ -104,6 +105,27 @@ def test_flip_swaps_sides(cfg, record, changes, expected):
     assert out["instances"].gt_classes.tolist() == [expected, WHEEL]
     assert out["instances"].gt_boxes.tensor.tolist() == [[39, 10, 59, 30], [4, 40, 34, 60]]
     assert (out["image"][0, out["instances"].gt_masks.tensor[0]] == 255).all()
+
+
+@pytest.mark.parametrize("name", ["vehicle", "vehicleseg10k", "dsmlr", "carparts_seg"])
+def test_flip_swaps_the_sides_of_each_view(cfg, record, name):
+    cfg.MODEL.SAV.ONTOLOGY = "vehicle"
+    freeze(cfg, flip=True)
+    vocabulary = load_ontology(name)
+    mapper = PartDatasetMapper(cfg, is_train=True)
+    sided = [part.id for part in vocabulary.classes if part.side == "left"]
+    central = next(part.id for part in vocabulary.classes if part.side == "none")
+    for left in sided:
+        classes = (left, central)
+        annotations = [
+            {**annotation, "category_id": class_id}
+            for annotation, class_id in zip(record["annotations"], classes, strict=False)
+        ]
+        shown = {**record, "annotations": annotations, "vocabulary": name}
+        found = mapper(shown)["instances"].gt_classes.tolist()
+        right, same = (vocabulary.classes[class_id] for class_id in found)
+        assert (right.side, right.mirror) == ("right", vocabulary.class_names[left])
+        assert same.id == central
 
 
 def test_random_augmentation_keeps_masks_on_their_parts(cfg, record):

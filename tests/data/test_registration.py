@@ -171,6 +171,11 @@ def wrong_model(cfg, path):
     return "MODEL.SAV.ONTOLOGY is dsmlr"
 
 
+def unknown_vocabulary(cfg, path):
+    path.write_text(path.read_text().replace('"ontology": "vehicleseg10k"', '"ontology": "mine"'))
+    return "instances_train.json: no vocabulary 'mine' is known; add its YAML file to MODEL.SAV"
+
+
 def wrong_category(cfg, path):
     path.write_text(path.read_text().replace('"Wheel"', '"Spoiler"'))
     return "category 'Spoiler' is not in the ontology"
@@ -193,6 +198,7 @@ def unknown_name(cfg, path):
         remove_image,
         remove_images,
         wrong_model,
+        unknown_vocabulary,
         wrong_category,
         broken_file,
         unknown_name,

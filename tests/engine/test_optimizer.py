@@ -10,9 +10,8 @@ from tests.modeling.toy_sam import build_encoder
 
 @pytest.fixture(scope="module")
 def model(root):
-    """The toy model of two vocabularies, with an encoder of Segment Anything's."""
-    options = ["MODEL.SAV.ONTOLOGY", "vehicleseg10k+dsmlr"]
-    model = Trainer.build_model(load_config(root / "toy.yaml", options))
+    """The toy model with an encoder of Segment Anything's."""
+    model = Trainer.build_model(load_config(root / "toy.yaml"))
     model.encoder = build_encoder(64)
     return model
 
@@ -38,7 +37,6 @@ def test_only_matrices_and_kernels_decay(root, model):
         "decoder.sam.output_upscaling.1.weight",
         "queries.slot_embedding.weight",
         "graph.class_embedding",
-        "graph.vocabulary_embedding",
     ):
         assert decay[name] == 0.0, name
     for name in (
@@ -56,4 +54,3 @@ def test_the_config_can_say_otherwise(root, model):
     decay = decays(root, model, "SOLVER.WEIGHT_DECAYS", chosen)
     assert decay["graph.class_embedding"] == 0.1
     assert decay["encoder.patch_embed.proj.bias"] == 0.2
-    assert decay["graph.vocabulary_embedding"] == 0.0

@@ -11,9 +11,11 @@ from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.targets import Supervision, Targets
 
 from .fake_gpu import FakeGPU, OnGPU, on_gpu
+from .small_views import whole_view
 
 WEIGHTS = {"mask": 1.0, "dice": 1.0, "presence": 1.0, "iou": 1.0, "dense": 1.0}
-QUERY_CLASSES = torch.tensor([0, 1, 1, 1, 2])
+VIEW = whole_view([1, 3, 1])
+QUERY_CLASSES = VIEW.classes
 S = 32
 CPU = torch.device("cpu")
 
@@ -53,7 +55,7 @@ def logits_of(mask):
 
 @pytest.fixture
 def part_criterion():
-    return PartCriterion(query_classes=QUERY_CLASSES, weights=WEIGHTS, points=256)
+    return PartCriterion(weights=WEIGHTS, points=256)
 
 
 @pytest.fixture
@@ -63,7 +65,8 @@ def criterion(part_criterion):
     def losses(result, dense, batch):
         generators = [torch.Generator().manual_seed(i) for i in range(len(batch))]
         supervised = torch.ones_like(result.presence, dtype=torch.bool)
-        return part_criterion(result, dense, Supervision(batch, generators, supervised))
+        views = [VIEW] * len(batch)
+        return part_criterion(result, dense, Supervision(batch, generators, views, supervised))
 
     return losses
 
@@ -206,9 +209,9 @@ def test_annotations_and_losses_wait_for_a_gpu_once_a_batch(part_criterion, phot
     batch = [{"instances": instances, "seed": seed} for seed in range(photos)]
     result, dense = output(photos=photos), on_gpu(torch.zeros(photos, 4, 8, 8))
     result = DecoderOutput(*(on_gpu(getattr(result, f.name)) for f in fields(result)))
-    supervised = on_gpu(torch.ones(photos, 4, dtype=torch.bool))
+    supervised = on_gpu(torch.ones(photos, 3, dtype=torch.bool))
     with FakeGPU() as gpu:
-        supervision = Supervision.of(batch, supervised, QUERY_CLASSES)
+        supervision = Supervision.of(batch, [VIEW] * photos, supervised, QUERY_CLASSES)
         losses = part_criterion(result, [dense], supervision)
     assert all(isinstance(loss, OnGPU) for loss in losses.values())
     assert gpu.waits == ["cpu", "cpu"]
@@ -243,7 +246,9 @@ def test_losses_of_a_batch_are_the_mean_over_its_photos(part_criterion):
         )
         generators = [torch.Generator().manual_seed(i) for i in chosen]
         supervised = whole.presence[chosen] > -1
-        supervision = Supervision([batch[i] for i in chosen], generators, supervised)
+        supervision = Supervision(
+            [batch[i] for i in chosen], generators, [VIEW] * len(chosen), supervised
+        )
         return part_criterion(part, [dense[chosen]], supervision)
 
     together = losses([0, 1, 2])

@@ -5,7 +5,10 @@ from sav.gallery.vehicles import Vehicle
 from sav.modeling.context.exemplars import AnnotatedVehicles, pool_exemplars
 from sav.modeling.context.keys import LAYOUT_SIDE, appearance_key, join_keys, layout_key
 from sav.modeling.context.vehicles import PredictedVehicles
+from sav.modeling.encoded_photos import EncodedPhotos
 from sav.modeling.targets import Targets
+
+from .small_views import whole_view
 
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 CELL = LAYOUT_SIDE // 6
@@ -30,10 +33,10 @@ def pool(annotated, embedding=None, predicted=None, boxes=WHOLE):
     rows = torch.arange(count)
     named = [Vehicle(Photo(str(row))) for row in range(count)]
     surroundings = (1 - annotated.sum(1)).clamp(min=0)
-    vehicles = AnnotatedVehicles(named, rows, annotated, surroundings)
-    seen = PredictedVehicles(rows, predicted, boxes.expand(count, 4))
     known = torch.ones(count, classes, dtype=torch.bool)
-    return pool_exemplars(embedding, vehicles, seen, torch.zeros(count, 1), known)
+    vehicles = AnnotatedVehicles(named, rows, annotated, known, surroundings)
+    seen = PredictedVehicles(rows, predicted, boxes.expand(count, 4))
+    return pool_exemplars(embedding, vehicles, seen, torch.zeros(count, 1))
 
 
 def test_prototypes_are_means_within_the_parts_and_around_the_vehicle():
@@ -120,7 +123,14 @@ def test_each_vehicle_of_a_photo_has_its_own_parts():
     target = Targets(torch.tensor([0, 0, 1]), squares, labels, [7, 3, 7])
     nothing = Targets(torch.zeros(0, dtype=torch.int64), squares[:0], labels * 0, [])
     photo = Photo("a/1")
-    found = AnnotatedVehicles.of([None, photo, Photo("a/2")], [target, target, nothing], 2, 2)
+    predicted = torch.rand(3, 2, 2, 2)
+
+    def encoded(photos):
+        supervised = torch.ones(len(photos), 2, dtype=torch.bool)
+        return EncodedPhotos({}, [whole_view([2, 1])] * len(photos), supervised, photos)
+
+    photos = encoded([None, photo, Photo("a/2")])
+    found = AnnotatedVehicles.of(photos, [target, target, nothing], predicted)
     assert found.names == [Vehicle(photo, 7), Vehicle(photo, 3)]
     assert found.photo.tolist() == [1, 1]
     assert found.parts.tolist() == [
@@ -129,7 +139,7 @@ def test_each_vehicle_of_a_photo_has_its_own_parts():
     ]
     # The other vehicle is no surroundings.
     assert found.surroundings.tolist() == 2 * [[[0.0, 0.0], [1.0, 0.0]]]
-    assert AnnotatedVehicles.of([None, None], [target, nothing], 2, 2) is None
+    assert AnnotatedVehicles.of(encoded([None, None]), [target, nothing], predicted) is None
 
 
 def test_appearance_is_that_of_the_vehicle_alone():

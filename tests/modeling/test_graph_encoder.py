@@ -12,11 +12,6 @@ def build(name="vehicleseg10k", **changes):
     return GraphEncoder(load_ontology(name), **options)
 
 
-def prompts_of(encoder):
-    """The prompts of one photo."""
-    return encoder(torch.zeros(1, dtype=torch.int64))[0]
-
-
 def test_mirrored_classes_differ_by_more_than_their_text():
     ontology = load_ontology("vehicleseg10k")
     text = text_embeddings(ontology, TEXT_MODEL)
@@ -25,7 +20,7 @@ def test_mirrored_classes_differ_by_more_than_their_text():
     features = node_features(ontology, TEXT_MODEL)
     assert features[left, -1] == 1
     assert features[right, -1] == -1
-    prompts = prompts_of(build())
+    prompts = build()()
     assert torch.cosine_similarity(prompts[left], prompts[right], dim=0) < 0.8
 
 
@@ -68,7 +63,7 @@ def test_messages_travel_along_edges():
     ontology = load_ontology("vehicleseg10k")
     wheel, door = ontology.class_id("Wheel"), ontology.class_id("Left front door")
     plate, window = ontology.class_id("Plate"), ontology.class_id("Left front window")
-    (prompts_of(encoder)[window] * torch.randn(64)).sum().backward()
+    (encoder()[window] * torch.randn(64)).sum().backward()
     reached = encoder.features.grad.abs().sum(1) > 1e-6
     assert reached[door]
     assert not reached[wheel]
@@ -77,14 +72,14 @@ def test_messages_travel_along_edges():
 
 def test_without_the_graph_prompts_are_class_embeddings():
     encoder = build(enabled=False)
-    assert torch.equal(prompts_of(encoder), encoder.class_embedding)
+    assert torch.equal(encoder(), encoder.class_embedding)
     assert [name for name, _ in encoder.named_parameters()] == ["class_embedding"]
 
 
 def test_prompts_are_encoded_nodes_and_class_embeddings():
     encoder = build()
     encoded = encoder.encoded_nodes()
-    assert torch.allclose(prompts_of(encoder), encoded + encoder.class_embedding)
+    assert torch.allclose(encoder(), encoded + encoder.class_embedding)
     with torch.no_grad():
         encoder.class_embedding.add_(1.0)
     assert torch.equal(encoder.encoded_nodes(), encoded)

@@ -5,6 +5,7 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from sav.modeling import postprocess
+from sav.modeling.grouping import VehicleKinds
 from sav.modeling.postprocess import (
     Frame,
     drop_specks,
@@ -50,7 +51,9 @@ def enlarge_by_sampling(logits, frame):
 def test_masks_of_awkward_photos_are_the_logits_at_their_pixels(frame):
     logits = F.avg_pool2d(torch.randn(6, 20, 20), 5, stride=1)
     classes = torch.arange(6)
-    found = to_instances(logits, torch.linspace(0.9, 0.5, 6), classes, body_ids=(), frame=frame)
+    found = to_instances(
+        logits, torch.linspace(0.9, 0.5, 6), classes, kinds=VehicleKinds(), frame=frame
+    )
     expected = enlarge_by_sampling(logits, frame)
     visible = (expected > 0).flatten(1).any(1)
     masks, boxes = expected[visible] > 0, mask_boxes(expected[visible] > 0)
@@ -130,7 +133,7 @@ def test_instances_come_best_first_without_empty_masks():
         logits,
         torch.tensor([0.2, 0.9, 0.6]),
         torch.tensor([4, 5, 6]),
-        body_ids=(),
+        kinds=VehicleKinds(),
         frame=Frame((16, 16), (16, 16), 16),
     )
     assert found.pred_classes.tolist() == [6, 4]
@@ -143,7 +146,7 @@ def test_no_instance_at_all_is_well_formed():
         torch.zeros(0, 8, 8),
         torch.zeros(0),
         torch.zeros(0, dtype=torch.int64),
-        body_ids=(0,),
+        kinds=VehicleKinds(bodies=(0,)),
         frame=Frame((10, 12), (10, 12), 12),
     )
     assert len(found) == 0
@@ -160,7 +163,11 @@ def read_masks(*masks):
     logits = F.pad(logits, (0, side - width, 0, side - height), value=-5)
     frame = Frame((height, width), (height, width), side)
     return to_instances(
-        logits, torch.linspace(0.9, 0.5, count), torch.arange(count), body_ids=(), frame=frame
+        logits,
+        torch.linspace(0.9, 0.5, count),
+        torch.arange(count),
+        kinds=VehicleKinds(),
+        frame=frame,
     )
 
 

@@ -10,6 +10,8 @@ from sav.modeling.context.vehicles import PredictedVehicles
 from sav.modeling.embedding import EMBEDDING
 from sav.modeling.encoded_photos import EncodedPhotos
 
+from .small_views import whole_view
+
 B, C, K, DIM, M, SIDE = 2, 3, 4, 256, 18, 4
 
 
@@ -26,7 +28,7 @@ def prompts():
 def photos():
     maps = {EMBEDDING: torch.randn(B, DIM, SIDE, SIDE, requires_grad=True)}
     known = torch.ones(B, C, dtype=torch.bool)
-    return EncodedPhotos(maps, torch.zeros(B, dtype=torch.int64), known, known, [None] * B)
+    return EncodedPhotos(maps, [whole_view([1] * C)] * B, known, [None] * B)
 
 
 def retrieved(photo=(0, 1), seed=1):

@@ -9,10 +9,11 @@ from sav.modeling.context.vehicles import (
     match_annotated,
     predicted_parts,
 )
+from sav.modeling.grouping import VehicleKinds
 from sav.modeling.sam.decoder import DecoderOutput
 
 CLASSES = torch.tensor([0, 0, 1, 1])  # two bodies, two wheels
-BODY = (0,)
+BODY = VehicleKinds(bodies=(0,))
 SIZE = 64
 
 
@@ -29,8 +30,8 @@ def decoded(*photos):
     return DecoderOutput(masks, presence, presence, torch.zeros(len(photos), 32, SIZE, SIZE))
 
 
-def find(*photos, body_ids=BODY):
-    return find_vehicles(decoded(*photos), CLASSES, 2, body_ids)
+def find(*photos, kinds=BODY):
+    return find_vehicles(decoded(*photos), CLASSES, 2, kinds)
 
 
 LEFT = [(2, 20, 30, 50, 0.9), None, (4, 44, 12, 52, 0.9), (20, 44, 28, 52, 0.1)]
@@ -62,7 +63,7 @@ def test_each_part_is_in_the_vehicle_that_holds_it_however_unsure():
 def test_without_body_classes_parts_that_touch_are_one_vehicle():
     apart = [None, None, (4, 44, 12, 52, 0.9), (50, 42, 58, 50, 0.9)]
     together = [None, None, (4, 44, 12, 52, 0.9), (12, 44, 20, 52, 0.9)]
-    assert find(apart, together, body_ids=()).photo.tolist() == [0, 0, 1]
+    assert find(apart, together, kinds=VehicleKinds()).photo.tolist() == [0, 0, 1]
 
 
 def test_a_speck_is_no_vehicle():

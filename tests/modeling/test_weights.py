@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from sav.config import load_config, without_first_weights
 from sav.d2 import build_model
 from sav.errors import SAVError
 from sav.modeling.weights import load_weights, save_weights
+from sav.run_folder import CONFIG_FILE, SHIPPED, WEIGHTS_FILE
 
 
 def test_half_precision_halves_the_file_and_loads_into_a_full_model(model, cfg, tmp_path):
@@ -52,6 +54,16 @@ def test_parts_that_both_vocabularies_know_carry_over(cfg, tmp_path, graph):
     else:
         shared = source.feature_classifier.to_weights.weight[:, before]
         assert torch.equal(other.feature_classifier.to_weights.weight[:, wheel], shared)
+
+
+def test_the_shipped_model_starts_another_vocabulary():
+    options = ["MODEL.SAV.ONTOLOGY", "dsmlr", "MODEL.DEVICE", "cpu"]
+    model = build_model(without_first_weights(load_config(SHIPPED / CONFIG_FILE, options)))
+    own = model.graph.class_embedding.detach().clone()
+    load_weights(model, SHIPPED / WEIGHTS_FILE, adapt=True)
+    kept = (model.graph.class_embedding == own).all(1)
+    assert not kept[model.ontology.class_id("wheel")]
+    assert kept[model.ontology.class_id("hood")]
 
 
 def test_weights_of_another_vocabulary_that_lack_a_tensor_are_refused(model, cfg, tmp_path):

@@ -24,6 +24,7 @@ from sav.modeling.context.vehicles import GRID_REDUCTION, PredictedVehicles
 from sav.modeling.criterion import PartCriterion
 from sav.modeling.embedding import EMBEDDING_DIM
 from sav.modeling.encoded_photos import EncodedPhotos
+from sav.modeling.grouping import VehicleKinds
 from sav.modeling.sam.decoder import DecoderOutput, choose
 from sav.modeling.targets import Supervision
 from sav.ontology import Ontology
@@ -121,7 +122,7 @@ class ContextModule(nn.Module):
         retriever = Retriever(
             query_classes=query_classes,
             mirror_ids=ontology.mirror_ids,
-            body_ids=ontology.body_ids,
+            kinds=VehicleKinds.of(ontology),
             appearance=context.APPEARANCE,
         )
         return cls(

@@ -16,6 +16,7 @@ from sav.modeling.context.vehicles import (
     predicted_parts,
 )
 from sav.modeling.encoded_photos import EncodedPhotos
+from sav.modeling.grouping import VehicleKinds
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.targets import Targets
 from sav.precision import float32
@@ -29,7 +30,7 @@ class Retriever(nn.Module):
     Args:
         query_classes: (N,) class of each query.
         mirror_ids: the class that each class is in the mirror.
-        body_ids: see Ontology.body_ids.
+        kinds: what classes say about vehicles.
         appearance: weight of the appearance in a key, in [0, 1]; the rest is the layout's.
     """
 
@@ -38,13 +39,13 @@ class Retriever(nn.Module):
         *,
         query_classes: torch.Tensor,
         mirror_ids: list[int],
-        body_ids: tuple[int, ...],
+        kinds: VehicleKinds,
         appearance: float,
     ) -> None:
         super().__init__()
         self.register_buffer("query_classes", query_classes, persistent=False)
         self.register_buffer("mirror_ids", torch.tensor(mirror_ids), persistent=False)
-        self.body_ids = body_ids
+        self.kinds = kinds
         self.appearance = appearance
 
     def fingerprint(self) -> dict[str, float]:
@@ -61,7 +62,7 @@ class Retriever(nn.Module):
     @float32()
     def find(self, output: DecoderOutput) -> PredictedVehicles:
         """The vehicles that the decoder predicts in B photos."""
-        return find_vehicles(output, self.query_classes, len(self.mirror_ids), self.body_ids)
+        return find_vehicles(output, self.query_classes, len(self.mirror_ids), self.kinds)
 
     @torch.no_grad()
     @float32()
@@ -89,15 +90,13 @@ class Retriever(nn.Module):
             targets: the annotations.
         """
         whole = self.parts(output)
-        classes, size = whole.shape[1:3]
-        annotated = AnnotatedVehicles.of(photos.photos, targets, classes, size)
+        annotated = AnnotatedVehicles.of(photos, targets, whole)
         if annotated is None:
             return ExemplarBatch([], [], None)
         row, embedding = annotated.photo, photos.embedding.float()
         predicted = self._as_predicted(annotated, self.find(output), whole)
         keys = self.keys(predicted, embedding).keys
-        known = photos.supervised[row]
-        exemplars = pool_exemplars(embedding[row], annotated, predicted, keys, known)
+        exemplars = pool_exemplars(embedding[row], annotated, predicted, keys)
         return ExemplarBatch(annotated.names, row.tolist(), exemplars)
 
     def _as_predicted(

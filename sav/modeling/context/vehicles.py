@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchvision.ops import box_iou
 
 from sav.modeling.context.frame import vehicle_boxes
-from sav.modeling.grouping import group_into_vehicles, intersection
+from sav.modeling.grouping import VehicleKinds, group_into_vehicles, intersection
 from sav.modeling.postprocess import mask_boxes, part_probabilities
 from sav.modeling.sam.decoder import DecoderOutput
 
@@ -48,7 +48,7 @@ def find_vehicles(
     output: DecoderOutput,
     query_classes: torch.Tensor,
     num_classes: int,
-    body_ids: tuple[int, ...],
+    kinds: VehicleKinds,
 ) -> PredictedVehicles:
     """The vehicles that the decoder predicts.
 
@@ -56,11 +56,11 @@ def find_vehicles(
         output: the decoder's, for B photos and N queries.
         query_classes: (N,) class of each query.
         num_classes: C.
-        body_ids: see Ontology.body_ids.
+        kinds: what classes say about vehicles.
     """
     logits = F.avg_pool2d(output.masks.float(), GRID_REDUCTION)
     presence = output.presence.float().sigmoid()
-    numbers = _vehicle_numbers(logits, presence, query_classes, body_ids)
+    numbers = _vehicle_numbers(logits, presence, query_classes, kinds)
     counts = numbers.amax(1) + 1
     photo = torch.repeat_interleave(torch.arange(len(counts)), counts)
     number = torch.arange(len(photo)) - (counts.cumsum(0) - counts)[photo]
@@ -92,7 +92,7 @@ def _vehicle_numbers(
     logits: torch.Tensor,
     presence: torch.Tensor,
     query_classes: torch.Tensor,
-    body_ids: tuple[int, ...],
+    kinds: VehicleKinds,
 ) -> torch.Tensor:
     """(B, N) int64 on the CPU: the vehicle of each query, 0 being its photo's best one."""
     boxes = mask_boxes(logits.flatten(0, 1) > 0).unflatten(0, presence.shape)
@@ -102,7 +102,7 @@ def _vehicle_numbers(
     numbers = torch.zeros(scores.shape, dtype=torch.int64)
     for row, seen in enumerate(shown):
         confident = boxes[row, seen]
-        found = group_into_vehicles(confident, classes[seen], scores[row, seen], body_ids)
+        found = group_into_vehicles(confident, classes[seen], scores[row, seen], kinds)
         around = _vehicle_boxes(confident, found)
         if len(around) < 2:
             continue

@@ -33,12 +33,12 @@ class DenseClassifier(nn.Module):
         one_hot = torch.equal(self.features, torch.eye(len(self.features)).to(self.features))
         return {"to_weights.weight": 1} if one_hot else {}
 
-    def forward(self, maps: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def forward(self, maps: torch.Tensor, named: torch.Tensor | None = None) -> torch.Tensor:
         """Classify each place.
 
         Args:
             maps: (B, channels, h, w).
-            known: (B, C) bool, the classes that can be named in each photo.
+            named: (B, C) bool, the classes that can be named in each photo; None for all.
 
         Returns:
             (B, 1 + C, h, w) logits, background first.
@@ -46,4 +46,6 @@ class DenseClassifier(nn.Module):
         weights = self.to_weights(self.features)
         parts = F.conv2d(maps, weights[:, :-1, None, None], weights[:, -1])
         logits = torch.cat([self.background(maps), parts], dim=1)
-        return logits.masked_fill(~F.pad(known, (1, 0), value=True)[..., None, None], NEVER)
+        if named is None:
+            return logits
+        return logits.masked_fill(~F.pad(named, (1, 0), value=True)[..., None, None], NEVER)

@@ -83,8 +83,7 @@ class GraphEncoder(nn.Module):
 
     A prompt is a sum of two: the encoded node of the class, and a learned class embedding for what
     text and relations cannot tell apart. With ``enabled=False`` there is only the second, the
-    ablation without knowledge. Where an ontology joins several vocabularies, a vocabulary embedding
-    is added to every prompt: the doors of one data set end at the window, those of another do not.
+    ablation without knowledge.
 
     Args:
         ontology: vocabulary and relations.
@@ -97,7 +96,6 @@ class GraphEncoder(nn.Module):
 
     # See :mod:`sav.modeling.weights`.
     class_axes: ClassVar = {"class_embedding": 0}
-    vocabulary_parameters = ("vocabulary_embedding",)
 
     def __init__(
         self,
@@ -112,10 +110,6 @@ class GraphEncoder(nn.Module):
         super().__init__()
         self.num_classes = len(ontology)
         self.class_embedding = nn.Parameter(torch.randn(self.num_classes, dim))
-        self.vocabulary_embedding = None
-        if ontology.joined:
-            shape = len(ontology.vocabularies), self.num_classes, dim
-            self.vocabulary_embedding = nn.Parameter(torch.zeros(shape))
         self.enabled = enabled
         if not enabled:
             return
@@ -145,24 +139,14 @@ class GraphEncoder(nn.Module):
         """(C, F) float32 features of the classes' nodes; one-hot without the graph."""
         return self.features[: self.num_classes] if self.enabled else torch.eye(self.num_classes)
 
-    def forward(self, vocabularies: torch.Tensor) -> torch.Tensor:
-        """Prompts for B photos.
-
-        Args:
-            vocabularies: (B,) index of each photo's vocabulary.
-
-        Returns:
-            (B, C, dim).
-        """
-        learned = self.embeddings(vocabularies)
+    def forward(self) -> torch.Tensor:
+        """Prompts (C, dim)."""
+        learned = self.embeddings()
         return self.encoded_nodes() + learned if self.enabled else learned
 
-    def embeddings(self, vocabularies: torch.Tensor) -> torch.Tensor:
-        """(B, C, dim) the learned part of the prompts."""
-        learned = self.class_embedding.expand(len(vocabularies), -1, -1)
-        if self.vocabulary_embedding is not None:
-            learned = learned + self.vocabulary_embedding[vocabularies]
-        return learned
+    def embeddings(self) -> torch.Tensor:
+        """(C, dim) the learned part of the prompts."""
+        return self.class_embedding
 
     def encoded_nodes(self) -> torch.Tensor:
         """(C, dim) the part of the prompts that comes from the graph."""

@@ -51,7 +51,11 @@ class DecoderOutput:
         masks, presence, iou = (x.float() for x in (self.masks, self.presence, self.iou))
         return replace(self, masks=masks, presence=presence, iou=iou)
 
-    def select(self, rows: torch.Tensor) -> DecoderOutput:
+    def split(self) -> list[DecoderOutput]:
+        """That of each image, as a batch of one."""
+        return [self.select(slice(row, row + 1)) for row in range(len(self.presence))]
+
+    def select(self, rows: torch.Tensor | slice) -> DecoderOutput:
         """That of some of the images, an index (R,)."""
         return DecoderOutput(
             self.masks[rows], self.presence[rows], self.iou[rows], self.features[rows]

@@ -1,0 +1,276 @@
+"""A view's classes as unions of the parts that the decoder knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sav.modeling.sam.decoder import DecoderOutput
+from sav.ontology import View
+from sav.precision import float32
+
+_LEAST = 1e-30  # of what a logarithm is taken of
+
+
+class _Union(NamedTuple):
+    """A class by the ids of its parts, see :class:`sav.ontology.Union`."""
+
+    parts: list[int]
+    attached: list[int]
+    each: bool
+
+
+@dataclass
+class Members:
+    """Which of N part queries make each of Q unions; P pairs of them.
+
+    Attributes:
+        classes: (Q,) int64 the view's class of each union.
+        group: (Q,) int64 the group of part queries that it is made from.
+        union: (P,) int64 ascending.
+        part: (P,) int64 the part query.
+        first: (Q,) int64 a part query of each union, the only one of many.
+        several: (R,) int64 the unions of more than one part.
+        pairs: (S,) int64 the pairs of these.
+        joint: (S,) int64 for each of these pairs its union's place in ``several``.
+        counting: (T,) int64 those of the S pairs whose part says that the union is there.
+    """
+
+    classes: torch.Tensor
+    group: torch.Tensor
+    union: torch.Tensor
+    part: torch.Tensor
+    first: torch.Tensor
+    several: torch.Tensor
+    pairs: torch.Tensor
+    joint: torch.Tensor
+    counting: torch.Tensor
+
+    @classmethod
+    def of(cls, groups: Sequence[Mapping[int, int]], unions: Sequence[_Union]) -> Members:
+        """Unions of each class from each group that has a part of it.
+
+        Args:
+            groups: the query of each part that a group has.
+            unions: the parts of each class.
+        """
+        heads, pairs, first, several = [], [], [], []
+        for class_id, union in enumerate(unions):
+            for parts in [[part] for part in union.parts] if union.each else [union.parts]:
+                for number, group in enumerate(groups):
+                    own = [(group[part], True) for part in parts if part in group]
+                    if not own:
+                        continue
+                    own += [(group[part], False) for part in union.attached if part in group]
+                    if len(own) > 1:
+                        several.append(len(heads))
+                    pairs += [(len(heads), *one, len(several) - 1, len(own) > 1) for one in own]
+                    first.append(own[0][0])
+                    heads.append((class_id, number))
+        number, part, counts, joint, joined = _columns(pairs, 5)
+        kept = joined.nonzero()[:, 0]
+        return cls(
+            *_columns(heads, 2),
+            union=number,
+            part=part,
+            first=torch.tensor(first, dtype=torch.int64),
+            several=torch.tensor(several, dtype=torch.int64),
+            pairs=kept,
+            joint=joint[kept],
+            counting=counts[kept].nonzero()[:, 0],
+        )
+
+    def to(self, device: torch.device) -> Members:
+        """On another device."""
+        return Members(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def _columns(rows: Sequence[Sequence[int]], count: int) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, count).T.contiguous()
+
+
+@float32()
+def unite(output: DecoderOutput, members: Members) -> DecoderOutput:
+    """The decoder's output for unions of part queries.
+
+    A union is where one of its parts is: with probability 1 - product of (1 - p). Its mask joins
+    those of its parts, each weighed by how likely it is to be there, compared with the likeliest
+    of those that count. Its IoU is the mean of theirs, weighed by their areas. A union of one part
+    is that part, to the bit.
+
+    Args:
+        output: of B images and N part queries.
+        members: of Q unions.
+
+    Returns:
+        That of B images and Q unions.
+    """
+    output = output.float()
+    masks, presence, iou = (
+        x[:, members.first] for x in (output.masks, output.presence, output.iou)
+    )
+    if len(members.several):
+        joined = _join(output, members)
+        alone = masks, presence, iou
+        masks, presence, iou = (
+            x.index_copy(1, members.several, y) for x, y in zip(alone, joined, strict=True)
+        )
+    return DecoderOutput(masks, presence, iou, output.features)
+
+
+def _join(
+    output: DecoderOutput, members: Members
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Masks (B, R, h, w), presence and IoU (B, R) logits of the R unions of several parts."""
+    union, part = members.joint, members.part[members.pairs]
+    masks, presence, iou = output.masks[:, part], output.presence[:, part], output.iou[:, part]
+    zeros = presence.new_zeros(len(presence), len(members.several))
+    counting = members.counting
+    # softplus(x) is -log(1 - sigmoid(x)): of a union it is the sum over its parts.
+    there = zeros.index_add(1, union[counting], F.softplus(presence[:, counting]))
+    likely = F.logsigmoid(presence)
+    index = union[counting].expand(len(presence), -1)
+    best = zeros.scatter_reduce(1, index, likely.detach()[:, counting], "amax", include_self=False)
+    # A mask that needs a part teaches that it is there; otherwise the likeliest ones, held to be
+    # all there is, would have to fill the mask alone. Nothing compares with the likeliest itself.
+    surest = likely.detach() >= best[:, union]
+    weight = (likely - best[:, union]).masked_fill(surest, 0.0)[..., None, None]
+    shown = _shown(masks, weight)
+    mask = masks.new_zeros(*zeros.shape, *masks.shape[2:]).index_add(1, union, shown)
+    area = weight.detach()[..., 0, 0].exp() * masks.detach().sigmoid().mean((2, 3)).clamp(min=1e-6)
+    total = zeros.index_add(1, union, area)
+    expected = zeros.index_add(1, union, area * iou.sigmoid()) / total
+    return _logit_of_sum(mask), _logit_of_sum(there), expected.logit(eps=1e-6)
+
+
+def _shown(masks: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """-log(1 - weight * sigmoid(mask)) of mask logits, by the logarithm of the weight.
+
+    Each of two forms is exact where the other one rounds: this one where the mask is certain and
+    the weight is 1, that one where the mask is almost nowhere, and must still learn.
+    """
+    high, low = masks.clamp(min=0.0), masks.clamp(max=0.0)
+    certain = -torch.logaddexp((-weight.expm1()).log(), weight + F.logsigmoid(-high))
+    rare = -torch.log1p(-(weight + F.logsigmoid(low)).exp())
+    return torch.where(masks > 0, certain, rare)
+
+
+def _logit_of_sum(total: torch.Tensor) -> torch.Tensor:
+    """The logit of 1 - exp(-total)."""
+    total = total.clamp(min=_LEAST)
+    return total + (-torch.expm1(-total)).log()
+
+
+class ViewQueries(nn.Module):
+    """The queries of a view: unions of part queries with the same slot.
+
+    Args:
+        view: of a graph of C parts, with K classes.
+        part_classes: (N,) sorted part of each part query.
+        part_slots: (N,) slot of each part query.
+
+    Attributes:
+        view: as given.
+        classes: (Q,) int64 the view's class of each query.
+        told: (1 + K, 1 + C) bool: what a place with each label of the view can show, background
+            first.
+        covered: (C,) bool, the parts that the view tells to be there or not.
+        narrower: (K, K) bool: whether the parts of the second class are some of the first one's.
+    """
+
+    classes: torch.Tensor
+    told: torch.Tensor
+    covered: torch.Tensor
+    narrower: torch.Tensor
+
+    def __init__(self, view: View, part_classes: torch.Tensor, part_slots: torch.Tensor) -> None:
+        super().__init__()
+        self.view = view
+        self.num_queries = len(part_classes)
+        ids = view.graph.class_id
+        self.unions = [
+            _Union([*map(ids, union.parts)], [*map(ids, union.attached)], union.each)
+            for union in view.unions
+        ]
+        groups: list[dict[int, int]] = [{} for _ in range(int(part_slots.max()) + 1)]
+        for query, place in enumerate(zip(part_slots.tolist(), part_classes.tolist(), strict=True)):
+            groups[place[0]][place[1]] = query
+        members = Members.of(groups, self.unions)
+        told = torch.zeros(1 + len(self.unions), 1 + len(view.graph), dtype=torch.bool)
+        counts = torch.zeros(len(self.unions), len(view.graph), dtype=torch.bool)
+        for class_id, union in enumerate(self.unions):
+            told[class_id + 1, [part + 1 for part in (*union.parts, *union.attached)]] = True
+            counts[class_id, union.parts] = True
+        told[0] = ~told.any(0)
+        shared = counts.float() @ counts.float().T
+        sizes = counts.sum(1)
+        narrower = (shared == sizes) & (sizes < sizes[:, None])
+        buffers = {"told": told, "covered": counts.any(0), "narrower": narrower, **vars(members)}
+        for name, value in buffers.items():
+            self.register_buffer(name, value, persistent=False)
+
+    @property
+    def members(self) -> Members:
+        """What each query is a union of."""
+        return Members(*(getattr(self, field.name) for field in fields(Members)))
+
+    def forward(self, output: DecoderOutput) -> DecoderOutput:
+        """The decoder's output for N part queries, as that for the view's Q queries."""
+        return output if self.view.is_whole else unite(output, self.members)
+
+    def beyond_narrower(self, presence: torch.Tensor, members: Members) -> torch.Tensor:
+        """How likely unions are, where no narrower class of the view says it better.
+
+        A view may have a light of which the side is not told beside a left and a right one. Where
+        the side is clear, the former is not there.
+
+        Args:
+            presence: (Q,) probabilities.
+            members: of these unions.
+        """
+        same = members.group[:, None] == members.group
+        narrower = self.narrower[members.classes[:, None], members.classes] & same
+        # A column of zeros, because nothing has no greatest value where there is no union.
+        best = F.pad(torch.where(narrower, presence, 0.0), (1, 0)).amax(1)
+        return (presence - best).clamp(min=0.0)
+
+    def tell_apart(
+        self, masks: torch.Tensor, predicted: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which parts an annotated vehicle shows where.
+
+        A place of a class that has several parts goes to the likeliest of them.
+
+        Args:
+            masks: (K, n, n) share of each class of the view at each place.
+            predicted: (C, n, n) probability of each part there.
+
+        Returns:
+            (C, n, n) share of each part, and (C,) bool, the parts of which the annotation tells
+            whether they are there. It does not tell which parts of a class are missing.
+        """
+        if self.view.is_whole:
+            return masks, self.covered
+        told = self.told[1:, 1:]
+        likely = torch.where(told[..., None, None], predicted, -1.0).argmax(1)  # (K, n, n)
+        chosen = F.one_hot(likely, told.shape[1]).permute(0, 3, 1, 2)
+        parts = (masks[:, None] * chosen).amax(0)
+        shown = told & masks.flatten(1).any(1)[:, None]
+        missing = self.covered & ~shown.any(0)
+        return parts, missing | parts.flatten(1).any(1)
+
+    def parts_of(self, unions: torch.Tensor) -> torch.Tensor:
+        """(B, N) float, the greatest of the values (B, Q) of the unions that a part query is in."""
+        values = unions[:, self.union]
+        parts = unions.new_zeros(len(unions), self.num_queries)
+        return parts.scatter_reduce(1, self.part.expand_as(values), values, "amax")
+
+    def classes_of(self, parts: Sequence[bool]) -> torch.Tensor:
+        """(K,) bool on the CPU, the classes that have parts, all of them among these C."""
+        own = [[*union.parts, *union.attached] for union in self.unions]
+        return torch.tensor([bool(ids) and all(parts[part] for part in ids) for ids in own])
