@@ -11,7 +11,9 @@ from sav.bench.runs import Jobs, add_config_argument, count, shared_options, tra
 from sav.bench.tables import all_figures, compare, publish
 from sav.config import load_config
 from sav.d2 import CfgNode
+from sav.errors import SAVError
 from sav.formats.coco import read_coco
+from sav.ontology import load_ontology
 
 ALONE = "alone"
 JOINT = "joint"
@@ -63,8 +65,15 @@ def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
 
     Args:
         cfg: of the vocabulary that is tested.
-        other: its DATASETS.TRAIN and its vocabulary are added.
+        other: its DATASETS.TRAIN are added.
+
+    Raises:
+        SAVError: the two vocabularies are not views of one graph.
     """
+    graphs = {load_ontology(one.MODEL.SAV.ONTOLOGY).view_of for one in (cfg, other)}
+    if len(graphs) > 1 or "" in graphs:
+        names = f"{cfg.MODEL.SAV.ONTOLOGY} and {other.MODEL.SAV.ONTOLOGY}"
+        raise SAVError(f"--with: {names} are not views of one graph of parts")
     own_files, other_files = _train_files(cfg), _train_files(other)
     shares = _shares(own_files.values(), OWN_SHARES)
     shares += _shares(other_files.values(), OWN_SHARES[::-1])
@@ -73,7 +82,7 @@ def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
         *(word for pair in parts for word in pair),
         *("DATASETS.TRAIN", str((*own_files, *other_files))),
         *("DATASETS.TRAIN_SHARES", str(tuple(shares))),
-        *("MODEL.SAV.ONTOLOGY", f"{cfg.MODEL.SAV.ONTOLOGY}+{other.MODEL.SAV.ONTOLOGY}"),
+        *("MODEL.SAV.ONTOLOGY", graphs.pop()),
     ]
 
 

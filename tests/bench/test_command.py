@@ -3,6 +3,7 @@
 import json
 import logging
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def words(root, name, *more, config="toy.yaml"):
     return ["bench", name, *paths, *more]
 
 
-@pytest.mark.parametrize("name", ["ablation", "unseen", "vocabularies", "held-out"])
+@pytest.mark.parametrize("name", ["ablation", "unseen", "views", "vocabularies", "held-out"])
 def test_every_experiment_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as end:
         dispatch(["bench", name, "--help"])
@@ -44,11 +45,14 @@ def test_an_ablation_goes_on_where_it_was_and_keeps_what_is_finished(root, capsy
     (folders["no-graph"] / "results.json").unlink()
     capsys.readouterr()
 
-    command = words(root, "ablation", "--variants", "no-graph", "--seeds", "1", "--parallel", "2")
+    command = words(
+        root, "ablation", "--variants", "no-graph", "no-gallery", "--seeds", "1", "--parallel", "2"
+    )
     dispatch([*command, "--iterations", "2"])
     printed = capsys.readouterr().out
     assert "| full " in printed
     assert "| no-graph " in printed
+    assert "| no-gallery " in printed
     table = (root / "out" / "table.md").read_text()
     assert printed.endswith(table)
     figures = json.loads((root / "out" / "results.json").read_text())
@@ -163,10 +167,9 @@ def test_photos_of_a_class_are_the_unseen_ones(root, monkeypatch):
     (root / "toy" / "train.json").write_text(json.dumps(train))
     cfg = load_config(root / "toy.yaml")
     options = unseen_data.hold_out_class(cfg, "Wheel", root / "split")
-    files = dict(zip(options[2::2], options[3::2], strict=True))
+    files = dict(zip(options[::2], options[1::2], strict=True))
     sets = {
-        name.rpartition(".")[2]: json.loads((root / "split" / file).read_text())
-        for name, file in files.items()
+        name.rpartition(".")[2]: json.loads(Path(file).read_text()) for name, file in files.items()
     }
     assert {name: len(one["images"]) for name, one in sets.items()} == {
         "known_train": 6,
@@ -178,5 +181,31 @@ def test_photos_of_a_class_are_the_unseen_ones(root, monkeypatch):
         n for n, one in sets.items() if wheel in {a["category_id"] for a in one["annotations"]}
     }
     assert with_wheels == {"unseen_few", "unseen_test"}
+    # The config's own data sets stay where they are.
+    monkeypatch.setattr(unseen, "FUSIONS", ("prompts",))
+    dispatch(words(root, "unseen", "--class", "Wheel", "--seeds", "1", "--iterations", "2"))
+    figures = json.loads((root / "out" / "results.json").read_text())
+    assert set(figures["unseen_test"]["prompts"]) == {"none", *unseen.GALLERIES} - {
+        "many of the unseen"
+    }
     with pytest.raises(SAVError, match="--class Plate: 0 photos show it"):
         unseen_data.hold_out_class(cfg, "Plate", root / "other")
+
+
+def test_one_graph_is_tested_in_all_its_views(root, capsys):
+    dispatch([*words(root, "views", "--sizes", "4", "2", "--seeds", "1"), "--iterations", "1"])
+    printed = capsys.readouterr().out
+    for title in ("vehicle (never trained)", "dsmlr (trained)", "udapart_car (never trained)"):
+        assert f"Answers in {title}:" in printed
+    figures = json.loads((root / "out" / "results.json").read_text())
+    assert set(figures) == {"vehicle", "vehicleseg10k", "dsmlr", "udapart_car", "carparts_seg"}
+    assert all(set(rows) == {"unions", "by name"} for rows in figures.values())
+    # Only what a name means differs: the photos and their masks are the same.
+    data = root / "out" / "data" / "dsmlr_train" / "coco"
+    unions, by_name = (
+        json.loads((data / f"instances_train{end}.json").read_text()) for end in ("", "_by_name")
+    )
+    assert unions["annotations"] == by_name["annotations"]
+    known = load_ontology(root / "out" / "data" / "dsmlr_by_name.yaml")
+    door = known.class_id("front_left_door")
+    assert known.unions[door].parts == ("left_front_door",)
