@@ -62,8 +62,7 @@ def group_into_vehicles(
         return _in_order(_by_touch(boxes, classes, scores, kinds.once))
     inside = intersection(boxes, boxes[bodies]) / _area(boxes)[:, None].clamp(min=1e-6)
     # Among bodies that hold a part equally, the nearest.
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    distance = torch.cdist(centre, centre[bodies])
+    distance = centre_distance(boxes, boxes[bodies])
     return (inside - 1e-3 * distance / distance.max().clamp(min=1e-6)).argmax(1)
 
 
@@ -147,8 +146,7 @@ def _apart(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     gap = torch.maximum(
         first[:, None, :2] - second[None, :, 2:], second[None, :, :2] - first[:, None, 2:]
     )
-    centres = torch.cdist((first[:, :2] + first[:, 2:]) / 2, (second[:, :2] + second[:, 2:]) / 2)
-    return gap.clamp(min=0).norm(dim=2) + 0.1 * centres
+    return gap.clamp(min=0).norm(dim=2) + 0.1 * centre_distance(first, second)
 
 
 def _touching(boxes: torch.Tensor) -> torch.Tensor:
@@ -162,6 +160,11 @@ def _touching(boxes: torch.Tensor) -> torch.Tensor:
 
 def _area(boxes: torch.Tensor) -> torch.Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
+
+
+def centre_distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """(N, M) between the centres of boxes (N, 4) and (M, 4)."""
+    return torch.cdist((first[:, :2] + first[:, 2:]) / 2, (second[:, :2] + second[:, 2:]) / 2)
 
 
 def intersection(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

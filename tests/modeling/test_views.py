@@ -235,13 +235,18 @@ def test_a_mask_that_needs_a_part_teaches_that_it_is_there():
     assert presence.grad.isfinite().all()
 
 
-def test_what_the_view_cannot_tell_learns_nothing():
-    view = queries({name: COARSE[name] for name in ("left door", "bumper")})
+def presence_gradient(view):
+    """(1, N) of the presence loss, where a photo shows the view's first class."""
     output = decoded()
     presence = output.presence.requires_grad_()
     truth = supervision(view, [0], [box(4, 4, 20, 28)])
     losses = PartCriterion(weights=WEIGHTS, points=64).supervise(output, truth)
-    (gradient,) = torch.autograd.grad(losses["loss_presence"], presence)
+    return torch.autograd.grad(losses["loss_presence"], presence)[0]
+
+
+def test_what_the_view_cannot_tell_learns_nothing():
+    view = queries({name: COARSE[name] for name in ("left door", "bumper")})
+    gradient = presence_gradient(view)
     touched = {PARTS[CLASSES[q]] for q in gradient[0].nonzero()[:, 0].tolist()}
     assert touched == {"left_door", "left_window", "bumper"}
 
@@ -249,11 +254,7 @@ def test_what_the_view_cannot_tell_learns_nothing():
 def test_parts_of_a_class_that_is_there_are_not_taught_to_be_absent():
     # A door of which the side is not told: neither side is wrong.
     view = queries({name: COARSE[name] for name in ("door", "left door")})
-    output = decoded()
-    presence = output.presence.requires_grad_()
-    truth = supervision(view, [0], [box(4, 4, 20, 28)])
-    losses = PartCriterion(weights=WEIGHTS, points=64).supervise(output, truth)
-    (gradient,) = torch.autograd.grad(losses["loss_presence"], presence)
+    gradient = presence_gradient(view)
     raised = (gradient[0] < 0).view(-1, SLOTS)[: PARTS.index("wheel")]
     assert raised.all(0).any()  # the same slot of all four parts
     assert torch.equal(raised.any(1), torch.ones(4, dtype=torch.bool))

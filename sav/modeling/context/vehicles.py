@@ -9,7 +9,12 @@ from torch.nn import functional as F
 from torchvision.ops import box_iou
 
 from sav.modeling.context.frame import vehicle_boxes
-from sav.modeling.grouping import VehicleKinds, group_into_vehicles, intersection
+from sav.modeling.grouping import (
+    VehicleKinds,
+    centre_distance,
+    group_into_vehicles,
+    intersection,
+)
 from sav.modeling.postprocess import mask_boxes, part_probabilities
 from sav.modeling.sam.decoder import DecoderOutput
 
@@ -107,7 +112,7 @@ def _vehicle_numbers(
         if len(around) < 2:
             continue
         every = torch.stack([*around.values()])
-        inside = intersection(boxes[row], every) - 1e-3 * _distance(boxes[row], every)
+        inside = intersection(boxes[row], every) - 1e-3 * centre_distance(boxes[row], every)
         numbers[row] = inside.argmax(1)
         for number, vehicle in enumerate(around):
             numbers[row, seen.nonzero()[found == vehicle, 0]] = number
@@ -128,8 +133,3 @@ def _vehicle_boxes(boxes: torch.Tensor, vehicles: torch.Tensor) -> dict[int, tor
     areas = {vehicle: (box[2:] - box[:2]).prod() for vehicle, box in around.items()}
     largest = max(areas.values(), default=0)
     return {v: box for v, box in around.items() if areas[v] >= _SMALLEST * largest}
-
-
-def _distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """(N, M) between the centres of boxes."""
-    return torch.cdist((first[:, :2] + first[:, 2:]) / 2, (second[:, :2] + second[:, 2:]) / 2)
