@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 
 from sav.bench.folds import PhotoPool, assign_folds
+from sav.bench.rendered import render
 from sav.d2 import CfgNode
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.coco import read_coco
-from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.ontology import load_ontology
-from sav.synthetic import generate_dataset
 
 FEW = 20
 KNOWN_SET = "known_train"
@@ -47,10 +44,7 @@ def render_types(root: Path, sizes: list[int]) -> list[str]:
     """
     for number, (kind, bodies) in enumerate(_BODIES.items()):
         splits = dict(zip(("train", "valid"), sizes[2 * number : 2 * number + 2], strict=True))
-        generate_dataset(root / kind, splits=splits, seed=11 + 2 * number, bodies=bodies)
-        source = VehicleSegSource(root / kind, load_ontology("vehicleseg10k"))
-        with redirect_stdout(sys.stderr):
-            convert_vehicleseg10k(source, root / kind / "coco", splits=list(splits))
+        render(root / kind, splits, seed=11 + 2 * number, bodies=bodies)
     _write_few(root / "unseen" / "coco")
     files = {
         name: f"{kind}/coco/instances_{split}.json" for name, (kind, split) in _RENDERED.items()

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from sav.bench.rendered import render
 from sav.bench.runs import (
     add_config_argument,
     add_seeds_argument,
@@ -28,9 +27,7 @@ from sav.bench.tables import compare, figures, markdown, publish, spread
 from sav.evaluation.results import Results
 from sav.files import write_atomic
 from sav.formats.coco import read_coco
-from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.ontology import Union, View, load_ontology, load_views
-from sav.synthetic import generate_dataset
 
 GRAPH = "vehicle"
 TRAINED = ("vehicleseg10k", "dsmlr")
@@ -141,11 +138,8 @@ class _Data:
         """The annotation file of rendered photos, made unless it is there."""
         folder = self.root / f"{vocabulary}_{split}"
         splits = {split: getattr(self, split)}
-        generate_dataset(folder, splits=splits, seed=seed, ontology=vocabulary)
-        source = VehicleSegSource(folder, load_ontology(vocabulary))
-        with redirect_stdout(sys.stderr):
-            convert_vehicleseg10k(source, folder / "coco", splits=[split])
-        return (folder / "coco" / f"instances_{split}.json").resolve()
+        coco = render(folder, splits, seed=seed, ontology=vocabulary)
+        return (coco / f"instances_{split}.json").resolve()
 
 
 def _renamed(file: Path, vocabulary: str) -> Path:
