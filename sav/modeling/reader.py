@@ -10,7 +10,8 @@ import torch
 
 from sav.d2 import CfgNode, Instances
 from sav.modeling.grouping import VehicleKinds, group_into_vehicles
-from sav.modeling.postprocess import Frame, label_map, mask_boxes, to_instances
+from sav.modeling.original_frame import Frame, mask_boxes
+from sav.modeling.postprocess import label_map, to_instances
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.views import Members, ViewQueries, unite
 from sav.precision import float32

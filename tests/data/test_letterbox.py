@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sav.data.letterbox import Letterbox
-from sav.modeling.postprocess import Frame, to_original_frame
+from sav.modeling.original_frame import Frame, enlarge
 
 S = 64
 AWKWARD = [(298, 400), (400, 299), (251, 333), (613, 407), (37, 101), (400, 41), (29, 30), (7, 19)]
@@ -105,7 +105,9 @@ def test_the_models_frame_brings_masks_back(size):
     canvas = torch.full((1, S, S), -1.0)
     on_canvas = transform.apply_segmentation(mask)
     canvas[0, : on_canvas.shape[0], : on_canvas.shape[1]] = torch.from_numpy(2.0 * on_canvas - 1)
-    back = torch.cat(list(to_original_frame(canvas, frame)))[0].numpy() > 0
+    back = np.zeros(size, bool)
+    (piece,) = enlarge(canvas, 0.0, frame)
+    piece.within(back)[:] = piece.values.numpy() > 0
     half = max(0.5, 0.5 * max(size) / S)
     for axis in range(2):
         middles = [np.nonzero(m)[axis].mean() for m in (mask, back)]

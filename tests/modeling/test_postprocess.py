@@ -4,24 +4,24 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from sav.modeling import postprocess
 from sav.modeling.grouping import VehicleKinds
-from sav.modeling.postprocess import (
-    Frame,
-    drop_specks,
-    label_map,
-    mask_boxes,
-    part_probabilities,
-    to_instances,
-    to_original_frame,
-)
+from sav.modeling.original_frame import Frame, enlarge, mask_boxes
+from sav.modeling.postprocess import drop_specks, label_map, part_probabilities, to_instances
+
+
+def enlarge_whole(maps, frame):
+    """(N, height, width), all that :func:`enlarge` gives where everything matters."""
+    whole = torch.full((len(maps), *frame.original), torch.nan)
+    for piece in enlarge(maps, -torch.inf, frame):
+        piece.within(whole[piece.row]).copy_(piece.values)
+    return whole
 
 
 def test_original_frame_undoes_the_letterbox():
     # An 80 x 40 photo on a 64 canvas: its 32 upper rows. A stripe at x in [20, 40) of the photo.
     logits = torch.full((1, 16, 16), -5.0)
     logits[0, :, 4:8] = 5.0
-    mask = torch.cat(list(to_original_frame(logits, Frame((40, 80), (32, 64), 64))))[0] > 0
+    mask = enlarge_whole(logits, Frame((40, 80), (32, 64), 64))[0] > 0
     assert mask.shape == (40, 80)
     assert mask[:, 20:40].all()
     assert mask.sum() == 40 * 20
@@ -56,8 +56,9 @@ def test_masks_of_awkward_photos_are_the_logits_at_their_pixels(frame):
     )
     expected = enlarge_by_sampling(logits, frame)
     visible = (expected > 0).flatten(1).any(1)
-    masks, boxes = expected[visible] > 0, mask_boxes(expected[visible] > 0)
-    masks, boxes = drop_specks(masks, boxes)
+    masks = [drop_specks(mask.numpy().view(np.uint8))[0] for mask in expected[visible] > 0]
+    masks = torch.from_numpy(np.stack(masks)).bool()
+    boxes = mask_boxes(masks)
     assert found.pred_classes.tolist() == classes[visible].tolist()
     assert ((found.pred_masks != masks) & (expected[visible].abs() > 1e-3)).sum() == 0
     assert (found.pred_boxes.tensor - boxes).abs().max() <= 1
@@ -80,6 +81,15 @@ def test_label_map_of_awkward_photos_is_the_best_class_at_each_pixel(frame):
     assert clear.float().mean() > 0.95
 
 
+@pytest.mark.parametrize(("canvas", "side"), [(224, 61), (224, 115), (392, 1)])
+def test_sides_that_rounding_would_shorten_are_whole(canvas, side):
+    """In floats, cells * (side / cells) is less than the side."""
+    frame = Frame((side, side), (canvas, canvas), canvas)
+    maps = torch.randn(2, canvas // 4, canvas // 4)
+    expected = enlarge_by_sampling(maps, frame).float()
+    torch.testing.assert_close(enlarge_whole(maps, frame), expected, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("original", "resized"),
     [((2985, 4000), (764, 1024)), ((427, 640), (683, 1024)), ((37, 1001), (38, 1024))],
@@ -93,7 +103,7 @@ def test_every_pixel_is_read_where_the_resized_photo_shows_it(official, original
     rows, columns = cells[:, None].expand(256, 256), cells[None].expand(256, 256)
     frame = Frame(original, resized, 1024)
     places = torch.stack([rows, columns])
-    read = torch.cat(list(to_original_frame(places, frame)))
+    read = enlarge_whole(places, frame)
     assert read.shape[1:] == original
     theirs = official[0].postprocess_masks(places[None], resized, original)[0]
     assert ((read - theirs).abs() < 2e-3).float().mean() > 0.97  # all but the photo's borders
@@ -109,14 +119,22 @@ def test_the_frame_has_the_size_that_the_photo_has_on_the_canvas():
     assert Frame.of(item, 1024) == Frame((2985, 4000), (764, 1024), 1024)
 
 
-def test_pieces_give_the_same_as_one_pass(monkeypatch):
-    logits = torch.randn(7, 8, 8)
-    frame = Frame((30, 50), (38, 64), 64)
-    whole = torch.cat(list(to_original_frame(logits, frame)))
-    monkeypatch.setattr(postprocess, "_PIECE", 2 * 30 * 50)
-    pieces = list(to_original_frame(logits, frame))
-    assert len(pieces) == 4
-    assert torch.allclose(torch.cat(pieces), whole)
+@pytest.mark.parametrize("frame", [*AWKWARD, Frame((9, 12), (64, 64), 64)])
+@pytest.mark.parametrize("threshold", [0.0, 0.7])
+def test_all_above_the_threshold_lies_in_the_pieces(frame, threshold):
+    """Blobs of all sizes, at the borders too; the last photo is smaller than the maps."""
+    maps = F.interpolate(torch.randn(30, 1, 5, 5), (16, 16), mode="bicubic")[:, 0] - 1
+    expected = enlarge_by_sampling(maps, frame)
+    found = torch.full(expected.shape, -torch.inf)
+    pixels = 0
+    for piece in enlarge(maps, threshold, frame):
+        piece.within(found[piece.row]).copy_(piece.values)
+        pixels += piece.values.numel()
+    above = expected > threshold + 1e-3
+    assert torch.allclose(found[above], expected[above].float(), atol=1e-4)
+    assert (found > threshold)[expected < threshold - 1e-3].sum() == 0
+    assert above.sum() > 0
+    assert pixels < 0.9 * expected.numel()
 
 
 def test_boxes_are_tight_and_exclusive_at_the_end():
@@ -208,7 +226,7 @@ def test_specks_are_those_of_a_search_of_every_piece():
     blobs = F.interpolate(torch.randn(20, 1, 9, 13, generator=generator), (53, 87), mode="bicubic")
     masks = blobs[:, 0] > 0.7
     masks = masks[masks.flatten(1).any(1)]
-    kept, boxes = drop_specks(masks.clone(), mask_boxes(masks))
+    kept, boxes = zip(*(drop_specks(mask.numpy().view(np.uint8)) for mask in masks), strict=True)
     expected = np.zeros(masks.shape, bool)
     for index, mask in enumerate(masks.numpy()):
         labels, count = ndimage.label(mask, np.ones((3, 3)))
@@ -217,24 +235,21 @@ def test_specks_are_those_of_a_search_of_every_piece():
         expected[index] = np.any([p for p in pieces if 50 * p.sum() >= largest], axis=0)
     expected = torch.from_numpy(expected)
     assert (expected != masks).flatten(1).any(1).sum() >= 5
-    assert torch.equal(kept, expected)
-    assert torch.equal(boxes, mask_boxes(expected))
+    assert np.array_equal(np.stack(kept), expected)
+    assert torch.equal(torch.stack(boxes), mask_boxes(expected))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_keeps_the_same_pieces():
-    masks = torch.rand(4, 61, 87, generator=torch.Generator().manual_seed(0)) > 0.7
-    kept, boxes = drop_specks(masks.cuda(), mask_boxes(masks).cuda())
-    assert kept.is_cuda
-    assert boxes.is_cuda
-    expected = drop_specks(masks, mask_boxes(masks))
-    assert torch.equal(kept.cpu(), expected[0])
-    assert torch.equal(boxes.cpu(), expected[1])
-
-
-def test_no_mask_has_no_specks():
-    kept, boxes = drop_specks(torch.zeros(0, 5, 7, dtype=torch.bool), torch.zeros(0, 4))
-    assert (kept.shape, boxes.shape) == ((0, 5, 7), (0, 4))
+def test_a_gpu_reads_the_same_instances():
+    logits = F.interpolate(torch.randn(6, 1, 5, 5), (16, 16), mode="bicubic")[:, 0]
+    scores, classes = torch.linspace(0.9, 0.5, 6), torch.arange(6)
+    options = {"kinds": VehicleKinds(), "frame": AWKWARD[0]}
+    here = to_instances(logits, scores, classes, **options)
+    there = to_instances(logits.cuda(), scores.cuda(), classes.cuda(), **options)
+    assert there.pred_masks.is_cuda
+    assert there.pred_boxes.tensor.is_cuda
+    assert (there.pred_masks.cpu() != here.pred_masks).float().mean() < 1e-3
+    assert torch.equal(there.pred_classes.cpu(), here.pred_classes)
 
 
 def test_label_map_is_a_noisy_or_of_the_slots():
@@ -248,13 +263,3 @@ def test_label_map_is_a_noisy_or_of_the_slots():
     assert (one == 1).all()
     none = label_map(logits, torch.tensor([0.2, 0.1, 0.1]), classes, **options)
     assert (none == 0).all()
-
-
-def test_label_map_does_not_depend_on_pieces(monkeypatch):
-    logits, presence = torch.randn(6, 8, 8), torch.rand(6)
-    classes = torch.tensor([0, 0, 1, 2, 2, 3])
-    options = {"background": 0.3, "frame": Frame((20, 24), (20, 24), 24)}
-    whole = label_map(logits, presence, classes, **options)
-    monkeypatch.setattr(postprocess, "_PIECE", 24 * 24)
-    assert torch.equal(label_map(logits, presence, classes, **options), whole)
-    assert F.one_hot(whole.long(), 5).sum((0, 1)).count_nonzero() >= 3

@@ -15,7 +15,8 @@ from sav.modeling.grouping import (
     group_into_vehicles,
     intersection,
 )
-from sav.modeling.postprocess import mask_boxes, part_probabilities
+from sav.modeling.original_frame import mask_boxes
+from sav.modeling.postprocess import part_probabilities
 from sav.modeling.sam.decoder import DecoderOutput
 
 GRID_REDUCTION = 2  # of the masks' resolution
