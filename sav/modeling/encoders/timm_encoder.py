@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sav.d2 import BACKBONE_REGISTRY, Backbone, CfgNode, ShapeSpec, configurable
 from sav.errors import SAVError
 from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.encoders.depthwise import speed_up_depthwise
 from sav.modeling.encoders.pretrained import load_body
 from sav.modeling.encoders.timm_body import (
     build_whole,
@@ -55,6 +56,7 @@ class TimmEncoder(Backbone):
         self.body = body
         self._name, self._options = name, options
         self.norm_eval = norm_eval
+        speed_up_depthwise(body)
         if freeze_at:
             freeze_stages(body, build_whole(name, options), freeze_at)
         self.stride = stride
