@@ -62,4 +62,4 @@ class HeldOutSAV(SAV):
         output = super().decode(photos, prompts, frozen=frozen)
         if self.training:
             return output
-        return self.unsupervised(output, self.feature_classifier(output.features))
+        return self.unsupervised(output, output.class_logits[-1])

@@ -1,4 +1,4 @@
-"""Calling a module with its weights, or with copies of them that learn nothing."""
+"""Modules whose weights learn nothing: for one call, or for good."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def call(module: nn.Module, *args: Any, frozen: bool = False) -> Any:
         return module(*args)
     fixed = {name: value.detach() for name, value in module.named_parameters()}
     return functional_call(module, fixed, args)
+
+
+def rest_frozen(model: nn.Module) -> None:
+    """Switch to prediction what of a model's components is frozen: it never acts otherwise."""
+    for module in [part for child in model.children() for part in child.modules()]:
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            module.eval()

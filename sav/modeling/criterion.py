@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from sav.d2 import CfgNode
-from sav.modeling.matcher import Matches, match, shrink
+from sav.modeling.matcher import Matches, grid_side, match, shrink
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.targets import IGNORED, Supervision
 from sav.modeling.views import ViewQueries
@@ -47,24 +50,18 @@ class PartCriterion(nn.Module):
         return cls(weights=weights, points=loss.POINTS)
 
     @float32()
-    def forward(
-        self,
-        output: DecoderOutput,
-        dense: list[torch.Tensor],
-        supervision: Supervision,
-    ) -> dict[str, torch.Tensor]:
+    def forward(self, output: DecoderOutput, supervision: Supervision) -> dict[str, torch.Tensor]:
         """Compute all losses.
 
         Args:
-            output: the decoder's.
-            dense: auxiliary class logits (B, C + 1, h, w) at any resolution.
+            output: the decoder's, with class logits.
             supervision: of the same images.
 
         Returns:
             Weighted scalar losses by name.
         """
         losses = self.supervise(output, supervision)
-        losses["loss_dense"] = self.weights["dense"] * _dense_loss(dense, supervision)
+        losses["loss_dense"] = self.weights["dense"] * _dense_loss(output.class_logits, supervision)
         return losses
 
     @float32()
@@ -85,24 +82,38 @@ class PartCriterion(nn.Module):
         self, output: DecoderOutput, view: ViewQueries, supervision: Supervision
     ) -> dict[str, torch.Tensor]:
         """Losses by name, without weights, where all photos have one view."""
-        united = view(output)
+        # Masks of all unions are needed for matching alone, which looks at a coarse grid.
+        coarse = shrink(output.masks, grid_side(output.masks.shape[-1]))
+        united = view(replace(output, masks=coarse))
         matches = match(united, supervision.targets, view.classes)
         present = torch.zeros_like(united.presence)
         present[matches.places(present.device)] = 1.0
         absent = supervision.supervised.float() * (1 - view.parts_of(present))
         losses = {"presence": _presence_loss(united.presence, present, output.presence, absent)}
-        return losses | self._mask_losses(united, supervision, matches)
+        logits = view.masks_of(output, matches.image, matches.query)
+        expected = united.iou[matches.places(united.iou.device)].sigmoid()
+        return losses | self.mask_losses(logits, expected, supervision, matches)
 
-    def _mask_losses(
-        self, output: DecoderOutput, supervision: Supervision, matches: Matches
+    def mask_losses(
+        self,
+        logits: torch.Tensor,
+        expected: torch.Tensor,
+        supervision: Supervision,
+        matches: Matches,
     ) -> dict[str, torch.Tensor]:
-        targets = supervision.targets
-        places = matches.places(output.masks.device)
-        logits = output.masks[places]
-        if len(logits) == 0:
+        """Losses of masks by name, without weights.
+
+        Args:
+            logits: (P, h, w) of the P matches' masks.
+            expected: (P,) their expected IoU.
+            supervision: of the same images.
+            matches: in the order of the images.
+        """
+        if len(matches.query) == 0:
             # Keeps every parameter in the graph, which distributed training needs.
-            zero = (output.masks.sum() + output.iou.sum()) * 0.0
+            zero = (logits.sum() + expected.sum()) * 0.0
             return {"mask": zero, "dice": zero, "iou": zero}
+        targets = supervision.targets
         pairs = zip(matches.image.tolist(), matches.instance.tolist(), strict=True)
         masks = torch.stack([targets[image].masks[instance] for image, instance in pairs])
         counts = matches.image.bincount(minlength=len(targets))
@@ -116,8 +127,7 @@ class PartCriterion(nn.Module):
         intersection = (probability * truth).sum(1)
         dice = 1 - (2 * intersection + 1) / (probability.sum(1) + truth.sum(1) + 1)
         cross_entropy = F.binary_cross_entropy_with_logits(sampled, truth, reduction="none")
-        predicted = output.iou[places].sigmoid()
-        error = (predicted - _mask_iou(logits.detach(), masks)).square()
+        error = (expected - _mask_iou(logits.detach(), masks)).square()
         per_mask = {"mask": cross_entropy.mean(1), "dice": dice, "iou": error}
         return {name: (share * loss).sum() for name, loss in per_mask.items()}
 
@@ -170,7 +180,7 @@ def _mask_iou(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return intersection / union.clamp(min=1e-6)
 
 
-def _dense_loss(dense: list[torch.Tensor], supervision: Supervision) -> torch.Tensor:
+def _dense_loss(dense: Sequence[torch.Tensor], supervision: Supervision) -> torch.Tensor:
     """Mean over the photos of the mean over the pixels that are not ignored."""
     labels = torch.stack([target.label_map for target in supervision.targets])[:, None].float()
     losses = []

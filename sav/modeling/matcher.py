@@ -46,9 +46,19 @@ def match(output: DecoderOutput, targets: list[Targets], query_classes: torch.Te
     classes = pad_sequence([t.classes for t in targets], batch_first=True, padding_value=-1)
     same = query_classes[:, None] == classes[:, None]
     output = output.float()
-    cost = _pair_cost(output.masks, targets) - output.presence.sigmoid()[..., None]
+    cost = pair_cost(output.masks, targets) - output.presence.sigmoid()[..., None]
+    return assign(torch.where(same, cost, _ACROSS_CLASSES), targets)
+
+
+def assign(cost: torch.Tensor, targets: list[Targets]) -> Matches:
+    """The pairs of queries and instances that cost least in all.
+
+    Args:
+        cost: (B, N, M) of each query with each instance; pairs of 10,000 and more are none.
+        targets: B of them, with at most M instances.
+    """
     # The one time that a step waits for a GPU here: the assignment runs on the CPU.
-    costs = torch.where(same, cost, _ACROSS_CLASSES).cpu().nan_to_num().numpy()
+    costs = cost.cpu().nan_to_num().numpy()
     pairs = [
         (image, query, instance)
         for image, target in enumerate(targets)
@@ -60,18 +70,25 @@ def match(output: DecoderOutput, targets: list[Targets], query_classes: torch.Te
     return Matches(*torch.tensor(pairs, dtype=torch.int64).reshape(-1, 3).T)
 
 
+def grid_side(side: int) -> int:
+    """The resolution at which masks of this side are compared with annotations."""
+    while side > _GRID and side % 2 == 0:
+        side //= 2
+    return side
+
+
 def shrink(masks: torch.Tensor, side: int) -> torch.Tensor:
-    """Average square (M, S, S) masks or logits over the cells of a (side, side) grid.
+    """Average square (..., S, S) masks or logits over the cells of a (side, side) grid.
 
     S is ``side`` times a power of two. On a CPU avg_pool2d takes several times as long.
     """
     while masks.shape[-1] > side:
-        pairs = masks[:, ::2] + masks[:, 1::2]
+        pairs = masks[..., ::2, :] + masks[..., 1::2, :]
         masks = (pairs[..., ::2] + pairs[..., 1::2]) / 4
     return masks
 
 
-def _pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
+def pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
     """Cross-entropy plus dice of every query with every instance of its image.
 
     A coarse grid is enough to tell which instance a query is nearest to.
@@ -83,13 +100,10 @@ def _pair_cost(logits: torch.Tensor, targets: list[Targets]) -> torch.Tensor:
     Returns:
         (B, N, M); meaningless beyond an image's own instances.
     """
-    side = logits.shape[-1]
-    while side > _GRID and side % 2 == 0:
-        side //= 2
+    side = grid_side(logits.shape[-1])
     truth = shrink(torch.cat([target.masks for target in targets]), side).flatten(1)
     truth = pad_sequence(truth.split([len(t.classes) for t in targets]), batch_first=True)
-    small = shrink(logits.flatten(0, 1), side).clamp(-_SURE, _SURE)
-    logits = small.flatten(1).unflatten(0, logits.shape[:2])
+    logits = shrink(logits, side).clamp(-_SURE, _SURE).flatten(2)
     covered = truth.transpose(1, 2)
     # softplus(x) is -log(sigmoid(-x)), which a CPU works out in a tenth of the time.
     empty = -(-logits).sigmoid().log()

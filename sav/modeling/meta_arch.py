@@ -11,16 +11,17 @@ from torch import nn
 from sav.d2 import META_ARCH_REGISTRY, Backbone, CfgNode, Instances, configurable
 from sav.gallery.exemplars import ExemplarBatch, RetrievalKeys
 from sav.gallery.photos import Photo
-from sav.modeling.calls import call
+from sav.modeling.calls import call, rest_frozen
 from sav.modeling.context.module import ContextModule
 from sav.modeling.criterion import PartCriterion
-from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.crops import VehicleCrops
+from sav.modeling.embedding import EMBEDDING
 from sav.modeling.encoded_photos import EncodedPhotos
 from sav.modeling.encoders import build_encoder
-from sav.modeling.graph.dense_classifier import DenseClassifier
+from sav.modeling.graph.class_maps import ClassMaps
 from sav.modeling.graph.encoder import GraphEncoder
 from sav.modeling.graph.queries import PartQueries, query_classes
-from sav.modeling.postprocess import Frame
+from sav.modeling.original_frame import Frame
 from sav.modeling.preprocess import Preprocessor
 from sav.modeling.reader import PartReader
 from sav.modeling.sam.decoder import DecoderOutput, PartDecoder
@@ -44,6 +45,7 @@ class SAV(nn.Module):
         queries: decoder queries from class prompts.
         criterion: training losses.
         reader: reads parts out of the decoder's logits.
+        crops: looks at small vehicles again.
     """
 
     @configurable
@@ -60,6 +62,7 @@ class SAV(nn.Module):
         queries: PartQueries,
         criterion: PartCriterion,
         reader: PartReader,
+        crops: VehicleCrops,
     ) -> None:
         super().__init__()
         self.ontology = ontology
@@ -71,8 +74,8 @@ class SAV(nn.Module):
         self.queries = queries
         self.criterion = criterion
         self.reader = reader
-        self.embedding_classifier = DenseClassifier(EMBEDDING_DIM, graph.class_features)
-        self.feature_classifier = DenseClassifier(EMBEDDING_DIM // 8, graph.class_features)
+        self.crops = crops
+        self.class_maps = ClassMaps(graph.class_features, queries.classes)
         self.views = nn.ModuleList(ViewQueries(v, queries.classes, queries.slots) for v in views)
 
     @classmethod
@@ -90,6 +93,7 @@ class SAV(nn.Module):
             "graph": GraphEncoder.from_config(cfg, ontology),
             "criterion": PartCriterion.from_config(cfg),
             "reader": PartReader.from_config(cfg),
+            "crops": VehicleCrops.from_config(cfg),
             # After the others, so that their weights start the same with and without it.
             "context": ContextModule.from_config(cfg, ontology, classes),
             "queries": PartQueries(classes),
@@ -104,7 +108,7 @@ class SAV(nn.Module):
                 annotated and answered in (default: the first); in training also "instances" with
                 gt_classes, gt_masks and gt_vehicle_ids, and "seed", from which everything random is
                 drawn. "photo_id", "vehicle_group" and "photo_hash" name the photo, whose
-                annotations it must not retrieve, see Photo.
+                annotations it must not retrieve, see Photo. "crop" gives pieces of the photo.
 
         Raises:
             SAVError: an image or a vocabulary is not one that the model takes.
@@ -121,7 +125,7 @@ class SAV(nn.Module):
             return self.losses(batched_inputs, photos, prompts, output)
         if self.context is not None:
             output = self.context(photos, prompts, output, partial(self.decode, frozen=True))
-        return self.read(batched_inputs, photos, output)
+        return self.crops(self, batched_inputs, self.read(batched_inputs, photos, output))
 
     def encode(self, batched_inputs: Batch) -> EncodedPhotos:
         """Encode photos, and look up their views."""
@@ -142,7 +146,9 @@ class SAV(nn.Module):
     ) -> DecoderOutput:
         """The decoder's output for class prompts (B, C, 256); frozen weights do not learn."""
         queries = call(self.queries, prompts, frozen=frozen)
-        return call(self.decoder, photos.maps, queries, frozen=frozen)
+        output = call(self.decoder, photos.maps, queries, frozen=frozen)
+        named = photos.supervised if self.training else None
+        return call(self.class_maps, output, photos.embedding, named, frozen=frozen)
 
     def losses(
         self,
@@ -153,19 +159,13 @@ class SAV(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Training losses by name, scalars."""
         views, known = photos.views, photos.supervised
-        heads = (self.embedding_classifier, self.feature_classifier)
-        maps = (photos.embedding, output.features)
-        dense = [head(value, known) for head, value in zip(heads, maps, strict=True)]
         supervision = Supervision.of(batched_inputs, views, known, self.queries.classes)
-        losses = self.criterion(output, dense, supervision)
+        losses = self.criterion(output, supervision)
         if self.context is None:
             return losses
-        return losses | self.context.losses(
-            *(photos, prompts, output),
-            decode=partial(self.decode, frozen=True),
-            supervision=supervision,
-            criterion=self.criterion,
-        )
+        again = partial(self.decode, frozen=True)
+        learned = {"decode": again, "supervision": supervision, "criterion": self.criterion}
+        return losses | self.context.losses(photos, prompts, output, **learned)
 
     def read(
         self, batched_inputs: Batch, photos: EncodedPhotos, output: DecoderOutput
@@ -193,8 +193,5 @@ class SAV(nn.Module):
     def train(self, mode: bool = True) -> SAV:
         """Switch to training or prediction; what is frozen always acts as in prediction."""
         super().train(mode)
-        for module in [part for child in self.children() for part in child.modules()]:
-            parameters = list(module.parameters())
-            if parameters and not any(p.requires_grad for p in parameters):
-                module.eval()
+        rest_frozen(self)
         return self

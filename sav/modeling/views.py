@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -34,6 +34,7 @@ class Members:
         group: (Q,) int64 the group of part queries that it is made from.
         union: (P,) int64 ascending.
         part: (P,) int64 the part query.
+        counts: (P,) int64, 1 where the part says that the union is there, 0 where it is attached.
         first: (Q,) int64 a part query of each union, the only one of many.
         several: (R,) int64 the unions of more than one part.
         pairs: (S,) int64 the pairs of these.
@@ -45,6 +46,7 @@ class Members:
     group: torch.Tensor
     union: torch.Tensor
     part: torch.Tensor
+    counts: torch.Tensor
     first: torch.Tensor
     several: torch.Tensor
     pairs: torch.Tensor
@@ -59,7 +61,7 @@ class Members:
             groups: the query of each part that a group has.
             unions: the parts of each class.
         """
-        heads, pairs, first, several = [], [], [], []
+        heads, pairs = [], []
         for class_id, union in enumerate(unions):
             for parts in [[part] for part in union.parts] if union.each else [union.parts]:
                 for number, group in enumerate(groups):
@@ -67,23 +69,45 @@ class Members:
                     if not own:
                         continue
                     own += [(group[part], False) for part in union.attached if part in group]
-                    if len(own) > 1:
-                        several.append(len(heads))
-                    pairs += [(len(heads), *one, len(several) - 1, len(own) > 1) for one in own]
-                    first.append(own[0][0])
+                    pairs += [(len(heads), *one) for one in own]
                     heads.append((class_id, number))
-        number, part, counts, joint, joined = _columns(pairs, 5)
-        kept = joined.nonzero()[:, 0]
+        return cls.from_pairs(*_columns(heads, 2), *_columns(pairs, 3))
+
+    @classmethod
+    def from_pairs(
+        cls,
+        classes: torch.Tensor,
+        group: torch.Tensor,
+        union: torch.Tensor,
+        part: torch.Tensor,
+        counts: torch.Tensor,
+    ) -> Members:
+        """From the columns of that name, one entry a union or a pair."""
+        sizes = union.bincount(minlength=len(classes))
+        several = sizes > 1
+        pairs = several[union].nonzero()[:, 0]
         return cls(
-            *_columns(heads, 2),
-            union=number,
+            classes=classes,
+            group=group,
+            union=union,
             part=part,
-            first=torch.tensor(first, dtype=torch.int64),
-            several=torch.tensor(several, dtype=torch.int64),
-            pairs=kept,
-            joint=joint[kept],
-            counting=counts[kept].nonzero()[:, 0],
+            counts=counts,
+            first=part[sizes.cumsum(0) - sizes],
+            several=several.nonzero()[:, 0],
+            pairs=pairs,
+            joint=(several.cumsum(0) - 1)[union[pairs]],
+            counting=counts[pairs].nonzero()[:, 0],
         )
+
+    def select(self, unions: torch.Tensor) -> Members:
+        """Those of some unions (R,), in that order."""
+        place = torch.full_like(self.classes, -1)
+        place[unions] = torch.arange(len(unions), device=place.device)
+        number = place[self.union]
+        order = number.argsort(stable=True)
+        kept = order[(number < 0).sum() :]
+        columns = (self.part[kept], self.counts[kept])
+        return self.from_pairs(self.classes[unions], self.group[unions], number[kept], *columns)
 
     def to(self, device: torch.device) -> Members:
         """On another device."""
@@ -120,7 +144,7 @@ def unite(output: DecoderOutput, members: Members) -> DecoderOutput:
         masks, presence, iou = (
             x.index_copy(1, members.several, y) for x, y in zip(alone, joined, strict=True)
         )
-    return DecoderOutput(masks, presence, iou, output.features)
+    return replace(output, masks=masks, presence=presence, iou=iou)
 
 
 def _join(
@@ -201,6 +225,7 @@ class ViewQueries(nn.Module):
         for query, place in enumerate(zip(part_slots.tolist(), part_classes.tolist(), strict=True)):
             groups[place[0]][place[1]] = query
         members = Members.of(groups, self.unions)
+        self._members = members  # on the CPU
         told = torch.zeros(1 + len(self.unions), 1 + len(view.graph), dtype=torch.bool)
         counts = torch.zeros(len(self.unions), len(view.graph), dtype=torch.bool)
         for class_id, union in enumerate(self.unions):
@@ -222,6 +247,29 @@ class ViewQueries(nn.Module):
     def forward(self, output: DecoderOutput) -> DecoderOutput:
         """The decoder's output for N part queries, as that for the view's Q queries."""
         return output if self.view.is_whole else unite(output, self.members)
+
+    def masks_of(
+        self, output: DecoderOutput, image: torch.Tensor, query: torch.Tensor
+    ) -> torch.Tensor:
+        """The masks of some of the view's queries, without uniting all the others.
+
+        Args:
+            output: of B images and N part queries.
+            image: (P,) int64 ascending, on the CPU.
+            query: (P,) int64 of the view, on the CPU.
+
+        Returns:
+            (P, h, w) logits.
+        """
+        device = output.masks.device
+        if self.view.is_whole:
+            return output.masks[
+                image.to(device, non_blocking=True), query.to(device, non_blocking=True)
+            ]
+        counts = image.bincount(minlength=len(output.masks)).tolist()
+        members = [self._members.select(some) for some in query.split(counts)]
+        pairs = zip(output.split(), members, strict=True)
+        return torch.cat([unite(one, own.to(device)).masks[0] for one, own in pairs])
 
     def beyond_narrower(self, presence: torch.Tensor, members: Members) -> torch.Tensor:
         """How likely unions are, where no narrower class of the view says it better.

@@ -33,7 +33,7 @@ _LISTED = 3
 _BROKEN = (EOFError, RuntimeError, LookupError, ValueError)
 UNREADABLE = (SafetensorError, pickle.UnpicklingError, *_BROKEN)
 """What reading a file raises that holds no tensors, or is damaged."""
-_VERSION = "2"  # raise it when parameters are renamed
+_VERSION = "3"  # raise it when parameters are renamed
 
 
 def save_weights(model: nn.Module, path: Path, *, half: bool = False) -> None:
@@ -101,7 +101,7 @@ def _adapt(model: nn.Module, state: State, parts: list[str] | None, path: Path) 
     shared = [name for name in names if name in parts]
     here = torch.tensor([names.index(name) for name in shared], dtype=torch.int64)
     there = torch.tensor([parts.index(name) for name in shared], dtype=torch.int64)
-    for prefix, module in model.named_children():
+    for prefix, module in model.named_modules():
         for name, axis in getattr(module, "class_axes", {}).items():
             full_name = f"{prefix}.{name}"
             if full_name not in state:

@@ -44,8 +44,7 @@ def test_the_dense_classifier_predicts_held_out_classes_and_no_other(cfg, make_i
         photos = model.encode([make_input()])
         supervised = model.decode(photos, model.prompts(photos))
         found = other.decode(photos, other.prompts(photos))
-        logits = other.feature_classifier(found.features)
-        margins = class_margins(logits, other.supervised)[:, 6]
+        margins = class_margins(found.class_logits[-1], other.supervised)[:, 6]
     assert torch.equal(found.masks[:, ~door], supervised.masks[:, ~door])
     assert torch.equal(found.presence[:, ~door], supervised.presence[:, ~door])
     assert torch.equal(found.masks[:, door][:, 0], margins)

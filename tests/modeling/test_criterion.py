@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,7 +66,8 @@ def criterion(part_criterion):
         generators = [torch.Generator().manual_seed(i) for i in range(len(batch))]
         supervised = torch.ones_like(result.presence, dtype=torch.bool)
         views = [VIEW] * len(batch)
-        return part_criterion(result, dense, Supervision(batch, generators, views, supervised))
+        result = replace(result, class_logits=tuple(dense))
+        return part_criterion(result, Supervision(batch, generators, views, supervised))
 
     return losses
 
@@ -95,7 +96,8 @@ def test_matching_and_losses_are_float32_under_autocast(criterion, dtype):
         *((0, 2), (2, 1), (3, 0)),
     ]
     losses = criterion(result, dense, batch)
-    result = DecoderOutput(*(value.to(dtype) for value in vars(result).values()))
+    names = ("masks", "presence", "iou", "features")
+    result = replace(result, **{name: getattr(result, name).to(dtype) for name in names})
     with torch.autocast("cpu", dtype):
         found = match(result, batch, QUERY_CLASSES)
         again = criterion(result, dense, batch)
@@ -207,12 +209,14 @@ def test_annotations_and_losses_wait_for_a_gpu_once_a_batch(part_criterion, phot
     masks = [rectangle(3 * i, 3 * i + 9) for i in range(parts)]
     instances = instances_of([0, 1, 2][:parts], masks)
     batch = [{"instances": instances, "seed": seed} for seed in range(photos)]
-    result, dense = output(photos=photos), on_gpu(torch.zeros(photos, 4, 8, 8))
-    result = DecoderOutput(*(on_gpu(getattr(result, f.name)) for f in fields(result)))
+    result = output(photos=photos)
+    tensors = (result.masks, result.presence, result.iou, result.features)
+    class_logits = (on_gpu(torch.zeros(photos, 4, 8, 8)),)
+    result = DecoderOutput(*map(on_gpu, tensors), class_logits)
     supervised = on_gpu(torch.ones(photos, 3, dtype=torch.bool))
     with FakeGPU() as gpu:
         supervision = Supervision.of(batch, [VIEW] * photos, supervised, QUERY_CLASSES)
-        losses = part_criterion(result, [dense], supervision)
+        losses = part_criterion(result, supervision)
     assert all(isinstance(loss, OnGPU) for loss in losses.values())
     assert gpu.waits == ["cpu", "cpu"]
 
@@ -237,19 +241,16 @@ def test_losses_of_a_batch_are_the_mean_over_its_photos(part_criterion):
         presence=torch.randn(3, 5, generator=generator),
         iou=torch.randn(3, 5, generator=generator),
         features=torch.zeros(3, 32, 8, 8),
+        class_logits=(torch.randn(3, 4, 8, 8, generator=generator),),
     )
-    dense = torch.randn(3, 4, 8, 8, generator=generator)
 
     def losses(chosen):
-        part = DecoderOutput(
-            whole.masks[chosen], whole.presence[chosen], whole.iou[chosen], whole.features[chosen]
-        )
         generators = [torch.Generator().manual_seed(i) for i in chosen]
         supervised = whole.presence[chosen] > -1
         supervision = Supervision(
             [batch[i] for i in chosen], generators, [VIEW] * len(chosen), supervised
         )
-        return part_criterion(part, [dense[chosen]], supervision)
+        return part_criterion(whole.select(torch.tensor(chosen)), supervision)
 
     together = losses([0, 1, 2])
     alone = [losses([i]) for i in range(3)]

@@ -53,6 +53,15 @@ def test_every_map_of_the_encoder_counts(stride, skips):
         assert not torch.allclose(other, masks)
 
 
+def test_finer_maps_of_any_size_say_the_same():
+    """Those of a pretrained encoder are ten times as large as the embedding, and would drown it."""
+    skips = ("skip8", "skip4", "skip2")
+    decoder, encoded, queries = build(16, skips), encode(16, skips), torch.randn(2, 5, 256)
+    larger = {name: 10 * value if name in skips else value for name, value in encoded.items()}
+    masks = decoder(encoded, queries).masks
+    torch.testing.assert_close(decoder(larger, queries).masks, masks, rtol=1e-3, atol=1e-3)
+
+
 def test_the_order_of_queries_does_not_matter():
     decoder, encoded = build(16), encode(16)
     queries, order = torch.randn(2, 5, 256), torch.tensor([3, 0, 4, 2, 1])
@@ -72,11 +81,12 @@ def test_queries_are_what_sam_reads_with_the_iou_token_in_front():
 
 
 def test_names_of_the_weights_stay():
-    """Old weight files need them."""
+    """Weight files need them."""
     skips = ("skip8", "skip4", "skip2")
     beyond_sam = {name.split(".")[0] for name in build(16, skips).state_dict()} - {"sam"}
     assert beyond_sam == {
         *("position", "presence", "mask_bias", "shortcut", "finest", "feature_norm"),
+        *("refine4", "refine2"),
         *skips,
     }
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sav.modeling.criterion import PartCriterion
-from sav.modeling.postprocess import Frame
+from sav.modeling.original_frame import Frame
 from sav.modeling.reader import PartReader
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.targets import Supervision, Targets
@@ -125,6 +125,19 @@ def test_a_mask_that_is_almost_nowhere_still_learns():
             torch.testing.assert_close(united.masks[0, 0, 0, 0], logit.float(), rtol=1e-4, atol=0)
             gradient = masks.grad[0, pieces, 0, 0]
             torch.testing.assert_close(gradient, exact.grad.float(), rtol=1e-3, atol=1e-6)
+
+
+def test_masks_of_some_queries_are_those_of_all_united():
+    view, output = queries(COARSE), decoded(batch=3)
+    united = view(output).masks
+    image = torch.tensor([0, 0, 0, 2, 2])
+    query = torch.tensor([5, 1, 6, 0, 3])
+    torch.testing.assert_close(view.masks_of(output, image, query), united[image, query])
+    some = view.members.select(torch.tensor([3, 0, 5]))
+    torch.testing.assert_close(unite(output, some).masks, united[:, [3, 0, 5]])
+    torch.testing.assert_close(unite(output, some).presence, view(output).presence[:, [3, 0, 5]])
+    whole = view_queries(View.of(GRAPH, GRAPH))
+    assert torch.equal(whole.masks_of(output, image, query), output.masks[image, query])
 
 
 def test_a_union_is_never_less_likely_than_its_best_part():
@@ -269,11 +282,11 @@ def test_the_dense_loss_of_a_view_takes_any_of_its_parts_for_right():
     dense[:, 1 + PARTS.index("left_door"), 4:, :4] = 20.0
     dense[:, 1 + PARTS.index("wheel"), :4, 4:] = 20.0  # of which the view cannot speak
     dense[:, 0, 4:, 4:] = 20.0
-    loss = criterion(decoded(), [dense], truth)["loss_dense"]
+    loss = criterion(dataclasses.replace(decoded(), class_logits=(dense,)), truth)["loss_dense"]
     assert loss < 1e-4
     dense[:, 1 + PARTS.index("right_door"), 4:, :4] = 22.0
     dense.requires_grad_()
-    loss = criterion(decoded(), [dense], truth)["loss_dense"]
+    loss = criterion(dataclasses.replace(decoded(), class_logits=(dense,)), truth)["loss_dense"]
     assert loss > 0.3
     loss.backward()
     wrong = dense.grad[:, 1 + PARTS.index("right_door"), 4:, :4]

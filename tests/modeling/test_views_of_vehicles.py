@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from sav.d2 import build_model
 from sav.errors import SAVError
-from sav.modeling.postprocess import Frame
+from sav.modeling.original_frame import Frame
 from sav.modeling.sam.decoder import DecoderOutput
 
 VIEWS = ("vehicle", "vehicleseg10k", "dsmlr", "udapart_car", "carparts_seg")

@@ -19,7 +19,7 @@ from sav.precision import float32
 
 NEVER = -1e4  # a logit; fits into half precision
 
-_FEATURE_DIM = EMBEDDING_DIM // 8
+FEATURE_DIM = EMBEDDING_DIM // 8
 _PRESENCE_BIAS = -2.0
 _SAM_TRANSFORMER = (2, 8, 2048)  # layers, heads, MLP width of all official checkpoints
 _SAM_MASK_TOKENS = 4
@@ -39,12 +39,15 @@ class DecoderOutput:
         iou: (B, N) the mask's expected IoU, a logit.
         features: (B, 32, h, w), what the masks are products of; half precision under autocast,
             unlike the others.
+        class_logits: (B, 1 + C, h, w) of the background and every part at each place, coarse to
+            fine; see :class:`sav.modeling.graph.class_maps.ClassMaps`.
     """
 
     masks: torch.Tensor
     presence: torch.Tensor
     iou: torch.Tensor
     features: torch.Tensor
+    class_logits: tuple[torch.Tensor, ...] = ()
 
     def float(self) -> DecoderOutput:
         """With masks and scores in float32."""
@@ -57,21 +60,21 @@ class DecoderOutput:
 
     def select(self, rows: torch.Tensor | slice) -> DecoderOutput:
         """That of some of the images, an index (R,)."""
-        return DecoderOutput(
-            self.masks[rows], self.presence[rows], self.iou[rows], self.features[rows]
-        )
+        columns = (self.masks, self.presence, self.iou, self.features)
+        logits = tuple(logits[rows] for logits in self.class_logits)
+        return DecoderOutput(*(column[rows] for column in columns), logits)
 
 
 def choose(which: torch.Tensor, first: DecoderOutput, second: DecoderOutput) -> DecoderOutput:
     """The first output for the images where ``which`` (B,) is true, and the second elsewhere.
 
-    No gradient flows into the second. Features are those of the second.
+    No gradient flows into the second. Features and class logits are those of the second.
     """
-    return DecoderOutput(
+    return replace(
+        second,
         masks=torch.where(which[:, None, None, None], first.masks, second.masks.detach()),
         presence=torch.where(which[:, None], first.presence, second.presence.detach()),
         iou=torch.where(which[:, None], first.iou, second.iou.detach()),
-        features=second.features,
     )
 
 
@@ -87,7 +90,8 @@ class PartDecoder(nn.Module):
 
     Encoders with finer maps ("skip8", "skip4", "skip2") add them while upscaling, in one more step
     where there are three, and a linear shortcut joins the hypernetwork: both help to learn from
-    scratch, and on small canvases the finer masks find small parts.
+    scratch, and on small canvases the finer masks find small parts. A 3 x 3 convolution after each
+    of the finer maps makes their borders clean.
 
     Args:
         encoder_shape: what the encoder returns.
@@ -111,20 +115,26 @@ class PartDecoder(nn.Module):
         self.presence = MLP(EMBEDDING_DIM, EMBEDDING_DIM, 1, 3)
         nn.init.constant_(self.presence.layers[-1].bias, _PRESENCE_BIAS)
         self.mask_bias = nn.Parameter(torch.zeros(()))
-        self.shortcut = nn.Linear(EMBEDDING_DIM, _FEATURE_DIM)
+        self.shortcut = nn.Linear(EMBEDDING_DIM, FEATURE_DIM)
         self.stride = encoder_shape[EMBEDDING].stride
-        for reduction, width in ((2, EMBEDDING_DIM // 4), (4, _FEATURE_DIM), (8, _FEATURE_DIM)):
+        for reduction, width in ((2, EMBEDDING_DIM // 4), (4, FEATURE_DIM), (8, FEATURE_DIM)):
             skip = encoder_shape.get(f"skip{self.stride // reduction}")
             if skip:
-                layer = nn.Conv2d(skip.channels, width, 1)
+                # Pretrained encoders' maps are not normalised: at ten times the others' size they
+                # would drown what the embedding says.
+                norm = nn.GroupNorm(1, skip.channels)
+                layer = nn.Sequential(norm, nn.Conv2d(skip.channels, width, 1))
                 self.add_module(f"skip{self.stride // reduction}", layer)
+                if width == FEATURE_DIM:
+                    convolution = nn.Conv2d(width, width, 3, padding=1)
+                    self.add_module(f"refine{self.stride // reduction}", convolution)
         self.finest = None
         if f"skip{self.stride // 8}" in encoder_shape:
-            self.finest = nn.ConvTranspose2d(_FEATURE_DIM, _FEATURE_DIM, 2, stride=2)
+            self.finest = nn.ConvTranspose2d(FEATURE_DIM, FEATURE_DIM, 2, stride=2)
         if len(encoder_shape) > 1:
             # One group is a layer norm of the whole map, in one fused kernel: a per-pixel norm at
             # this resolution would cost a quarter of a training step on a CPU.
-            self.feature_norm = nn.GroupNorm(1, _FEATURE_DIM)
+            self.feature_norm = nn.GroupNorm(1, FEATURE_DIM)
             nn.init.constant_(self.mask_bias, _PRESENCE_BIAS)
             self.no_mask_embed = None  # the last bias of the encoder's neck does the same
         else:
@@ -244,9 +254,9 @@ class PartDecoder(nn.Module):
     def _upscale(self, embedding: torch.Tensor, encoded: dict[str, torch.Tensor]) -> torch.Tensor:
         first, norm, activation, second, last_activation = self.sam.output_upscaling
         features = activation(norm(self._add_skip(first(embedding), encoded, 2)))
-        features = last_activation(self._add_skip(second(features), encoded, 4))
+        features = self._refine(last_activation(self._add_skip(second(features), encoded, 4)), 4)
         if self.finest is not None:
-            features = F.relu(self._add_skip(self.finest(features), encoded, 8))
+            features = self._refine(F.relu(self._add_skip(self.finest(features), encoded, 8)), 8)
         return self.feature_norm(features)
 
     def _add_skip(
@@ -255,3 +265,8 @@ class PartDecoder(nn.Module):
         """Add the encoder's map at ``reduction`` times the embedding's resolution, if any."""
         name = f"skip{self.stride // reduction}"
         return features + getattr(self, name)(encoded[name]) if name in encoded else features
+
+    def _refine(self, features: torch.Tensor, reduction: int) -> torch.Tensor:
+        """Look at the pixels around each, where a finer map was added."""
+        convolution = getattr(self, f"refine{self.stride // reduction}", None)
+        return features if convolution is None else features + F.gelu(convolution(features))

@@ -1,0 +1,255 @@
+"""A second look at small vehicles, each cut out of the photo and enlarged to the whole canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torchvision.ops import box_iou
+
+from sav.d2 import Boxes, CfgNode, Instances
+from sav.modeling.targets import Batch
+
+Output = dict[str, Any]
+Box = tuple[int, int, int, int]
+
+_CONFIDENT = 0.3  # score of the parts that make a vehicle worth a second look
+_MARGIN = 0.15  # around a vehicle, as a share of its long side
+_LEAST = 16  # pixels of a vehicle's long side; below it there is nothing to enlarge
+_MOST = 16  # vehicles of a photo, the largest first
+_BATCH = 8  # crops a forward pass
+_SAME = 0.5  # IoU of the boxes of a vehicle in both looks
+
+
+@dataclass(frozen=True)
+class VehicleCrops:
+    """Predicts small vehicles again, as if each were a photo of its own.
+
+    On the canvas a vehicle that takes a third of the photo has a ninth of the pixels. What its crop
+    shows of it takes the place of what the whole photo showed of it; other vehicles stay as they
+    are.
+
+    Attributes:
+        below: the long side of a vehicle over that of its photo, below which it is looked at again;
+            0 for none.
+    """
+
+    below: float
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> VehicleCrops:
+        """As MODEL.SAV.TEST.CROPS says."""
+        return cls(cfg.MODEL.SAV.TEST.CROPS)
+
+    def __call__(
+        self, predict: Callable[[Batch], list[Output]], inputs: Batch, outputs: list[Output]
+    ) -> list[Output]:
+        """Look again where that helps.
+
+        Args:
+            predict: the model.
+            inputs: B photos; those that have "crop", see :class:`sav.data.crops.PhotoCrops`, can be
+                looked at again.
+            outputs: what the model says of them.
+        """
+        if not self.below:
+            return outputs
+        for item, output in zip(inputs, outputs, strict=True):
+            if "crop" in item:
+                side = max(output["instances"].image_size)
+                look_closer(predict, item, output, self._small_vehicles(output["instances"], side))
+        return outputs
+
+    def _small_vehicles(self, parts: Instances, side: int) -> dict[int, Box]:
+        """Boxes of the vehicles to look at again, by id, the largest first."""
+        boxes = {}
+        sure = parts[parts.scores >= _CONFIDENT]
+        for vehicle in sure.vehicle_ids.unique().tolist():
+            box = _hull(sure.pred_boxes.tensor[sure.vehicle_ids == vehicle])
+            if _LEAST <= _long_side(box) < self.below * side:
+                boxes[vehicle] = box
+        chosen = sorted(boxes, key=lambda vehicle: -_long_side(boxes[vehicle]))[:_MOST]
+        return {vehicle: boxes[vehicle] for vehicle in chosen}
+
+
+def look_closer(
+    predict: Callable[[Batch], list[Output]],
+    item: dict[str, Any],
+    output: Output,
+    vehicles: Mapping[int, Box],
+) -> None:
+    """Predict each of some vehicles by its crop, and put what that shows into the output.
+
+    Where no vehicle of a crop lies where it should, nothing changes.
+
+    Args:
+        predict: the model.
+        item: the photo, with "crop".
+        output: of the photo, changed in place.
+        vehicles: XYXY boxes in pixels, inside the photo, by the vehicle's id.
+    """
+    size = int(item["height"]), int(item["width"])
+    crops = {vehicle: _enlarge(box, size) for vehicle, box in vehicles.items()}
+    item = {**item}
+    cut = item.pop("crop")
+    looks = []
+    for some in _batched(crops, _BATCH):
+        found = predict([{**item, **cut(crops[vehicle])} for vehicle in some])
+        for vehicle, seen in zip(some, found, strict=True):
+            look = Look.at(vehicle, vehicles[vehicle], crops[vehicle], seen)
+            looks += [look] if look else []
+    merge(output, looks)
+
+
+def nothing_found(size: tuple[int, int]) -> Output:
+    """The output for a photo (height, width) in which nothing is found."""
+    nothing = torch.zeros(0)
+    instances = Instances(size)
+    instances.pred_masks = torch.zeros(0, *size, dtype=torch.bool)
+    instances.pred_boxes = Boxes(torch.zeros(0, 4))
+    instances.scores, instances.pred_classes = nothing, nothing.long()
+    instances.vehicle_ids = nothing.long()
+    return {"instances": instances, "part_map": torch.zeros(size, dtype=torch.uint8)}
+
+
+@dataclass
+class Look:
+    """What a crop shows of its vehicle.
+
+    Attributes:
+        vehicle: its id in the photo.
+        crop: XYXY pixels of the photo.
+        parts: of the vehicle, in the crop.
+        box: of the vehicle by both looks, XYXY pixels of the photo, inside the crop.
+        part_map: (h, w) uint8 of the box.
+    """
+
+    vehicle: int
+    crop: Box
+    parts: Instances
+    box: Box
+    part_map: torch.Tensor
+
+    @classmethod
+    def at(cls, vehicle: int, box: Box, crop: Box, found: Output) -> Look | None:
+        """Choose the vehicle that lies where it should in the output for a crop; None for none."""
+        corner = crop[:2]
+        parts, place = found["instances"], [a - b for a, b in zip(box, 2 * corner, strict=True)]
+        chosen = _vehicle_at(parts, place)
+        if chosen is None:
+            return None
+        own = parts[parts.vehicle_ids == chosen]
+        both = torch.cat([own.pred_boxes.tensor, own.pred_boxes.tensor.new_tensor([place])])
+        left, top, right, bottom = _hull(both)
+        part_map = found["part_map"][top:bottom, left:right]
+        moved = (left + crop[0], top + crop[1], right + crop[0], bottom + crop[1])
+        return cls(vehicle, crop, own, moved, part_map)
+
+    def part_boxes(self) -> torch.Tensor:
+        """(M, 4) XYXY in pixels of the photo."""
+        boxes = self.parts.pred_boxes.tensor
+        return boxes + boxes.new_tensor(2 * self.crop[:2])
+
+
+def merge(output: Output, looks: Sequence[Look]) -> None:
+    """Put what crops show of their vehicles in the place of what the whole photo showed.
+
+    Args:
+        output: of the whole photo, changed in place.
+        looks: at vehicles of it.
+    """
+    if not looks:
+        return
+    whole: Instances = output["instances"]
+    replaced = torch.isin(
+        whole.vehicle_ids, torch.tensor([look.vehicle for look in looks]).to(whole.vehicle_ids)
+    )
+    others = (~replaced).nonzero()[:, 0]
+    for look in looks:
+        _write_labels(output["part_map"], look, whole, others)
+    pieces = [look.parts for look in looks]
+    ids = [torch.full_like(look.parts.pred_classes, look.vehicle) for look in looks]
+    scores = torch.cat([whole.scores[others], *(piece.scores for piece in pieces)])
+    order = scores.argsort(descending=True, stable=True)
+    joined = Instances(whole.image_size)
+    joined.scores = scores[order]
+    classes = [whole.pred_classes[others], *(piece.pred_classes for piece in pieces)]
+    joined.pred_classes = torch.cat(classes)[order]
+    joined.vehicle_ids = torch.cat([whole.vehicle_ids[others], *ids])[order]
+    boxes = [whole.pred_boxes.tensor[others], *(look.part_boxes() for look in looks)]
+    joined.pred_boxes = Boxes(torch.cat(boxes)[order])
+    joined.pred_masks = _join_masks(whole.pred_masks, others, looks, order)
+    output["instances"] = joined
+
+
+def _join_masks(
+    masks: torch.Tensor, others: torch.Tensor, looks: Sequence[Look], order: torch.Tensor
+) -> torch.Tensor:
+    """Masks of the others (indices) and of all looks, in an order; each is copied once."""
+    joined = masks.new_zeros(len(order), *masks.shape[1:])
+    place = order.argsort().tolist()
+    for row, other in zip(place, others.tolist(), strict=False):
+        joined[row] = masks[other]
+    rest = iter(place[len(others) :])
+    for look in looks:
+        left, top, right, bottom = look.crop
+        for mask in look.parts.pred_masks:
+            joined[next(rest), top:bottom, left:right] = mask
+    return joined
+
+
+def _write_labels(
+    part_map: torch.Tensor, look: Look, whole: Instances, others: torch.Tensor
+) -> None:
+    """Write the labels in a vehicle's box, except where parts of other vehicles are seen."""
+    left, top, right, bottom = look.box
+    place = slice(top, bottom), slice(left, right)
+    free = torch.ones_like(look.part_map, dtype=torch.bool)
+    for other in others[whole.scores[others] >= _CONFIDENT].tolist():
+        free &= ~whole.pred_masks[other][place]
+    part_map[place] = torch.where(free, look.part_map, part_map[place])
+
+
+def _vehicle_at(parts: Instances, box: Sequence[int]) -> int | None:
+    """The id of the vehicle whose box is most like one, if it is at all."""
+    if not len(parts):
+        return None
+    # A vehicle is known to be there, so that nothing is sure does not mean that nothing is right.
+    sure = parts[parts.scores >= min(_CONFIDENT, float(parts.scores.max()) / 2)]
+    ids = sure.vehicle_ids.unique()
+    tensor = sure.pred_boxes.tensor
+    hulls = torch.tensor([_hull(tensor[sure.vehicle_ids == number]) for number in ids])
+    ious = box_iou(hulls.float(), torch.tensor([box]).float())[:, 0]
+    best = int(ious.argmax())
+    return int(ids[best]) if ious[best] >= _SAME else None
+
+
+def _enlarge(box: Box, size: tuple[int, int]) -> Box:
+    """A box with a margin, as far as the photo of this size (height, width) goes."""
+    margin = round(_MARGIN * _long_side(box))
+    left, top, right, bottom = box
+    height, width = size
+    return (
+        *(max(left - margin, 0), max(top - margin, 0)),
+        *(min(right + margin, width), min(bottom + margin, height)),
+    )
+
+
+def _hull(boxes: torch.Tensor) -> Box:
+    """The least box of whole pixels around boxes (N, 4)."""
+    left, top = boxes[:, :2].amin(0).floor().int().tolist()
+    right, bottom = boxes[:, 2:].amax(0).ceil().int().tolist()
+    return left, top, right, bottom
+
+
+def _long_side(box: Box) -> int:
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def _batched(items: Iterable[int], size: int) -> Iterator[list[int]]:
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
