@@ -17,6 +17,9 @@ from sav.errors import SAVError
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+"""Files that are taken for photos, by the lower-case ends of their names."""
+
 LETTERBOX = "long side to canvas, area or bilinear, masks nearest, top left"
 """Names what :mod:`sav.data.letterbox` does; the model, which imports nothing from there, puts it
 into the fingerprint of galleries."""

@@ -11,11 +11,13 @@ import torch
 
 from sav.config import load_config, without_first_weights
 from sav.d2 import CfgNode, Instances, build_model
+from sav.data.crops import PhotoCrops
 from sav.data.letterbox import Letterbox
 from sav.errors import SAVError
 from sav.gallery.files import GALLERY_FILE, load_gallery
 from sav.gallery.photos import Photo, photo_hash
 from sav.gallery.vehicles import Vehicle
+from sav.modeling.crops import look_closer, nothing_found
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.ontology import Ontology, find_view
@@ -140,20 +142,27 @@ class SAVPredictor:
         """Names by class id."""
         return self.ontology.class_names
 
-    def __call__(self, image: np.ndarray) -> Instances:
+    def __call__(
+        self, image: np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
+    ) -> Instances:
         """Find the parts in one photo.
 
         Args:
             image: (H, W, 3) uint8 RGB.
+            boxes: (M, 4) XYXY in pixels, the vehicles that any detector has found. The model looks
+                at these alone, each cut out and enlarged. None lets it find the vehicles itself.
 
         Returns:
             Instances on the CPU at the photo's size: pred_masks (N, H, W) bool, pred_boxes in XYXY
-            pixels, scores (N,) in [0, 1], pred_classes (N,) int64, vehicle_ids (N,) int64.
+            pixels, scores (N,) in [0, 1], pred_classes (N,) int64, vehicle_ids (N,) int64: with
+            boxes the row of the vehicle's box.
 
         Raises:
-            SAVError: the array is not such an image.
+            SAVError: the array is not such an image, or a box has no pixel in it.
         """
-        return self.predict_batch([image])[0]
+        if boxes is None:
+            return self.predict_batch([image])[0]
+        return self._predict_boxes(image, boxes)
 
     def predict_batch(self, images: Sequence[np.ndarray]) -> list[Instances]:
         """Find the parts in several photos of any sizes in one pass, as :meth:`__call__` in one."""
@@ -174,8 +183,20 @@ class SAVPredictor:
             return []
         inputs = [self._to_input(image) for image in images]
         with self._precision.autocast():
-            outputs = self.model(inputs)
-        return [{key: value.to("cpu") for key, value in output.items()} for output in outputs]
+            return self._predict_on_cpu(inputs)
+
+    @torch.no_grad()
+    def _predict_boxes(self, image: np.ndarray, boxes: Sequence[Sequence[float]]) -> Instances:
+        item = self._to_input(image)
+        size = item["height"], item["width"]
+        output = nothing_found(size)
+        vehicles = dict(enumerate(_whole_pixels(boxes, size)))
+        with self._precision.autocast():
+            look_closer(self._predict_on_cpu, item, output, vehicles)
+        return output["instances"]
+
+    def _predict_on_cpu(self, inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{k: value.to("cpu") for k, value in out.items()} for out in self.model(inputs)]
 
     def nearest(self, image: np.ndarray, count: int, *, copies: bool = True) -> list[Neighbour]:
         """Find the exemplars that the model uses to predict the parts in a photo.
@@ -217,8 +238,32 @@ class SAVPredictor:
         if image.dtype != np.uint8:
             raise SAVError(f"image has dtype {image.dtype}; give uint8, 0 to 255")
         height, width = image.shape[:2]
-        letterbox = Letterbox(self.model.preprocess.size).get_transform(image)
-        resized = letterbox.apply_image(np.ascontiguousarray(image))
-        tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
-        name = self.ontology.name
-        return {"image": tensor, "height": height, "width": width, "vocabulary": name}
+        crop = PhotoCrops(image, Letterbox(self.model.preprocess.size))
+        whole = crop((0, 0, width, height))
+        return {**whole, "crop": crop, "vocabulary": self.ontology.name}
+
+
+def _whole_pixels(
+    boxes: Sequence[Sequence[float]] | np.ndarray, size: tuple[int, int]
+) -> list[tuple[int, int, int, int]]:
+    """Check XYXY boxes, and round them outwards, as far as the photo (height, width) goes."""
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SAVError(f"boxes are no (M, 4) numbers: {error}") from error
+    if array.size == 0:
+        return []
+    if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
+        raise SAVError(
+            f"boxes have shape {array.shape}; give (M, 4) numbers: left, top, right, bottom"
+        )
+    height, width = size
+    least, most = np.floor(array[:, :2]), np.ceil(array[:, 2:])
+    whole = np.hstack([least, most]).clip(0, [width, height, width, height]).astype(int)
+    for row, (left, top, right, bottom) in enumerate(whole.tolist()):
+        if left >= right or top >= bottom:
+            raise SAVError(
+                f"box {row}, {array[row].tolist()}, has no pixel in the photo of {width}x{height}; "
+                "give left, top, right, bottom in pixels"
+            )
+    return [tuple(box) for box in whole.tolist()]

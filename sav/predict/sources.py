@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 
 from sav.errors import SAVError
-from sav.formats.images import read_rgb
+from sav.formats.images import IMAGE_SUFFIXES, read_rgb
 
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 _DEFAULT_FPS = 25.0
 
@@ -58,7 +57,7 @@ def find_inputs(names: Sequence[str]) -> list[Path]:
 
 
 def _media(paths: Iterable[Path]) -> list[Path]:
-    known = _IMAGE_SUFFIXES | _VIDEO_SUFFIXES
+    known = IMAGE_SUFFIXES | _VIDEO_SUFFIXES
     return sorted(p for p in paths if p.suffix.lower() in known and p.is_file())
 
 

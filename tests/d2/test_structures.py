@@ -80,6 +80,18 @@ def test_instances_are_indexed_by_int_slice_and_mask():
         len(Instances((1, 1)))
 
 
+def test_instances_of_one_image_are_joined():
+    instances = _instances()
+    joined = Instances.cat([instances[1], instances[:0], instances])
+    assert joined.gt_classes.tolist() == [5, 3, 5]
+    assert joined.gt_boxes.tensor.tolist() == [XYXY[1].tolist(), *XYXY.tolist()]
+    assert torch.equal(joined.gt_masks.tensor[1:], instances.gt_masks.tensor)
+    assert joined.names == ["b", "a", "b"]
+    assert joined.image_size == instances.image_size
+    with pytest.raises(AssertionError):
+        Instances.cat([instances, Instances((1, 1), gt_classes=instances.gt_classes)])
+
+
 def test_instances_move_and_pickle():
     instances = _instances()
     assert instances.to("cpu").gt_boxes.tensor.tolist() == XYXY.tolist()

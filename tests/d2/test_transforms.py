@@ -59,3 +59,10 @@ def test_a_list_applies_one_after_another():
 def test_an_augmentation_must_say_what_it_does():
     with pytest.raises(NotImplementedError):
         T.Augmentation().get_transform(picture())
+
+
+def test_doing_nothing_is_a_transform_too():
+    nothing = T.NoOpTransform()
+    assert isinstance(nothing, T.Transform)
+    assert (nothing.apply_image(picture()) == picture()).all()
+    assert nothing.apply_coords(np.array([[1.0, 2.0]])).tolist() == [[1.0, 2.0]]

@@ -223,3 +223,46 @@ def test_predictor_is_found_in_the_package():
     assert sav.SAVPredictor is SAVPredictor
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = sav.nonsense
+
+
+def test_given_boxes_only_these_vehicles_are_looked_at(predictor, photo):
+    image = photo(120, 160)
+    boxes = np.array([[90.0, 10.0, 150.0, 70.0], [-20.0, 40.5, 60.2, 500.0]])
+    parts = predictor(image, boxes=boxes)
+    assert parts.image_size == (120, 160)
+    assert set(parts.vehicle_ids.tolist()) <= {0, 1}
+    for number, (left, top, right, bottom) in enumerate([(81, 1, 159, 79), (0, 26, 74, 120)]):
+        masks = parts.pred_masks[parts.vehicle_ids == number]
+        inside = torch.zeros(120, 160, dtype=torch.bool)
+        inside[top:bottom, left:right] = True
+        assert not (masks & ~inside).any()
+    assert len(predictor(image, boxes=[])) == 0
+
+
+def test_a_box_around_the_whole_photo_shows_what_the_photo_shows(predictor, photo):
+    image = photo(96, 128)
+    whole = predictor(image)
+    again = predictor(image, boxes=[[0, 0, 128, 96]])
+    assert len(again) > 0
+    assert again.vehicle_ids.unique().tolist() == [0]
+    vehicles = whole.vehicle_ids.unique()
+    counts = [int((whole.vehicle_ids == number).sum()) for number in vehicles]
+    same(whole[whole.vehicle_ids == vehicles[counts.index(len(again))]], again)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([1, 2, 3, 4], "shape"),
+        ([[1, 2, 3]], "shape"),
+        ([[float("nan"), 2, 3, 4]], "shape"),
+        ([[0, 0, 9, 9], [5, 5, 5, 9]], "box 1"),
+        ([[300, 0, 400, 50]], "box 0"),
+        ([[0, 0, 9, 9], [1, 2, 3]], "no .* numbers"),
+        ([["left", 2, 3, 4]], "no .* numbers"),
+        ({"box": 1}, "no .* numbers"),
+    ],
+)
+def test_boxes_that_are_none_are_refused(predictor, photo, boxes, message):
+    with pytest.raises(SAVError, match=message):
+        predictor(photo(), boxes=boxes)

@@ -29,6 +29,11 @@ class Boxes:
     def __getitem__(self, item: int | slice | torch.Tensor) -> Boxes:
         return Boxes(self.tensor[item].reshape(-1, 4))
 
+    @classmethod
+    def cat(cls, pieces: Sequence[Boxes]) -> Boxes:
+        """Join the boxes of several, in order."""
+        return cls(torch.cat([piece.tensor for piece in pieces]))
+
     def __len__(self) -> int:
         return self.tensor.shape[0]
 
@@ -54,6 +59,11 @@ class BitMasks:
 
     def __len__(self) -> int:
         return self.tensor.shape[0]
+
+    @staticmethod
+    def cat(pieces: Sequence[BitMasks]) -> BitMasks:
+        """Join the masks of several, in order."""
+        return BitMasks(torch.cat([piece.tensor for piece in pieces]))
 
     def __repr__(self) -> str:
         return f"BitMasks({tuple(self.tensor.shape)})"
@@ -126,6 +136,23 @@ class Instances:
         for name, value in self._fields.items():
             chosen.set(name, value[item])
         return chosen
+
+    @staticmethod
+    def cat(pieces: Sequence[Instances]) -> Instances:
+        """Join instances of one image, which have the same fields, in order."""
+        first = pieces[0]
+        if any(piece.image_size != first.image_size for piece in pieces):
+            raise AssertionError("instances of images of several sizes cannot be joined")
+        joined = Instances(first.image_size)
+        for name, value in first._fields.items():
+            values = [piece.get(name) for piece in pieces]
+            if isinstance(value, torch.Tensor):
+                joined.set(name, torch.cat(values))
+            elif isinstance(value, list):
+                joined.set(name, [entry for entries in values for entry in entries])
+            else:
+                joined.set(name, type(value).cat(values))
+        return joined
 
     def __len__(self) -> int:
         for value in self._fields.values():

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from fvcore.transforms.transform import Transform, TransformList
+from fvcore.transforms.transform import NoOpTransform, Transform, TransformList
 
-__all__ = ["AugInput", "Augmentation", "AugmentationList", "Transform", "TransformList"]
+__all__ = [
+    "AugInput",
+    "Augmentation",
+    "AugmentationList",
+    "NoOpTransform",
+    "Transform",
+    "TransformList",
+]
 
 
 class AugInput:

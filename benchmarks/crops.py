@@ -1,0 +1,127 @@
+"""What a second look at small vehicles gives: photos shrunk on a grey ground, with and without it.
+
+A photo that is shrunk to a third lies, at its full number of pixels, somewhere on a ground that is
+three times as wide and high. So nothing is lost but what the model's canvas loses::
+
+    python benchmarks/crops.py --model RUN --data dsmlr_valid --output output/bench/crops
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tabulate import tabulate
+from tqdm import tqdm
+
+from sav.bench.runs import load_trained
+from sav.d2 import DatasetCatalog, MetadataCatalog
+from sav.data.annotations import load_instance_codes
+from sav.data.registration import register_part_datasets
+from sav.engine.evaluate import evaluate, ready_to_predict
+from sav.formats.images import read_rgb
+from sav.formats.masks import decode_codes, encode_mask, mask_box
+
+SHRUNK = (1, 2, 3)
+GREY = 127
+
+
+def shrink_all(name: str, factor: int, folder: Path) -> Path:
+    """Write a data set's photos on larger grounds; returns its annotation file."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    images, annotations = [], []
+    for number, record in enumerate(tqdm(DatasetCatalog.get(name), desc=f"1/{factor}"), 1):
+        rng = np.random.default_rng([factor, number])
+        photo = read_rgb(record["file_name"])
+        height, width = photo.shape[:2]
+        ground = np.full((factor * height, factor * width, 3), GREY, np.uint8)
+        top, left = (int(rng.integers(0, (factor - 1) * side + 1)) for side in (height, width))
+        place = slice(top, top + height), slice(left, left + width)
+        ground[place] = photo
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), ground[..., ::-1])
+        size = {"height": factor * height, "width": factor * width}
+        images.append({"id": number, "file_name": f"{number}.png", **size})
+        annotations += _moved(record, number, ground.shape[:2], place)
+    names = MetadataCatalog.get(name).thing_classes
+    contents = {
+        "info": {"ontology": MetadataCatalog.get(name).ontology, "image_root": "images"},
+        "images": images,
+        "annotations": [{**a, "id": i} for i, a in enumerate(annotations, 1)],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(names, 1)],
+    }
+    path = folder / "instances.json"
+    path.write_text(json.dumps(contents), encoding="utf-8")
+    return path
+
+
+def _moved(
+    record: dict[str, Any], number: int, size: tuple[int, int], place: tuple[slice, slice]
+) -> list[dict[str, Any]]:
+    codes, classes, vehicles = load_instance_codes(record)
+    found = []
+    for code, class_id, vehicle in zip(codes, classes.tolist(), vehicles.tolist(), strict=True):
+        mask = np.zeros(size, np.uint8)
+        (mask[place],) = decode_codes([code], record["height"], record["width"])
+        left, top, right, bottom = mask_box(mask)
+        found.append(
+            {
+                "image_id": number,
+                "category_id": class_id + 1,
+                "segmentation": encode_mask(mask),
+                "bbox": [left, top, right - left, bottom - top],
+                "area": int(mask.sum()),
+                "iscrowd": 0,
+                "vehicle_id": vehicle,
+            }
+        )
+    return found
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, help="run folder")
+    parser.add_argument("--data", required=True, metavar="NAME", help="a data set of its config")
+    parser.add_argument("--output", type=Path, default=Path("output/bench/crops"))
+    parser.add_argument("--below", type=float, default=0.6, help="MODEL.SAV.TEST.CROPS")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config options")
+    args = parser.parse_args()
+    cfg, _ = load_trained(args.model, args.opts)
+    register_part_datasets(cfg)
+    rows = []
+    for factor in SHRUNK:
+        file = shrink_all(args.data, factor, args.output / f"shrunk{factor}")
+        for below in (0.0, args.below):
+            options = [
+                *args.opts,
+                *("DATASETS.TRAIN", "()", "DATASETS.TRAIN_SHARES", "()"),
+                *("DATASETS.TEST", f"('shrunk{factor}',)"),
+                *(f"DATASETS.PARTS.shrunk{factor}", str(file.resolve())),
+                *("MODEL.SAV.TEST.CROPS", str(below)),
+                *("OUTPUT_DIR", str(args.output / f"shrunk{factor}_{below}")),
+            ]
+            cfg, model = load_trained(args.model, options)
+            with ready_to_predict(cfg, model):
+                start = time.perf_counter()
+                found = evaluate(cfg, model)[f"shrunk{factor}"]
+                seconds = time.perf_counter() - start
+            figures = (("parts", "mIoU"), ("segm", "AP"), ("bbox", "AP"))
+            rows.append(
+                [
+                    f"1/{factor}",
+                    below,
+                    *(found[t][m] for t, m in figures),
+                    seconds / len(DatasetCatalog.get(f"shrunk{factor}")),
+                ]
+            )
+    titles = ["photos at", "CROPS", "mIoU", "mask AP", "box AP", "s a photo, evaluation included"]
+    print(tabulate(rows, titles, tablefmt="github", floatfmt=".2f"))
+
+
+if __name__ == "__main__":
+    main()
