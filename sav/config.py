@@ -50,6 +50,8 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.INPUT.SAV.SHIFT = 0.15  # of the canvas, either way
     cfg.INPUT.SAV.COLOR = 0.5  # strength of the colour jitter in [0, 1]
     cfg.INPUT.SAV.GREY_PROB = 0.1
+    cfg.INPUT.SAV.CAMERA = 0.0  # strength of poor exposure, smears and JPEG in [0, 1]
+    cfg.INPUT.SAV.OCCLUDER_PROB = 0.0
 
 
 def _add_encoders(cfg: CfgNode) -> None:
@@ -123,6 +125,9 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.TEST.GALLERY = ""  # folder; empty: evaluation builds one of DATASETS.TRAIN
     cfg.MODEL.SAV.TEST.BATCH = 8  # photos a forward pass
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
+    # Vehicles whose long side is a smaller share of their photo's are cut out and looked at again.
+    # 0 for none.
+    cfg.MODEL.SAV.TEST.CROPS = 0.6
     cfg.MODEL.SAV.TEST.VOCABULARY = ""  # the view to predict in; empty: its own parts
     cfg.MODEL.SAV.TEST.BACKGROUND = 0.4  # a pixel belongs to a part when its probability is higher
 

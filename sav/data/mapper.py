@@ -14,6 +14,8 @@ from sav.d2 import BitMasks, Boxes, CfgNode, Instances, configurable
 from sav.d2 import transforms as T
 from sav.data.annotations import load_instance_codes
 from sav.data.augmentation import RandomAffine, RandomColor, is_mirrored
+from sav.data.crops import PhotoCrops
+from sav.data.degradation import RandomCamera, RandomOccluder
 from sav.data.letterbox import Letterbox
 from sav.errors import SAVError
 from sav.formats.images import read_rgb
@@ -42,6 +44,7 @@ class PartDatasetMapper:
         size: int,
         augmentations: list[T.Augmentation],
         mirror_ids: dict[str, list[int]],
+        crops: bool = False,
     ) -> None:
         """Keep the settings.
 
@@ -52,9 +55,11 @@ class PartDatasetMapper:
                 leave out what lies below it or to its right.
             mirror_ids: for each vocabulary the class that each of its classes becomes in a mirrored
                 photo. Records without a "vocabulary" have the first.
+            crops: in prediction, whether the model may ask for pieces of the photo, by "crop".
         """
         self.is_train = is_train
         self.size = size
+        self.crops = crops
         self.augmentations = T.AugmentationList(augmentations)
         self.mirror_ids = {name: np.array(ids, dtype=np.int64) for name, ids in mirror_ids.items()}
 
@@ -73,11 +78,14 @@ class PartDatasetMapper:
             border=tuple(cfg.MODEL.PIXEL_MEAN),
         )
         color = RandomColor(strength=options.COLOR, grey_prob=options.GREY_PROB)
+        occluder = RandomOccluder(prob=options.OCCLUDER_PROB)
+        camera = RandomCamera(strength=options.CAMERA)
         letterbox = Letterbox(options.SIZE)
         return {
             "is_train": is_train,
             "size": options.SIZE,
-            "augmentations": [affine, color] if is_train else [letterbox],
+            "crops": cfg.MODEL.SAV.TEST.CROPS > 0,
+            "augmentations": [affine, occluder, color, camera] if is_train else [letterbox],
             "mirror_ids": {view.name: view.vocabulary.mirror_ids for view in views},
         }
 
@@ -112,6 +120,8 @@ class PartDatasetMapper:
         transform = self.augmentations(aug_input)
         record["image"] = _to_tensor(aug_input.image)
         if not self.is_train:
+            if self.crops:
+                record["crop"] = PhotoCrops(image, Letterbox(self.size))
             return record
         record["seed"] = int(np.random.randint(2**31))
         record["instances"] = self._instances({**dataset_dict, **record}, transform)

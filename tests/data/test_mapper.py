@@ -249,8 +249,13 @@ def test_annotations_are_not_looked_at_when_testing(cfg, record):
         "photo_id",
         "photo_hash",
         "image",
+        "crop",
     }
     assert out["image"].shape == (3, 64, 64)
+    whole = out["crop"]((0, 0, out["width"], out["height"]))
+    assert torch.equal(whole["image"], out["image"])
+    cfg.MODEL.SAV.TEST.CROPS = 0.0
+    assert "crop" not in PartDatasetMapper(cfg, is_train=False)(record)
 
 
 def test_exif_rotation_is_applied(cfg, tmp_path):
