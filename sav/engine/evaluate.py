@@ -13,7 +13,8 @@ from torch import distributed as dist
 from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm, inference_on_dataset
 from sav.data.mapper import PartDatasetMapper
 from sav.engine.gallery import build_gallery
-from sav.evaluation.parts import build_part_evaluator
+from sav.evaluation.boundary import boundary_metrics
+from sav.evaluation.parts import DETECTIONS_FILE, build_part_evaluator, detections_folder
 from sav.evaluation.results import Results, format_results_table, write_results
 from sav.files import write_atomic
 from sav.gallery.files import load_gallery, save_gallery
@@ -66,17 +67,24 @@ def evaluate(cfg: CfgNode, model: SAV) -> Results:
     results = {}
     # Test photos come without their annotations.
     mapper = PartDatasetMapper(cfg, is_train=False)
+    folder = Path(cfg.OUTPUT_DIR)
     for name in cfg.DATASETS.TEST:
         loader = build_detection_test_loader(
             cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
         )
         evaluator = build_part_evaluator(cfg, name)
+        # Detectron2 leaves what an earlier evaluation found, where this one finds nothing.
+        (detections_folder(folder, name) / DETECTIONS_FILE).unlink(missing_ok=True)
         with Precision.for_test(cfg, model).autocast():
             results[name] = inference_on_dataset(model, loader, evaluator)
     if not comm.is_main_process():
         return {}
-    write_results(Path(cfg.OUTPUT_DIR) / RESULTS_FILE, results)
     class_names = {name: MetadataCatalog.get(name).thing_classes for name in results}
+    for name, tasks in results.items():
+        annotations = Path(MetadataCatalog.get(name).json_file)
+        detections = detections_folder(folder, name) / DETECTIONS_FILE
+        tasks["boundary"] = boundary_metrics(annotations, detections)
+    write_results(folder / RESULTS_FILE, results)
     logging.getLogger(__name__).info("Results\n%s", format_results_table(results, class_names))
     return results
 

@@ -24,6 +24,7 @@ from sav.d2 import (
 from sav.data.annotation_file import Stamp, file_stamp
 from sav.data.annotations import part_map_from_annotations
 from sav.errors import SAVError
+from sav.evaluation.empty_photos import EmptyPhotosEvaluator
 from sav.evaluation.metrics import confusion_matrix, dataset_metrics, instance_mean_iou
 from sav.evaluation.prediction_sheet import PredictionSheet
 from sav.evaluation.vehicles import VehicleEvaluator
@@ -32,17 +33,25 @@ from sav.ontology import load_ontology
 logger = logging.getLogger(__name__)
 
 
+DETECTIONS_FILE = "coco_instances_results.json"
+
+
+def detections_folder(run: Path, dataset_name: str) -> Path:
+    """Where the evaluation of a run writes the COCO results of a data set."""
+    return run / "inference" / dataset_name
+
+
 def build_part_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
-    """COCO AP of boxes and masks, metrics of parts and vehicles, and a sheet of predictions.
+    """COCO AP of boxes and masks, metrics of parts, vehicles and empty photos, and a sheet.
 
     The sheet is OUTPUT_DIR/predictions.png for the first data set of DATASETS.TEST and
     OUTPUT_DIR/predictions_<data set>.png for the others. COCO's detections go to
-    OUTPUT_DIR/inference/<data set>.
+    :func:`detections_folder`.
     """
     run = Path(cfg.OUTPUT_DIR)
     is_first = dataset_name == cfg.DATASETS.TEST[0]
     sheet = run / ("predictions.png" if is_first else f"predictions_{dataset_name}.png")
-    detections = str(run / "inference" / dataset_name)
+    detections = str(detections_folder(run, dataset_name))
     records = DatasetCatalog.get(dataset_name)
     stamp = file_stamp(MetadataCatalog.get(dataset_name).json_file)
     return DatasetEvaluators(
@@ -50,6 +59,7 @@ def build_part_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
             _coco_evaluator(dataset_name, detections, stamp),
             PartEvaluator(dataset_name, records),
             VehicleEvaluator(dataset_name, records),
+            EmptyPhotosEvaluator(dataset_name, records),
             PredictionSheet(dataset_name, records, sheet),
         ]
     )

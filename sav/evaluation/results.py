@@ -12,19 +12,23 @@ from tabulate import tabulate
 from sav.files import write_atomic
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""{data set: {task: {metric: percent}}}"""
+"""{data set: {task: {metric: percent, or a count}}}"""
 
-_TASKS = ("bbox", "segm", "parts", "vehicles")
+_TASKS = ("bbox", "segm", "boundary", "parts", "vehicles", "empty")
 _SUMMARY = {
     "mIoU": ("parts", "mIoU"),
     "mAcc": ("parts", "mAcc"),
     "mIoU with bg": ("parts", "mIoU_bg"),
     "mask AP": ("segm", "AP"),
     "mask AP50": ("segm", "AP50"),
+    "APs": ("segm", "APs"),
     "box AP": ("bbox", "AP"),
+    "boundary AP": ("boundary", "AP"),
+    "boundary IoU": ("boundary", "IoU"),
     "side confusion": ("parts", "side_confusion"),
     "vehicle F1": ("vehicles", "F1"),
     "vehicle PQ": ("vehicles", "PQ"),
+    "parts in empty photos": ("empty", "parts"),
 }
 _OF_CLASS = {"IoU": ("parts", "IoU-"), "mask AP": ("segm", "AP-"), "box AP": ("bbox", "AP-")}
 
@@ -32,8 +36,9 @@ _OF_CLASS = {"IoU": ("parts", "IoU-"), "mask AP": ("segm", "AP-"), "box AP": ("b
 def write_results(path: Path, results: Results) -> None:
     """Write the results of a run as strict JSON, all at once or not at all.
 
-    Tasks come in the order bbox, segm, parts, vehicles; metrics keep their evaluator's order. A
-    metric that is not defined (NaN: its class never occurs in the truth) becomes null.
+    Tasks come in the order bbox, segm, boundary, parts, vehicles, empty; metrics keep their
+    evaluator's order. A metric that is not defined (NaN: its class never occurs in the truth)
+    becomes null.
 
     Raises:
         SAVError: the file cannot be written.

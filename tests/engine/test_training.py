@@ -34,7 +34,7 @@ def test_a_run_leaves_what_the_contract_says(finished):
     } <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     results = json.loads((finished / "results.json").read_text())["toy_valid"]
-    assert list(results) == ["bbox", "segm", "parts", "vehicles"]
+    assert list(results) == ["bbox", "segm", "boundary", "parts", "vehicles"]
     assert {"AP", "AP50", "AP75", "APs", "APm", "APl", "AP-Wheel"} <= results["segm"].keys()
     assert {"mIoU", "mAcc", "mIoU_bg", "IoU-Wheel", "side_confusion"} <= results["parts"].keys()
     assert "Engine: " in (finished / "log.txt").read_text().splitlines()[0]
