@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from sav.errors import SAVError
 from sav.formats.coco_parts import CocoSource, convert_coco
+from sav.formats.empty import convert_empty
 from sav.formats.painting import FOREGROUND_MODES
 from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.ontology import load_ontology
+from sav.synthetic.plated import NAME as PLATED
+from sav.synthetic.plated import write_plated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,6 +124,34 @@ def _convert_coco(args: argparse.Namespace) -> None:
     _convert_split(source, args)
 
 
+def _add_empty(parser: argparse.ArgumentParser) -> None:
+    images = "folder of images, none of which shows a vehicle"
+    parser.add_argument("--images", type=Path, required=True, help=images)
+    ontology = "whose parts are not there, name or YAML file (default: %(default)s)"
+    parser.add_argument("--ontology", default="vehicle", help=ontology)
+    _add_split(parser, valid=0)
+    parser.set_defaults(convert=_convert_empty)
+
+
+def _convert_empty(args: argparse.Namespace) -> None:
+    options = {name: getattr(args, name) for name in ("valid", "seed", "workers", "strict")}
+    convert_empty(args.images, load_ontology(args.ontology), args.out, **options)
+
+
+def _add_plates(parser: argparse.ArgumentParser) -> None:
+    source = "DSMLR's part annotations, as 'sav prepare dsmlr' writes them"
+    parser.add_argument("--json", type=Path, required=True, help=source)
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--seed", type=_count, default=0, help="of the plates (default: 0)")
+    parser.set_defaults(convert=_convert_plates)
+
+
+def _convert_plates(args: argparse.Namespace) -> None:
+    count = write_plated(args.json, args.out, seed=args.seed)
+    view = args.out / f"{PLATED}.yaml"
+    sys.stdout.write(f"{count} photos with plates in {args.out}; MODEL.SAV.VIEWS \"('{view}',)\"\n")
+
+
 def _add_split(parser: argparse.ArgumentParser, valid: int) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
@@ -142,5 +174,7 @@ _CONVERTERS = {
     ),
     "dsmlr": ("DSMLR Car Parts to COCO part annotations, with a validation split", _add_dsmlr),
     "coco": ("any COCO instances file to COCO part annotations", _add_coco),
+    "plates": ("DSMLR's photos with licence plates put on their bumpers", _add_plates),
+    "empty": ("photos without a vehicle to annotation files without annotations", _add_empty),
 }
 """What it converts, and what declares its options and sets ``convert``."""

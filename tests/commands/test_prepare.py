@@ -69,3 +69,28 @@ def test_missing_folders_are_one_error(tmp_path):
     with pytest.raises(SAVError, match="there is no such annotation file"):
         run("dsmlr", "--root", tmp_path, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_photos_without_a_vehicle_have_no_annotations(folder, tmp_path, capsys):
+    images = folder.root / "images"
+    for i in range(4):
+        folder.image(i)
+    (images / "train" / "notes.txt").write_text("not a photo")
+    (images / "train" / "broken.jpg").write_bytes(b"no image")
+    command = ["empty", "--images", images, "--out", tmp_path / "out", "--workers", 1]
+    run(*command, "--valid", 1)
+    written = [tmp_path / "out" / f"instances_{split}.json" for split in ("train", "valid")]
+    names = sorted(images_of(written[0]) + images_of(written[1]))
+    assert names == [f"train/{i}.jpg" for i in range(4)]
+    assert "broken.jpg" in capsys.readouterr().out
+    for path in written:
+        contents = json.loads(path.read_text())
+        assert contents["annotations"] == []
+        assert contents["info"]["ontology"] == "vehicle"
+    with pytest.raises(SAVError, match="broken"):
+        run(*command, "--strict")
+    with pytest.raises(SAVError, match="there is no such image folder"):
+        run("empty", "--images", tmp_path / "none", "--out", tmp_path / "out")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(SAVError, match="there is no image"):
+        run("empty", "--images", tmp_path / "none", "--out", tmp_path / "out")
