@@ -123,10 +123,12 @@ def _check_settings(config_file: Path, options: Sequence[str], folder: Path) -> 
             )
 
 
-def load_trained(run: Path, options: Sequence[str]) -> tuple[CfgNode, SAV]:
+def load_trained(
+    run: Path, options: Sequence[str], trainer_type: type[Trainer] = Trainer
+) -> tuple[CfgNode, SAV]:
     """A finished training's config, with other options, and its model, with an empty gallery."""
-    cfg = load_config(run / CONFIG_FILE, options)
+    cfg = load_config(run / CONFIG_FILE, options, experiment=trainer_type.reads_experiments)
     register_part_datasets(cfg)
-    model = Trainer.build_model(cfg).eval()
+    model = trainer_type.build_model(cfg).eval()
     load_weights(model, run / WEIGHTS_FILE)
     return cfg, model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,14 @@ Rows = Mapping[str, Mapping[str, Figures]]
 """By row and run."""
 
 
-def figures(results: Results, data_set: str | None = None) -> Figures:
+def figures(
+    results: Results,
+    data_set: str | None = None,
+    columns: Mapping[str, tuple[str, str]] = COLUMNS,
+) -> Figures:
     """The columns of one data set's results; None takes the first data set."""
     tasks = results[data_set or next(iter(results))]
-    return {title: tasks[task].get(metric) for title, (task, metric) in COLUMNS.items()}
+    return {title: tasks[task].get(metric) for title, (task, metric) in columns.items()}
 
 
 def all_figures(trained: Mapping[str, Mapping[str, Results]]) -> Rows:
@@ -58,13 +62,23 @@ def compare(title: str, rows: Rows, reference: str) -> str:
     lines = []
     for name, runs in rows.items():
         line = [name, *(spread(run[column] for run in runs.values()) for column in COLUMNS)]
-        for column in COMPARED if name != reference else ():
-            pairs = ((run[column], rows[reference][key][column]) for key, run in runs.items())
-            line.append(spread((a - b for a, b in pairs if None not in (a, b)), sign="+"))
+        if name != reference:
+            line += differences(runs, rows[reference], COMPARED)
         lines.append(line)
     table = markdown([title, *COLUMNS, *(f"Δ {column}" for column in COMPARED)], lines)
     note = runs_note(len(rows[reference]))
     return f"{table}\n\n{note} Δ: difference to '{reference}' of the same run."
+
+
+def differences(
+    runs: Mapping[str, Figures], reference: Mapping[str, Figures], columns: Collection[str]
+) -> list[str]:
+    """How far each column is above that of another row, run by run, as :func:`spread` says it."""
+    cells = []
+    for column in columns:
+        pairs = ((run[column], reference[key][column]) for key, run in runs.items())
+        cells.append(spread((a - b for a, b in pairs if None not in (a, b)), sign="+"))
+    return cells
 
 
 def runs_note(runs: int) -> str:

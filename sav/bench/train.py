@@ -2,6 +2,7 @@
 
 ``python -m sav.bench.train`` takes the arguments of ``sav train``. The keys below EXPERIMENT:
 
+- PEER: one of :data:`sav.bench.peers.PEERS` instead of SAV;
 - HELD_OUT: names of classes that training does not supervise, see
   :mod:`sav.bench.held_out_model`;
 - RANDOM_NEIGHBOURS: retrieve any exemplars instead of similar ones;
@@ -14,11 +15,13 @@ import torch
 
 from sav.bench.galleries import RandomGallery
 from sav.bench.held_out_model import HeldOutSAV
+from sav.bench.peers import PEERS, Peer
 from sav.d2 import CfgNode
 from sav.data.mapper import PartDatasetMapper
 from sav.engine.optimizer import freeze_others
 from sav.engine.run import argument_parser, run
 from sav.engine.trainer import Trainer
+from sav.errors import SAVError
 from sav.modeling.meta_arch import SAV
 from sav.ontology import load_ontology, load_views
 from sav.process import run_command
@@ -30,8 +33,14 @@ class ExperimentTrainer(Trainer):
     reads_experiments = True
 
     @classmethod
-    def build_model(cls, cfg: CfgNode) -> SAV:
-        """The model of the config, changed as EXPERIMENT says."""
+    def build_model(cls, cfg: CfgNode) -> SAV | Peer:
+        """The model of the config, changed as EXPERIMENT says.
+
+        Raises:
+            SAVError: no such peer.
+        """
+        if name := cfg.EXPERIMENT.get("PEER"):
+            return super().build_model(_with_architecture(cfg, name))
         if cfg.EXPERIMENT.get("HELD_OUT"):
             model = HeldOutSAV(cfg).to(torch.device(cfg.MODEL.DEVICE))
             freeze_others(model, cfg.SOLVER.TRAINED)
@@ -49,6 +58,15 @@ class ExperimentTrainer(Trainer):
         views = load_views(load_ontology(cfg.MODEL.SAV.ONTOLOGY), cfg.MODEL.SAV.VIEWS)
         same = {view.name: list(range(len(view.vocabulary))) for view in views}
         return PartDatasetMapper(cfg, is_train=True, mirror_ids=same)
+
+
+def _with_architecture(cfg: CfgNode, peer: str) -> CfgNode:
+    if peer not in PEERS:
+        raise SAVError(f"EXPERIMENT.PEER '{peer}': not known; choose one of {', '.join(PEERS)}")
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.META_ARCHITECTURE = PEERS[peer].__name__
+    return cfg
 
 
 if __name__ == "__main__":

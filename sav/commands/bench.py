@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 
 from sav.bench import ablation, held_out, unseen, views, vocabularies
+from sav.bench.peers import experiment as peers
 from sav.bench.runs import count
 
 _EXPERIMENTS = {
     "ablation": (ablation, "train without one component after the other"),
+    "peers": (peers, "train other models on the same encoder and data"),
     "unseen": (unseen, "test on types of vehicles that only the gallery has"),
     "vocabularies": (vocabularies, "train on two vocabularies together, and on one alone"),
     "views": (views, "train on photos of two vocabularies, test in all views of their graph"),

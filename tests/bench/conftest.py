@@ -57,7 +57,9 @@ def finish():
 
     def _finish(folder, data_set, **figures):
         parts = {"mIoU": 50.0, "side_confusion": None, **figures}
-        results = {data_set: {"segm": {"AP": 20.0, "AP50": 40.0}, "parts": parts}}
+        results = {
+            data_set: {"segm": {"AP": 20.0, "AP50": 40.0}, "bbox": {"AP": 15.0}, "parts": parts}
+        }
         folder.mkdir(parents=True)
         (folder / "results.json").write_text(json.dumps(results))
 

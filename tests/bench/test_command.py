@@ -24,7 +24,9 @@ def words(root, name, *more, config="toy.yaml"):
     return ["bench", name, *paths, *more]
 
 
-@pytest.mark.parametrize("name", ["ablation", "unseen", "views", "vocabularies", "held-out"])
+@pytest.mark.parametrize(
+    "name", ["ablation", "peers", "unseen", "views", "vocabularies", "held-out"]
+)
 def test_every_experiment_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as end:
         dispatch(["bench", name, "--help"])
@@ -209,3 +211,76 @@ def test_one_graph_is_tested_in_all_its_views(root, capsys):
     known = load_ontology(root / "out" / "data" / "dsmlr_by_name.yaml")
     door = known.class_id("front_left_door")
     assert known.unions[door].parts == ("left_front_door",)
+
+
+FPN = ("peers", "--peers", "fpn", "--rates", "0.001")
+
+
+def test_peers_get_the_core_seconds_of_sav(root, capsys):
+    """And another start of the same command plans the same, and repeats nothing."""
+    command = words(root, *FPN, "--seeds", "1", "--seconds", "1")
+    dispatch(command)
+    table = (root / "out" / "table.md").read_text()
+    assert capsys.readouterr().out.endswith(table)
+    figures = json.loads((root / "out" / "results.json").read_text())
+    assert set(figures) == {"sav", "fpn"}
+    for row, found in figures.items():
+        assert found["iterations"] == max(1, round(1 / found["seconds a step"]))
+        assert found["seconds a photo"] > 0
+        assert found["best"] == {"seed0": "seed0_lr0.001"}
+        run = load_config(root / "out" / row / "seed0_lr0.001" / "config.yaml", experiment=True)
+        assert found["iterations"] == run.SOLVER.MAX_ITER
+        assert dict(run.EXPERIMENT) == ({} if row == "sav" else {"PEER": row})
+        truth = json.loads((root / "out" / row / "seed0_lr0.001" / "results.json").read_text())
+        assert found["runs"]["seed0_lr0.001"]["mIoU"] == truth["bench_valid"]["parts"]["mIoU"]
+
+    dispatch(command)
+    assert capsys.readouterr().out.endswith(table)
+    log = (root / "out" / "fpn" / "seed0_lr0.001" / "log.txt").read_text()
+    assert log.count("Engine: ") == 1
+
+
+def test_the_best_rate_of_each_fold_counts(root, finish, capsys):
+    costs = {"seconds a step": {"sav": 0.5, "fpn": 0.25}}
+    costs["seconds a photo"] = {"sav": 0.04, "fpn": 0.02}
+    (root / "out").mkdir()
+    (root / "out" / "costs.json").write_text(json.dumps(costs))
+    for row, plus in (("sav", 3.0), ("fpn", 0.0)):
+        for fold, rates in (("fold0", (50.0, 40.0)), ("fold1", (50.0, 54.0))):
+            for rate, figure in zip(("0.001", "0.002"), rates, strict=True):
+                finish(root / "out" / row / f"{fold}_lr{rate}", fold, mIoU=figure + plus)
+    dispatch(words(root, *FPN, "0.002", "--folds", "2", "--seconds", "100"))
+    lines = capsys.readouterr().out.splitlines()
+    sav, fpn = (
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in lines
+        if line.startswith(("| sav ", "| fpn "))
+    )
+    assert sav[:5] == ["sav", "200", "0.50", "0.001, 0.002", "55.0 ± 2.8"]
+    assert sav[5:] == ["20.0 ± 0.0", "15.0 ± 0.0", "40", "", "", ""]
+    assert fpn[:5] == ["fpn", "400", "0.25", "0.001, 0.002", "52.0 ± 2.8"]
+    assert fpn[7:] == ["20", "-3.0 ± 0.0", "+0.0 ± 0.0", "+0.0 ± 0.0"]
+
+
+def test_peers_train_as_long_as_sav_without_seconds(root, finish):
+    for row in ("sav", "fpn"):
+        finish(root / "out" / row / "seed0_lr0.001", "bench_valid")
+    costs = {what: {"sav": 0.5, "fpn": 0.25} for what in ("seconds a step", "seconds a photo")}
+    (root / "out" / "costs.json").write_text(json.dumps(costs))
+    line = ["--peers", "fpn", "--rates", "0.001", "--seeds", "1", "--iterations", "7"]
+    dispatch(words(root, "peers", *line))
+    figures = json.loads((root / "out" / "results.json").read_text())
+    assert [row["iterations"] for row in figures.values()] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["--peers", "fnp"], r"^peer 'fnp': not known; choose some of fpn, .*$"),
+        (["--rates", "1e-3", "0.001"], "^--rates: one of them is there twice$"),
+        (["--seconds", "9", "--iterations", "9"], "^--seconds and --iterations: give one of them$"),
+    ],
+)
+def test_a_mistake_in_a_comparison_is_one_clear_line(root, line, message):
+    with pytest.raises(SAVError, match=message):
+        dispatch(words(root, "peers", *line))

@@ -1,0 +1,66 @@
+"""SAV's encoder without its neck, and a feature pyramid on it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision.ops import FeaturePyramidNetwork
+
+from sav.d2 import CfgNode, ShapeSpec
+from sav.errors import SAVError
+from sav.modeling.encoders import TimmEncoder
+
+_FINEST = 4
+_GROUPS = 16
+
+
+class BodyMaps(TimmEncoder):
+    """The maps of a light encoder's network from stride 4 on; no neck, no embedding."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        del self.lateral, self.whole, self.neck
+
+    @classmethod
+    def of(cls, cfg: CfgNode) -> BodyMaps:
+        """The encoder that the config names.
+
+        Raises:
+            SAVError: it has a single map.
+        """
+        if (name := cfg.MODEL.BACKBONE.NAME) != TimmEncoder.__name__:
+            raise SAVError(
+                f"MODEL.BACKBONE.NAME {name}: a feature pyramid (EXPERIMENT."
+                f"PEER {cfg.EXPERIMENT.get('PEER')}) needs the maps of a TimmEncoder"
+            )
+        return cls(cfg, ShapeSpec(channels=3))
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Maps (B, c, S/stride, S/stride) by their stride, of normalised images (B, 3, S, S)."""
+        maps = self.body(images.contiguous(memory_format=torch.channels_last))
+        named = zip(self._channels, maps, strict=True)
+        return {str(stride): value for stride, value in named if stride >= _FINEST}
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """Channels and strides of what :meth:`forward` returns."""
+        return {
+            str(stride): ShapeSpec(channels=channels, stride=stride)
+            for stride, channels in self._channels.items()
+            if stride >= _FINEST
+        }
+
+
+def feature_pyramid(shape: dict[str, ShapeSpec], width: int) -> nn.Module:
+    """The FPN of torchvision: lateral 1 x 1, sum from top to bottom, a 3 x 3 at every level.
+
+    Args:
+        shape: of what :class:`BodyMaps` returns; the FPN has the same names.
+        width: channels of each level.
+    """
+    channels = [level.channels for level in shape.values()]
+    norm = partial(nn.GroupNorm, _GROUPS)
+    pyramid = FeaturePyramidNetwork(channels, width, norm_layer=norm)
+    return pyramid.to(memory_format=torch.channels_last)
