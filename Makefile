@@ -24,9 +24,11 @@ $(INSTALLED): setup.py constraints.txt
 quickstart: $(INSTALLED)
 	$(BIN)/sav synth --out $(QUICKSTART)/data/synthetic --train 2000 --valid 200 --seed 0
 	$(BIN)/python datasets/prepare_vehicleseg10k.py --root $(QUICKSTART)/data/synthetic
-	$(BIN)/python projects/SAV/train_net.py --config-file configs/synthetic/SAV-Tiny.yaml --resume \
+	$(BIN)/python projects/SAV/train_net.py --config-file configs/synthetic/SAV-EffNetLite0.yaml --resume \
 		DATASETS.ROOT $(QUICKSTART)/data OUTPUT_DIR $(QUICKSTART)
+	$(BIN)/sav predict "$(QUICKSTART)/data/synthetic/images/valid/00000200[1-4].jpg" --output $(QUICKSTART)/shipped
 	@echo
+	@echo "The shipped model's answers to four of the photos are in $(QUICKSTART)/shipped."
 	@echo "Done. Look at $(QUICKSTART)/predictions.png; all figures are in $(QUICKSTART)/results.json."
 	@echo "Next: $(BIN)/sav predict PHOTO.jpg --model $(QUICKSTART) --output output/predictions"
 	@echo "      train on your own vehicles: README.md, 'Train on your own data'"

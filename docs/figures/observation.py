@@ -26,7 +26,7 @@ from sav.run_folder import CONFIG_FILE, SHIPPED
 from sav.synthetic import generate_dataset, render_scene
 
 _VEHICLES = 60
-_SHOWN = ("Foreground", "Front window", "Left front door", "Wheel")
+_SHOWN = ("hood", "windshield", "left_front_door", "left_front_wheel")
 
 
 def as_shape(*sizes: str | int) -> str:
@@ -57,7 +57,7 @@ class Observation:
             (read,) = predictor.predict_outputs([self.photo])
         self.classes = model.queries.classes.numpy()
         self.found = read["instances"].pred_classes.numpy()
-        decoded = calls[model.decoder][1]
+        decoded = calls[model.class_maps][1]
         (exemplars, _, vehicles, grid), evidence = calls[model.context.evidence]
         corrected = calls[model.context.corrector][1]
         layout = crop(vehicles.parts, vehicles.boxes, LAYOUT_SIDE)
@@ -89,7 +89,7 @@ class Observation:
             "H": self.photo.shape[0],
             "W": self.photo.shape[1],
         }
-        self.shapes = {name: self._in_symbols(value) for name, value in self.values.items()}
+        self.shapes = {name: self._in_symbols(name) for name in self.values}
 
     @property
     def colors(self) -> np.ndarray:
@@ -102,21 +102,25 @@ class Observation:
         wanted = [self.ontology.class_id(name) for name in _SHOWN]
         return [max(np.flatnonzero(self.classes == i), key=presence.__getitem__) for i in wanted]
 
-    def _in_symbols(self, value: np.ndarray) -> str:
+    def _in_symbols(self, name: str) -> str:
         names = {number: symbol for symbol, number in self.sizes.items()}
         if len(names) < len(self.sizes):
             raise ValueError(f"two symbols stand for one number: {self.sizes}")
         classes, side = self.sizes["C"], self.sizes["S"]
+        if name != "canvas":
+            del names[side]  # the width of embeddings may be the same number
         names |= {classes + 1: "(C + 1)", 81 * classes: "81 C"}
         names |= {side // stride: f"S/{stride}" for stride in (2, 4, 16)}
-        return as_shape(*(names.get(number, number) for number in value.shape))
+        shape = self.values[name].shape
+        return as_shape(*(names.get(number, number) for number in shape))
 
 
 def _fill_gallery(model: SAV) -> None:
-    """Put some synthetic vehicles into the gallery, which the shipped model has none in."""
+    """Make the gallery of synthetic vehicles, which can be shown."""
     with TemporaryDirectory() as folder:
         root = Path(folder) / "figure"
-        generate_dataset(root, splits={"train": _VEHICLES}, seed=5, workers=1)
+        options = {"splits": {"train": _VEHICLES}, "ontology": model.ontology.name}
+        generate_dataset(root, seed=5, workers=1, **options)
         source = VehicleSegSource(root, model.ontology)
         with redirect_stdout(StringIO()):
             convert_vehicleseg10k(source, root / "coco", splits=["train"])

@@ -9,7 +9,6 @@ import pytest
 from sav import SAVPredictor
 from sav.cli import dispatch
 from sav.drawing.parts import CONFIDENT
-from sav.errors import SAVError
 from sav.formats.images import read_rgb
 from sav.gallery.files import load_gallery
 from sav.modeling.weights import gallery_fingerprint
@@ -34,11 +33,13 @@ def test_it_is_small():
 def test_it_is_as_good_as_it_says(tmp_path):
     """By the evaluators on photos that no training has seen, not by what a file says.
 
-    It has 85.1 mIoU, 57.5 mask AP, 58.2 box AP, 98.5 F1 and 71.2 PQ on them; with random weights
+    It has 68.6 mIoU, 34.4 mask AP, 32.6 box AP, 94.0 F1 and 44.2 PQ on them; with random weights
     no figure is above 0.1.
     """
-    generate_dataset(tmp_path / "unseen", splits={"valid": 20}, seed=777, workers=1)
-    dispatch(["prepare", "vehicleseg10k", "--root", str(tmp_path / "unseen"), "--splits", "valid"])
+    unseen = {"splits": {"valid": 20}, "ontology": "vehicle"}
+    generate_dataset(tmp_path / "unseen", seed=777, workers=1, **unseen)
+    options = ["--splits", "valid", "--ontology", "vehicle"]
+    dispatch(["prepare", "vehicleseg10k", "--root", str(tmp_path / "unseen"), *options])
     options = {
         "OUTPUT_DIR": str(tmp_path / "run"),
         "MODEL.DEVICE": "cpu",
@@ -51,12 +52,12 @@ def test_it_is_as_good_as_it_says(tmp_path):
     keys_and_values = [word for option in options.items() for word in option]
     dispatch(["eval", "--model", str(SHIPPED), *keys_and_values])
     results = json.loads((tmp_path / "run" / RESULTS_FILE).read_text("utf-8"))["unseen"]
-    assert results["parts"]["mIoU"] >= 75
-    assert results["segm"]["AP"] >= 45
-    assert results["bbox"]["AP"] >= 45
-    assert results["vehicles"]["F1"] >= 90
-    assert results["vehicles"]["PQ"] >= 60
-    said = json.loads((SHIPPED / RESULTS_FILE).read_text("utf-8"))["synthetic_valid"]
+    assert results["parts"]["mIoU"] >= 60
+    assert results["segm"]["AP"] >= 28
+    assert results["bbox"]["AP"] >= 26
+    assert results["vehicles"]["F1"] >= 88
+    assert results["vehicles"]["PQ"] >= 38
+    said = json.loads((SHIPPED / RESULTS_FILE).read_text("utf-8"))["synthetic_vehicle_valid"]
     for task, metric in (("parts", "mIoU"), ("segm", "AP"), ("bbox", "AP"), ("vehicles", "PQ")):
         assert results[task][metric] == pytest.approx(said[task][metric], abs=8)
 
@@ -67,14 +68,18 @@ def test_it_knows_no_path_of_the_machine_that_made_it():
         assert not any(start in text for start in ("/home", "/work", "/tmp", "/root"))
 
 
-def test_it_comes_with_an_empty_gallery_of_its_own(photos, tmp_path):
+def test_it_comes_with_a_gallery_of_its_own():
     predictor = SAVPredictor.from_pretrained()
     gallery = load_gallery(SHIPPED / GALLERY_FOLDER)
-    assert len(gallery) == 0
+    assert len(gallery) >= 140
     gallery.check_fingerprint(gallery_fingerprint(predictor.model), "shipped")
-    words = ["query", str(photos[0]), "--output", str(tmp_path / "sheet.png")]
-    with pytest.raises(SAVError, match="the gallery has no vehicle to show"):
-        dispatch(["gallery", *words])
+
+
+def test_it_answers_in_any_view(photos):
+    image = read_rgb(photos[0])
+    for name in ("vehicle", "vehicleseg10k", "dsmlr", "udapart_car", "carparts_seg"):
+        parts = SAVPredictor.from_pretrained(vocabulary=name)(image)
+        assert (parts.scores > 0.5).sum() >= 3, name
 
 
 def test_it_finds_the_parts_of_vehicles(photos):
@@ -82,8 +87,7 @@ def test_it_finds_the_parts_of_vehicles(photos):
     for photo in photos:
         parts = predictor(read_rgb(photo))
         names = {predictor.class_names[i] for i in parts.pred_classes[parts.scores > 0.5].tolist()}
-        assert "Foreground" in names, photo
-        assert len(names) >= 3, photo
+        assert len(names) >= 4, photo
 
 
 def test_it_finds_nothing_where_there_is_no_vehicle():
