@@ -56,12 +56,18 @@ def train_until(options, kind, iteration):
         trainer.checkpointer.add_checkpointable("bomb", Bomb())
     else:
         names, _, whom = kind.partition(" ")
-        send = os.killpg if whom == "group" else os.kill
+
+        def send(number):
+            if whom == "group":
+                os.killpg(os.getpid(), number)
+            else:
+                # In this thread: any other one may be long in waking up for it.
+                signal.raise_signal(number)
 
         def stop(trainer):
             if trainer.iter == iteration:
                 for name in names.split("+"):
-                    send(os.getpid(), getattr(signal, name))
+                    send(getattr(signal, name))
                     time.sleep(0.2)  # signals that wait together arrive as one
 
         trainer.register_hooks([Calls(before_step=stop)])
