@@ -67,8 +67,20 @@ class AffineTransform(T.Transform):
         return cv2.warpAffine(img, centred, self.size[::-1], flags=flags, borderValue=border)
 
 
+class StillTransform(T.Transform):
+    """Changes pixels; nothing moves."""
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        """Return coordinates (N, 2) as they are."""
+        return coords
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        """Return labels (H, W) as they are."""
+        return segmentation
+
+
 @dataclass(eq=False)
-class ColorTransform(T.Transform):
+class ColorTransform(StillTransform):
     """Colour matrix, blur and noise; nothing moves.
 
     Attributes:
@@ -93,14 +105,6 @@ class ColorTransform(T.Transform):
             noise = rng.standard_normal(img.shape, dtype=np.float32) * self.noise
             img = np.clip(img + noise, 0, 255).astype(np.uint8)
         return img
-
-    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        """Return coordinates (N, 2) as they are."""
-        return coords
-
-    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
-        """Return labels (H, W) as they are."""
-        return segmentation
 
 
 @dataclass(kw_only=True, eq=False)

@@ -29,5 +29,9 @@ class PhotoCrops:
         left, top, right, bottom = box
         piece = np.ascontiguousarray(self.photo[top:bottom, left:right])
         image = self.letterbox.get_transform(piece).apply_image(piece)
-        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        return {"image": tensor, "height": bottom - top, "width": right - left}
+        return {"image": to_tensor(image), "height": bottom - top, "width": right - left}
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) -> (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from sav.d2 import transforms as T
+from sav.data.augmentation import StillTransform
 
 _GAMMA = 2.2  # darkest, and its inverse the brightest, at strength 1
 _BLUR = 0.06  # longest smear at strength 1, as a share of the longer side
@@ -16,7 +17,7 @@ _LARGEST = 0.35  # of an occluder, as a share of each side
 
 
 @dataclass(eq=False)
-class CameraTransform(T.Transform):
+class CameraTransform(StillTransform):
     """Exposure, a smear of movement and JPEG's artefacts; nothing moves.
 
     Attributes:
@@ -41,14 +42,6 @@ class CameraTransform(T.Transform):
             img = cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]
         return img
 
-    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        """Return coordinates (N, 2) as they are."""
-        return coords
-
-    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
-        """Return labels (H, W) as they are."""
-        return segmentation
-
 
 def _line(smear: tuple[float, float]) -> np.ndarray:
     """A kernel that averages along a line through its middle."""
@@ -60,7 +53,7 @@ def _line(smear: tuple[float, float]) -> np.ndarray:
 
 
 @dataclass(eq=False)
-class OccluderTransform(T.Transform):
+class OccluderTransform(StillTransform):
     """Covers a box of the photo by a smooth pattern; what it covers is no longer annotated.
 
     Attributes:
@@ -78,10 +71,6 @@ class OccluderTransform(T.Transform):
         size = right - left, bottom - top
         img[top:bottom, left:right] = cv2.resize(self.pattern, size, interpolation=cv2.INTER_CUBIC)
         return img
-
-    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        """Return coordinates (N, 2) as they are."""
-        return coords
 
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
         """Erase what is covered of labels (H, W)."""

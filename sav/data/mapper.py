@@ -14,7 +14,7 @@ from sav.d2 import BitMasks, Boxes, CfgNode, Instances, configurable
 from sav.d2 import transforms as T
 from sav.data.annotations import load_instance_codes
 from sav.data.augmentation import RandomAffine, RandomColor, is_mirrored
-from sav.data.crops import PhotoCrops
+from sav.data.crops import PhotoCrops, to_tensor
 from sav.data.degradation import RandomCamera, RandomOccluder
 from sav.data.letterbox import Letterbox
 from sav.errors import SAVError
@@ -118,7 +118,7 @@ class PartDatasetMapper:
         record["photo_hash"] = photo_hash(image)
         aug_input = T.AugInput(image)
         transform = self.augmentations(aug_input)
-        record["image"] = _to_tensor(aug_input.image)
+        record["image"] = to_tensor(aug_input.image)
         if not self.is_train:
             if self.crops:
                 record["crop"] = PhotoCrops(image, Letterbox(self.size))
@@ -157,8 +157,3 @@ def _settle_in_worker() -> None:
     # that trains: it finishes its iteration first, and needs its workers for that.
     if sys.platform != "win32" and os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
-
-
-def _to_tensor(image: np.ndarray) -> torch.Tensor:
-    """(H, W, 3) -> (3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

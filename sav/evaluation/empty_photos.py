@@ -8,7 +8,7 @@ from typing import Any
 
 from sav.d2 import DatasetEvaluator, comm
 from sav.drawing.parts import CONFIDENT, keep_confident
-from sav.errors import SAVError
+from sav.evaluation.records import truth_of
 
 
 class EmptyPhotosEvaluator(DatasetEvaluator):
@@ -40,9 +40,7 @@ class EmptyPhotosEvaluator(DatasetEvaluator):
         """
         for given, output in zip(inputs, outputs, strict=True):
             image_id = given["image_id"]
-            if image_id not in self._is_empty:
-                raise SAVError(f"{self._name}: it holds no image with id {image_id}")
-            if self._is_empty[image_id]:
+            if truth_of(self._is_empty, image_id, self._name):
                 self._parts[image_id] = len(keep_confident(output["instances"], CONFIDENT))
 
     def evaluate(self) -> dict[str, dict[str, float]]:

@@ -27,6 +27,7 @@ from sav.errors import SAVError
 from sav.evaluation.empty_photos import EmptyPhotosEvaluator
 from sav.evaluation.metrics import confusion_matrix, dataset_metrics, instance_mean_iou
 from sav.evaluation.prediction_sheet import PredictionSheet
+from sav.evaluation.records import truth_of
 from sav.evaluation.vehicles import VehicleEvaluator
 from sav.ontology import load_ontology
 
@@ -103,9 +104,7 @@ class PartEvaluator(DatasetEvaluator):
         """
         for given, output in zip(inputs, outputs, strict=True):
             image_id = given["image_id"]
-            if image_id not in self._records:
-                raise SAVError(f"{self._name}: it holds no image with id {image_id}")
-            truth = part_map_from_annotations(self._records[image_id])
+            truth = part_map_from_annotations(truth_of(self._records, image_id, self._name))
             prediction = output["part_map"].cpu().numpy()
             try:
                 counts = confusion_matrix(truth, prediction, len(self._ontology))

@@ -8,7 +8,7 @@ from typing import Any
 
 from sav.d2 import DatasetEvaluator, comm
 from sav.drawing.parts import CONFIDENT, keep_confident
-from sav.errors import SAVError
+from sav.evaluation.records import truth_of
 from sav.evaluation.vehicle_metrics import (
     VehicleCounts,
     VehicleParts,
@@ -48,9 +48,7 @@ class VehicleEvaluator(DatasetEvaluator):
         """
         for given, output in zip(inputs, outputs, strict=True):
             image_id = given["image_id"]
-            if image_id not in self._records:
-                raise SAVError(f"{self._name}: it holds no image with id {image_id}")
-            truth = VehicleParts.of_truth(self._records[image_id])
+            truth = VehicleParts.of_truth(truth_of(self._records, image_id, self._name))
             shown = keep_confident(output["instances"], CONFIDENT)
             self._counts[image_id] = count_vehicles(truth, VehicleParts.of_prediction(shown))
 

@@ -83,7 +83,7 @@ class PartCriterion(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Losses by name, without weights, where all photos have one view."""
         # Masks of all unions are needed for matching alone, which looks at a coarse grid.
-        coarse = shrink(output.masks, grid_side(output.masks.shape[-1]))
+        coarse = shrink(output.masks.detach(), grid_side(output.masks.shape[-1]))
         united = view(replace(output, masks=coarse))
         matches = match(united, supervision.targets, view.classes)
         present = torch.zeros_like(united.presence)
