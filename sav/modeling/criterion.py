@@ -200,12 +200,16 @@ def _dense_loss(dense: Sequence[torch.Tensor], supervision: Supervision) -> torc
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, view: ViewQueries) -> torch.Tensor:
     """(B, h, w); a label of the view is right wherever one of its parts is predicted.
 
+    Attached parts learn nothing from it, as in :func:`unite`.
+
     Args:
         logits: (B, 1 + C, h, w) of parts.
         labels: (B, h, w) of the view's classes.
         view: of all photos.
     """
     if not view.view.is_whole:
+        attached = view.attached[labels].movedim(-1, 1)
+        logits = torch.where(attached, logits.detach(), logits)
         likely = view.told.float() @ logits.softmax(1).flatten(2)
         logits = likely.clamp(min=_LEAST).log().unflatten(2, logits.shape[2:])
         return F.nll_loss(logits, labels, ignore_index=IGNORED, reduction="none")

@@ -127,6 +127,9 @@ def unite(output: DecoderOutput, members: Members) -> DecoderOutput:
     of those that count. Its IoU is the mean of theirs, weighed by their areas. A union of one part
     is that part, to the bit.
 
+    An attached part learns from its union where it is not, and nothing else. A bumper's mask does
+    not tell which of its places are the plate, and a plate that learnt from it would fill it all.
+
     Args:
         output: of B images and N part queries.
         members: of Q unions.
@@ -153,6 +156,9 @@ def _join(
     """Masks (B, R, h, w), presence and IoU (B, R) logits of the R unions of several parts."""
     union, part = members.joint, members.part[members.pairs]
     masks, presence, iou = output.masks[:, part], output.presence[:, part], output.iou[:, part]
+    counts = members.counts[members.pairs] > 0
+    masks = _never_grown(masks, ~counts)
+    presence, iou = (torch.where(counts, x, x.detach()) for x in (presence, iou))
     zeros = presence.new_zeros(len(presence), len(members.several))
     counting = members.counting
     # softplus(x) is -log(1 - sigmoid(x)): of a union it is the sum over its parts.
@@ -170,6 +176,15 @@ def _join(
     total = zeros.index_add(1, union, area)
     expected = zeros.index_add(1, union, area * iou.sigmoid()) / total
     return _logit_of_sum(mask), _logit_of_sum(there), expected.logit(eps=1e-6)
+
+
+def _never_grown(masks: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """The mask logits (B, S, h, w); those of ``which`` (S,) bool learn to shrink, not to grow."""
+    if not masks.requires_grad:
+        return masks
+    which = which[:, None, None]
+    masks.register_hook(lambda gradient: torch.where(which, gradient.clamp(min=0), gradient))
+    return masks
 
 
 def _shown(masks: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -203,12 +218,14 @@ class ViewQueries(nn.Module):
         classes: (Q,) int64 the view's class of each query.
         told: (1 + K, 1 + C) bool: what a place with each label of the view can show, background
             first.
+        attached: (1 + K, 1 + C) bool: which of these say nothing about whether the label is there.
         covered: (C,) bool, the parts that the view tells to be there or not.
         narrower: (K, K) bool: whether the parts of the second class are some of the first one's.
     """
 
     classes: torch.Tensor
     told: torch.Tensor
+    attached: torch.Tensor
     covered: torch.Tensor
     narrower: torch.Tensor
 
@@ -227,15 +244,17 @@ class ViewQueries(nn.Module):
         members = Members.of(groups, self.unions)
         self._members = members  # on the CPU
         told = torch.zeros(1 + len(self.unions), 1 + len(view.graph), dtype=torch.bool)
-        counts = torch.zeros(len(self.unions), len(view.graph), dtype=torch.bool)
+        attached = torch.zeros_like(told)
         for class_id, union in enumerate(self.unions):
+            attached[class_id + 1, [part + 1 for part in union.attached]] = True
             told[class_id + 1, [part + 1 for part in (*union.parts, *union.attached)]] = True
-            counts[class_id, union.parts] = True
+        counts = (told & ~attached)[1:, 1:]
         told[0] = ~told.any(0)
         shared = counts.float() @ counts.float().T
         sizes = counts.sum(1)
         narrower = (shared == sizes) & (sizes < sizes[:, None])
-        buffers = {"told": told, "covered": counts.any(0), "narrower": narrower, **vars(members)}
+        buffers = {"told": told, "attached": attached, "covered": counts.any(0)}
+        buffers |= {"narrower": narrower, **vars(members)}
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
 

@@ -162,6 +162,23 @@ def test_an_attached_part_belongs_to_the_mask_but_does_not_say_that_it_is_there(
     torch.testing.assert_close(united.masks[0, 0].sigmoid(), expected)
 
 
+def test_an_attached_part_learns_from_its_union_where_it_is_not_alone():
+    output = decoded()
+    masks, presence, iou = (x.requires_grad_() for x in (output.masks, output.presence, output.iou))
+    view = queries({"bumper": COARSE["bumper"]})
+    truth = supervision(view, [0], [box(0, 0, 16, 32)])
+    losses = PartCriterion(weights=WEIGHTS, points=4096).supervise(output, truth)
+    sum(losses.values()).backward()
+    plate, bumper = query("plate"), query("bumper")
+    inside, outside = masks.grad[0, :, 1:-1, :3], masks.grad[0, :, 1:-1, 5:-1]
+    assert (inside[plate] >= 0).all()
+    assert (outside[plate] > 0).all()
+    assert (inside[bumper] < 0).all()
+    assert presence.grad[0, plate] == 0
+    assert iou.grad[0, plate] == 0
+    assert iou.grad[0, bumper] != 0
+
+
 def test_permuted_classes_give_permuted_answers():
     output = decoded()
     names = list(COARSE)
@@ -291,6 +308,19 @@ def test_the_dense_loss_of_a_view_takes_any_of_its_parts_for_right():
     loss.backward()
     wrong = dense.grad[:, 1 + PARTS.index("right_door"), 4:, :4]
     assert (wrong > 0).all()
+
+
+def test_the_dense_loss_of_a_union_is_indifferent_to_its_attached_parts():
+    view = queries({name: COARSE[name] for name in ("bumper", "wheel")})
+    truth = supervision(view, [0], [box(0, 0, 16, 32)])
+    criterion = PartCriterion(weights=WEIGHTS, points=64)
+    dense = torch.zeros(1, 1 + len(PARTS), SIDE, SIDE).requires_grad_()
+    criterion(dataclasses.replace(decoded(), class_logits=(dense,)), truth)["loss_dense"].backward()
+    inside, outside = dense.grad[0, 1:, :, :4], dense.grad[0, 1:, :, 4:]
+    plate, bumper = PARTS.index("plate"), PARTS.index("bumper")
+    assert (inside[plate] == 0).all()
+    assert (inside[bumper] < 0).all()
+    assert (outside[plate] > 0).all()
 
 
 def test_a_coarse_exemplar_lends_what_its_parts_are_taken_for():
