@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sav.d2 import META_ARCH_REGISTRY, Backbone, CfgNode, Instances, configurable
+from sav.d2 import META_ARCH_REGISTRY, Backbone, CfgNode, configurable
 from sav.gallery.exemplars import ExemplarBatch, RetrievalKeys
 from sav.gallery.photos import Photo
 from sav.modeling.calls import call, rest_frozen
@@ -18,6 +18,7 @@ from sav.modeling.crops import VehicleCrops
 from sav.modeling.embedding import EMBEDDING
 from sav.modeling.encoded_photos import EncodedPhotos
 from sav.modeling.encoders import build_encoder
+from sav.modeling.flips import Flips
 from sav.modeling.graph.class_maps import ClassMaps
 from sav.modeling.graph.encoder import GraphEncoder
 from sav.modeling.graph.queries import PartQueries, query_classes
@@ -44,6 +45,7 @@ class SAV(nn.Module):
         context: similar annotated vehicles, or None for the ablation without them.
         queries: decoder queries from class prompts.
         criterion: training losses.
+        flips: shows photos in the mirror too.
         reader: reads parts out of the decoder's logits.
         crops: looks at small vehicles again.
     """
@@ -61,6 +63,7 @@ class SAV(nn.Module):
         context: ContextModule | None,
         queries: PartQueries,
         criterion: PartCriterion,
+        flips: Flips,
         reader: PartReader,
         crops: VehicleCrops,
     ) -> None:
@@ -73,6 +76,7 @@ class SAV(nn.Module):
         self.context = context
         self.queries = queries
         self.criterion = criterion
+        self.flips = flips
         self.reader = reader
         self.crops = crops
         self.class_maps = ClassMaps(graph.class_features, queries.classes)
@@ -92,6 +96,7 @@ class SAV(nn.Module):
             "decoder": PartDecoder.from_config(cfg, encoder.output_shape()),
             "graph": GraphEncoder.from_config(cfg, ontology),
             "criterion": PartCriterion.from_config(cfg),
+            "flips": Flips.from_config(cfg, ontology, classes),
             "reader": PartReader.from_config(cfg),
             "crops": VehicleCrops.from_config(cfg),
             # After the others, so that their weights start the same with and without it.
@@ -118,14 +123,17 @@ class SAV(nn.Module):
             (pred_masks (N, H, W) bool, pred_boxes, scores, pred_classes, vehicle_ids) and
             "part_map" (H, W) uint8, class + 1 and 0 for background, in the classes of the view.
         """
-        photos = self.encode(batched_inputs)
+        photos = self.encode(self.flips.looks(batched_inputs))
         prompts = self.prompts(photos)
         output = self.decode(photos, prompts)
         if self.training:
             return self.losses(batched_inputs, photos, prompts, output)
         if self.context is not None:
             output = self.context(photos, prompts, output, partial(self.decode, frozen=True))
-        return self.crops(self, batched_inputs, self.read(batched_inputs, photos, output))
+        frames = [Frame.of(item, self.preprocess.size) for item in batched_inputs]
+        views = photos.views[: len(frames)]  # those of the mirror images are behind them
+        seen = self.reader(self.flips.mean(output, frames), views, self.queries.classes, frames)
+        return self.crops(self, batched_inputs, seen)
 
     def encode(self, batched_inputs: Batch) -> EncodedPhotos:
         """Encode photos, and look up their views."""
@@ -166,13 +174,6 @@ class SAV(nn.Module):
         again = partial(self.decode, frozen=True)
         learned = {"decode": again, "supervision": supervision, "criterion": self.criterion}
         return losses | self.context.losses(photos, prompts, output, **learned)
-
-    def read(
-        self, batched_inputs: Batch, photos: EncodedPhotos, output: DecoderOutput
-    ) -> list[dict[str, Instances | torch.Tensor]]:
-        """The parts of each photo, see :meth:`forward`, from the output for B photos."""
-        frames = [Frame.of(item, self.preprocess.size) for item in batched_inputs]
-        return self.reader(output, photos.views, self.queries.classes, frames)
 
     @torch.no_grad()
     def retrieval_keys(self, batched_inputs: Batch) -> RetrievalKeys:

@@ -45,7 +45,16 @@ DEFAULTS: dict[str, Any] = {
         },
         "AMP": {"ENABLED": False},
     },
-    "TEST": {"EVAL_PERIOD": 0},
+    "TEST": {
+        "EVAL_PERIOD": 0,
+        # Only ENABLED and FLIP are read: SAV has one canvas.
+        "AUG": {
+            "ENABLED": False,
+            "MIN_SIZES": (400, 500, 600, 700, 800, 900, 1000, 1100, 1200),
+            "MAX_SIZE": 4000,
+            "FLIP": True,
+        },
+    },
     "OUTPUT_DIR": "./output",
     "SEED": -1,
     "CUDNN_BENCHMARK": False,
