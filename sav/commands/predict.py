@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sav.commands.options import add_run_arguments
 from sav.config import load_config
 from sav.drawing.parts import CONFIDENT
+from sav.modeling.weights import training_data
 from sav.predict.files import predict_files
 from sav.predict.predictor import SAVPredictor
 from sav.predict.sources import find_inputs
@@ -37,6 +39,9 @@ def run(args: argparse.Namespace) -> None:
     """
     plan = plan_outputs(find_inputs(args.inputs), args.output, args.format)
     predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary, args.gallery)
+    data = training_data(args.model / WEIGHTS_FILE)
+    if data:
+        sys.stdout.write(f"The weights of {args.model} are trained on: {data}\n")
     predict_files(predictor, plan, args.score_threshold)
 
 

@@ -19,7 +19,7 @@ from sav.evaluation.results import Results, format_results_table, write_results
 from sav.files import write_atomic
 from sav.gallery.files import load_gallery, save_gallery
 from sav.modeling.meta_arch import SAV
-from sav.modeling.weights import gallery_fingerprint, save_weights
+from sav.modeling.weights import gallery_fingerprint, save_weights, training_data
 from sav.precision import Precision
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, RESULTS_FILE, WEIGHTS_FILE
 
@@ -89,9 +89,14 @@ def evaluate(cfg: CfgNode, model: SAV) -> Results:
     return results
 
 
-def save_predictor(model: SAV, folder: Path) -> None:
+def save_predictor(cfg: CfgNode, model: SAV, folder: Path) -> None:
     """Write the weights of a model that is ready to predict, and its gallery."""
-    save_weights(model, folder / WEIGHTS_FILE)
+    before = ""
+    if cfg.MODEL.WEIGHTS:
+        unknown = f"data that {cfg.MODEL.WEIGHTS} does not name"
+        before = training_data(Path(cfg.MODEL.WEIGHTS)) or unknown
+    trained_on = "; then ".join(filter(None, (before, ", ".join(cfg.DATASETS.TRAIN))))
+    save_weights(model, folder / WEIGHTS_FILE, trained_on=trained_on)
     if model.context is not None:
         save_gallery(model.context.gallery, folder / GALLERY_FOLDER)
 
@@ -101,7 +106,7 @@ def save_best(cfg: CfgNode, model: SAV, results: Results) -> None:
     folder = Path(cfg.OUTPUT_DIR) / "best"
     partial = folder.with_name(".best.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    save_predictor(model, partial)
+    save_predictor(cfg, model, partial)
     write_results(partial / RESULTS_FILE, results)
     write_atomic(partial / CONFIG_FILE, cfg.dump())
     shutil.rmtree(folder, ignore_errors=True)

@@ -138,7 +138,7 @@ class Trainer(DefaultTrainer):
         main = comm.is_main_process()
         with self.ema.averaged() if self.ema else nullcontext(), ready_to_predict(cfg, self.sav):
             if main and self.iter + 1 >= self.max_iter:
-                save_predictor(self.sav, folder)
+                save_predictor(self.cfg, self.sav, folder)
             results = evaluate(cfg, self.sav)
             if self.best and self.best.improved(results) and main:
                 save_best(cfg, self.sav, results)

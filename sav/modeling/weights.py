@@ -16,6 +16,7 @@ import json
 import logging
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,21 @@ UNREADABLE = (SafetensorError, pickle.UnpicklingError, *_BROKEN)
 _VERSION = "3"  # raise it when parameters are renamed
 
 
-def save_weights(model: nn.Module, path: Path, *, half: bool = False) -> None:
-    """Write a model's weights and vocabulary, atomically; in half precision if so wished."""
+def save_weights(model: nn.Module, path: Path, *, half: bool = False, trained_on: str = "") -> None:
+    """Write a model's weights and vocabulary, atomically.
+
+    Args:
+        model: has an ``ontology``.
+        path: of the safetensors file.
+        half: in half precision.
+        trained_on: whose data they are from, see :func:`training_data`.
+    """
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     if half:
         state = {n: v.half() if v.is_floating_point() else v for n, v in state.items()}
     parts = json.dumps(model.ontology.part_names)
     metadata = {"parts": parts, "format": "pt", "version": _VERSION}
+    metadata["trained_on"] = trained_on
     # safetensors' own save_file makes files that only their owner can read.
     write_atomic(path, save(state, metadata=metadata))
 
@@ -73,7 +82,15 @@ def load_weights(model: nn.Module, path: Path, *, adapt: bool = False) -> None:
         reader += " (a .pth does not tell its vocabulary; model_final.safetensors does)"
     check_keys(model.state_dict(), state, str(path), reader)
     model.load_state_dict(state, strict=True)
-    logging.getLogger(__name__).info("Weights loaded from %s", path)
+    data = training_data(path) or "data it does not name"
+    logging.getLogger(__name__).info("Weights loaded from %s, trained on %s", path, data)
+
+
+def training_data(path: Path) -> str:
+    """What a weights file says about the data that it was trained on; empty if nothing."""
+    with suppress(OSError, *UNREADABLE), safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get("trained_on", "")
+    return ""
 
 
 def _read(path: Path) -> tuple[State, list[str] | None]:

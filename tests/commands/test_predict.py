@@ -47,7 +47,9 @@ def test_folder_becomes_files_of_all_formats(run_folder, photos, tmp_path, capsy
         "two_overlay.png",
     ]
     assert json.loads((out / "one.json").read_text())["parts"]
-    assert "2 of 2 files predicted" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 of 2 files predicted" in said
+    assert "trained on: noise" in said
 
 
 def test_another_gallery_is_looked_into(run_folder, photos, tmp_path):

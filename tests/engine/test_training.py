@@ -13,7 +13,7 @@ from sav.engine.run import run as run_processes
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
 from sav.gallery.files import load_gallery
-from sav.modeling.weights import gallery_fingerprint, load_weights
+from sav.modeling.weights import gallery_fingerprint, load_weights, training_data
 from sav.ontology import load_ontology
 
 from .toy import CONFIG, arguments, draw, run
@@ -211,10 +211,8 @@ def test_a_group_without_parameters_is_a_clear_error(root):
 def test_what_is_frozen_stays_as_it_is(root, finished, tmp_path):
     weights = finished / "model_final.safetensors"
     options = [
-        "MODEL.WEIGHTS",
-        str(weights),
-        "SOLVER.TRAINED",
-        "('context.', 'graph.class_embedding')",
+        *("MODEL.WEIGHTS", str(weights), "DATASETS.TRAIN", "('toy_train', 'toy_valid')"),
+        *("SOLVER.TRAINED", "('context.', 'graph.class_embedding')"),
     ]
     run(root, tmp_path, *options)
     before, after = load_file(weights), load_file(tmp_path / weights.name)
@@ -222,6 +220,9 @@ def test_what_is_frozen_stays_as_it_is(root, finished, tmp_path):
     # Running statistics are no parameters, and must not change either.
     assert {name.split(".")[0] for name in changed} == {"graph", "context"}
     assert {name for name in changed if name.startswith("graph")} == {"graph.class_embedding"}
+    # Whose data they are from: what they began with has seen its own.
+    assert training_data(weights) == "toy_train"
+    assert training_data(tmp_path / weights.name) == "toy_train; then toy_train, toy_valid"
 
 
 def test_a_start_of_a_name_that_freezes_everything_is_a_clear_error(root):

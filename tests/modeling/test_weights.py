@@ -4,7 +4,7 @@ import torch
 from sav.config import load_config, without_first_weights
 from sav.d2 import build_model
 from sav.errors import SAVError
-from sav.modeling.weights import load_weights, save_weights
+from sav.modeling.weights import load_weights, save_weights, training_data
 from sav.run_folder import CONFIG_FILE, SHIPPED, WEIGHTS_FILE
 
 
@@ -18,6 +18,15 @@ def test_half_precision_halves_the_file_and_loads_into_a_full_model(model, cfg, 
     for name, value in other.state_dict().items():
         assert value.dtype == model.state_dict()[name].dtype
         assert torch.allclose(value, model.state_dict()[name], rtol=1e-3, atol=1e-3), name
+
+
+def test_what_weights_say_of_their_data_is_never_an_error(model, tmp_path):
+    path = tmp_path / "some.safetensors"
+    assert training_data(path) == ""
+    path.write_bytes(b"damaged")
+    assert training_data(path) == ""
+    save_weights(model, path, trained_on="noise")
+    assert training_data(path) == "noise"
 
 
 def test_a_training_with_context_starts_from_weights_without(model, cfg, tmp_path):
