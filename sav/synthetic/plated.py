@@ -22,16 +22,22 @@ from sav.formats.records import PartInstance
 from sav.synthetic.plates import paste_plate
 
 NAME = "dsmlr_plates"
-_HOLDERS = (("front_bumper",), ("trunk", "tailgate", "back_bumper"))
+_ENDS = (  # the plate that each part of an end holds
+    {"front_bumper": "front_plate"},
+    {"trunk": "trunk_plate", "tailgate": "trunk_plate", "back_bumper": "bumper_plate"},
+)
 _QUALITY = 92
 _TRIES = 4
-_PLATE = {
-    "name": "plate",
-    "description": "a licence plate at the front or rear end",
-    "each": ["front_plate", "trunk_plate", "bumper_plate"],
-    "color": [250, 250, 250],
-    "max_instances": 2,
-    "position": [0, 0, -0.5],
+_PLATES = {
+    "front_plate": {"description": "the licence plate at the front end", "position": [1, 0, -0.5]},
+    "trunk_plate": {
+        "description": "the licence plate on the lid of the trunk or on the tailgate",
+        "position": [-1, 0, 0],
+    },
+    "bumper_plate": {
+        "description": "the licence plate on the rear bumper",
+        "position": [-1, 0, -0.6],
+    },
 }
 
 
@@ -70,7 +76,7 @@ def write_plated(json_file: Path, out: Path, *, seed: int = 0) -> int:
         _, code = cv2.imencode(".jpg", found[0][..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
         write_atomic(out / "images" / name, code.tobytes())
         images.append({**image, "file_name": name})
-        annotations += [*parts[image["id"]], {**found[1], "image_id": image["id"]}]
+        annotations += [{**part, "image_id": image["id"]} for part in found[1]]
     if not images:
         raise SAVError(f"{json_file}: no photo shows a part that a plate can be put on")
     written = {
@@ -85,11 +91,16 @@ def write_plated(json_file: Path, out: Path, *, seed: int = 0) -> int:
 
 
 def _vocabulary() -> dict[str, Any]:
-    """DSMLR's classes, and plates."""
+    """DSMLR's classes without plates, and the plates that they hold."""
     text = resources.files("sav.ontology").joinpath("dsmlr.yaml").read_text("utf-8")
     vocabulary = yaml.safe_load(text)
-    classes = vocabulary["classes"]
-    return {**vocabulary, "name": NAME, "classes": [*classes, {"id": len(classes), **_PLATE}]}
+    for part in vocabulary["classes"]:
+        part.pop("attached", None)
+    for name, plate in _PLATES.items():
+        number = len(vocabulary["classes"])
+        color = [250, 250, 250 - 20 * (number % 3)]
+        vocabulary["classes"].append({"id": number, "name": name, "color": color, **plate})
+    return {**vocabulary, "name": NAME}
 
 
 def _put_plate(
@@ -97,18 +108,22 @@ def _put_plate(
     annotations: list[dict[str, Any]],
     categories: list[dict[str, Any]],
     rng: np.random.Generator,
-) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """The photo with a plate on one of its parts, and the plate's annotation."""
+) -> tuple[np.ndarray, list[dict[str, Any]]] | None:
+    """The photo with a plate on one of its parts, cut out of that part, and all annotations."""
     names = {category["id"]: category["name"] for category in categories}
-    for end in _HOLDERS:
+    for end in _ENDS:
         holders = [a for a in annotations if names[a["category_id"]] in end]
         if not holders:
             continue
         holder = holders[rng.integers(len(holders))]
-        (mask,) = decode_codes([holder["segmentation"]], *photo.shape[:2])
-        draws = (paste_plate(photo, mask.astype(bool), rng) for _ in range(_TRIES))
+        (code,) = decode_codes([holder["segmentation"]], *photo.shape[:2])
+        mask = code.astype(bool)
+        draws = (paste_plate(photo, mask, rng) for _ in range(_TRIES))
         pasted = next(filter(None, draws), None)  # not every plate fits everywhere
         if pasted:
-            plate = PartInstance(len(categories), pasted[1], holder.get("vehicle_id", 0))
-            return pasted[0], plate.to_annotation()
+            kind = len(categories) + [*_PLATES].index(end[names[holder["category_id"]]])
+            cut = {kind: pasted[1], holder["category_id"] - 1: mask & ~pasted[1]}
+            vehicle = holder.get("vehicle_id", 0)
+            changed = [PartInstance(*part, vehicle).to_annotation() for part in cut.items()]
+            return pasted[0], [*(a for a in annotations if a is not holder), *changed]
     return None

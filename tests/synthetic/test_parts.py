@@ -63,7 +63,7 @@ def test_a_plate_is_no_bumper_but_belongs_to_its_mask():
     (bumper,) = (
         r for r in mapping.rules if r.class_id == mapping.ontology.class_id("front_bumper")
     )
-    assert parts_of(bumper.shows) == {"front_bumper"}
+    assert parts_of(bumper.shows) == {"front_bumper", "grille"}
     assert parts_of(bumper.extent) == {"front_bumper", "grille", "front_plate"}
 
 
