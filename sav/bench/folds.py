@@ -73,10 +73,7 @@ def _draw(rows: np.ndarray, photos: int) -> np.ndarray:
 
 
 def assign_folds(photos: Sequence[Photo], count: int) -> np.ndarray:
-    """Deal photos out to folds of about one size.
-
-    Photos that must not be neighbours (one group, or copies, see :meth:`VehicleTable.excluded`) go
-    to the same fold.
+    """Deal photos out to folds of about one size; those of one vehicle go to the same fold.
 
     Args:
         photos: of different keys.
@@ -88,22 +85,35 @@ def assign_folds(photos: Sequence[Photo], count: int) -> np.ndarray:
     Raises:
         SAVError: there are too few photos that are not of the same vehicle.
     """
-    table = VehicleTable()
-    rows = np.array(table.insert([*map(Vehicle, photos)]), dtype=np.int64)
-    links = [rows[table.excluded([photo], rows[None])[0]] for photo in photos]
-    ends = np.repeat(rows, [len(link) for link in links]), np.concatenate(links)
-    graph = coo_array((np.ones(len(ends[0])), ends), shape=(len(rows), len(rows)))
-    total, cluster = connected_components(graph, directed=False)
+    vehicles = vehicle_of_each(photos)
+    sizes = np.bincount(vehicles)
+    total = len(sizes)
     if not 2 <= count <= total:
         raise SAVError(f"--folds {count}: these photos can be cut into 2 to {total} folds")
-    sizes = np.bincount(cluster)
     order = np.random.default_rng(0).permutation(total)
     fold_sizes = np.zeros(count, dtype=np.int64)
     fold_of = np.zeros(total, dtype=np.int64)
     for one in order[np.argsort(-sizes[order], kind="stable")]:
         fold_of[one] = fold_sizes.argmin()
         fold_sizes[fold_of[one]] += sizes[one]
-    return fold_of[cluster]
+    return fold_of[vehicles]
+
+
+def vehicle_of_each(photos: Sequence[Photo]) -> np.ndarray:
+    """Which photos are of one vehicle, or copies: those that must not be neighbours.
+
+    Args:
+        photos: of different keys.
+
+    Returns:
+        (N,) int64 number of the vehicle of each photo, from 0; see :meth:`VehicleTable.excluded`.
+    """
+    table = VehicleTable()
+    rows = np.array(table.insert([*map(Vehicle, photos)]), dtype=np.int64)
+    links = [rows[table.excluded([photo], rows[None])[0]] for photo in photos]
+    ends = np.repeat(rows, [len(link) for link in links]), np.concatenate(links)
+    graph = coo_array((np.ones(len(ends[0])), ends), shape=(len(rows), len(rows)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sav.bench import ablation, held_out, unseen, views, vocabularies
+from sav.bench import ablation, held_out, photos, unseen, views, vocabularies
 from sav.bench.peers import experiment as peers
 from sav.bench.runs import count
 
@@ -13,6 +13,7 @@ _EXPERIMENTS = {
     "ablation": (ablation, "train without one component after the other"),
     "peers": (peers, "train other models on the same encoder and data"),
     "unseen": (unseen, "test on types of vehicles that only the gallery has"),
+    "photos": (photos, "give a model a few photos, to its gallery or to train on"),
     "vocabularies": (vocabularies, "train on two vocabularies together, and on one alone"),
     "views": (views, "train on photos of two vocabularies, test in all views of their graph"),
     "held-out": (held_out, "test on parts that no training photo supervises"),

