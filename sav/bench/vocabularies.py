@@ -52,12 +52,24 @@ def plan(args: argparse.Namespace) -> Jobs:
     shared = shared_options(args)
     other = load_config(args.other)
     cfg = load_config(args.config_file, shared)
+    _check_apart(cfg, other)
     jobs = {}
     for name, options in fold_options(cfg, args.folds, args.output / "folds", args.photos).items():
         alone = [*shared, *options]
         joint = [*alone, *joint_options(load_config(args.config_file, alone), other)]
         jobs |= {(ALONE, name): alone, (JOINT, name): joint}
     return jobs
+
+
+def _check_apart(cfg: CfgNode, other: CfgNode) -> None:
+    """Refuse photos of --with that are tested on, and two data sets of one name."""
+    own = _files(cfg, (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
+    for name, file in _files(other, other.DATASETS.TRAIN).items():
+        if name in own or file in own.values():
+            raise SAVError(
+                f"--with: data set '{name}' ({file}) is one of --config-file; leave it out, or "
+                "what is trained on would be tested on"
+            )
 
 
 def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
@@ -68,13 +80,16 @@ def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
         other: its DATASETS.TRAIN are added.
 
     Raises:
-        SAVError: the two vocabularies are not views of one graph.
+        SAVError: the two vocabularies are of different graphs.
     """
-    graphs = {load_ontology(one.MODEL.SAV.ONTOLOGY).view_of for one in (cfg, other)}
-    if len(graphs) > 1 or "" in graphs:
+    sources = [one.MODEL.SAV.ONTOLOGY for one in (cfg, other)]
+    ontologies = [*map(load_ontology, sources)]
+    graphs = {ontology.view_of or ontology.name for ontology in ontologies}
+    if len(graphs) > 1:
         names = f"{cfg.MODEL.SAV.ONTOLOGY} and {other.MODEL.SAV.ONTOLOGY}"
-        raise SAVError(f"--with: {names} are not views of one graph of parts")
-    own_files, other_files = _train_files(cfg), _train_files(other)
+        raise SAVError(f"--with: {names} are not of one graph of parts")
+    itself = (s for s, o in zip(sources, ontologies, strict=True) if not o.view_of)
+    own_files, other_files = (_files(one, one.DATASETS.TRAIN) for one in (cfg, other))
     shares = _shares(own_files.values(), OWN_SHARES)
     shares += _shares(other_files.values(), OWN_SHARES[::-1])
     parts = ((f"DATASETS.PARTS.{name}", str(file)) for name, file in other_files.items())
@@ -82,7 +97,7 @@ def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
         *(word for pair in parts for word in pair),
         *("DATASETS.TRAIN", str((*own_files, *other_files))),
         *("DATASETS.TRAIN_SHARES", str(tuple(shares))),
-        *("MODEL.SAV.ONTOLOGY", graphs.pop()),
+        *("MODEL.SAV.ONTOLOGY", next(itself, graphs.pop())),
     ]
 
 
@@ -92,6 +107,6 @@ def _shares(files: Collection[Path], together: Sequence[float]) -> list[tuple[fl
     return [tuple(share * count / sum(photos) for share in together) for count in photos]
 
 
-def _train_files(cfg: CfgNode) -> dict[str, Path]:
+def _files(cfg: CfgNode, names: Sequence[str]) -> dict[str, Path]:
     root = Path(cfg.DATASETS.ROOT)
-    return {name: (root / cfg.DATASETS.PARTS[name]).resolve() for name in cfg.DATASETS.TRAIN}
+    return {name: (root / cfg.DATASETS.PARTS[name]).resolve() for name in names}

@@ -10,7 +10,7 @@ import pytest
 
 from sav.bench import unseen, unseen_data
 from sav.bench.ablation import VARIANTS
-from sav.bench.vocabularies import plan
+from sav.bench.vocabularies import joint_options, plan
 from sav.cli import dispatch
 from sav.config import load_config
 from sav.d2 import default_argument_parser
@@ -25,7 +25,7 @@ def words(root, name, *more, config="toy.yaml"):
 
 
 @pytest.mark.parametrize(
-    "name", ["ablation", "peers", "unseen", "views", "vocabularies", "held-out"]
+    "name", ["ablation", "peers", "unseen", "views", "photos", "vocabularies", "held-out"]
 )
 def test_every_experiment_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as end:
@@ -124,6 +124,25 @@ def test_a_joint_training_takes_no_longer_and_goes_from_one_to_the_other(root, o
     assert np.allclose(joint.DATASETS.TRAIN_SHARES, [(0.1, 0.9), (0.9, 0.1)])
     train(other_vocabulary, root / "joint", *jobs["joint", "fold0"])
     assert "fold0" in json.loads((root / "joint" / "results.json").read_text())
+
+
+def test_photos_of_the_graph_itself_join_those_of_its_views(root, other_vocabulary):
+    cfg = load_config(other_vocabulary)
+    for name in ("vehicle", "vehicleseg10k"):
+        other = load_config(root / "toy.yaml", ["MODEL.SAV.ONTOLOGY", name])
+        joint = joint_options(cfg, other)
+        assert joint[joint.index("MODEL.SAV.ONTOLOGY") + 1] == "vehicle"
+    args = Namespace(config_file=root / "toy.yaml", other=root / "toy.yaml", iterations=1, opts=[])
+    with pytest.raises(SAVError, match=r"'bench_train' .* is one of --config-file"):
+        plan(args)
+    bicycle = root / "bicycle.yaml"
+    bell = "{id: 0, name: bell, description: a bell, color: [9, 9, 9], position: [0, 0, 0]}"
+    bicycle.write_text(f"name: bicycle\nclasses:\n- {bell}\n")
+    other = load_config(root / "toy.yaml", ["MODEL.SAV.ONTOLOGY", str(bicycle)])
+    with pytest.raises(SAVError, match="not of one graph of parts"):
+        joint_options(cfg, other)
+    joint = joint_options(other, other)
+    assert joint[joint.index("MODEL.SAV.ONTOLOGY") + 1] == str(bicycle)
 
 
 def test_held_out_classes_beside_chance_and_supervised_ones(root, finish, capsys):
