@@ -51,6 +51,8 @@ def train_until(options, kind, iteration):
     """
     torch.set_num_threads(1)
     os.setsid()  # a process group of its own
+    # A test that a shell runs in the background has inherited that interrupts are ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     trainer = Trainer(setup(options))
     if kind == "in a checkpoint":
         trainer.checkpointer.add_checkpointable("bomb", Bomb())
