@@ -23,6 +23,7 @@ def test_the_architecture_is_drawn_with_the_shapes_of_the_model(tmp_path, monkey
         "masks": "N x S/2 x S/2",
         "presence": "N",
         "iou": "N",
+        "class maps": "C x S/2 x S/2",
         "layout": "C x 18 x 18",
         "key": "81 C",
         "exemplar layouts": "k x C x 18 x 18",

@@ -62,8 +62,7 @@ def _graph(page: Page, seen: Observation) -> None:
     page.tile((474, y), (64, 39), _rows(seen.values["prompts"], seen.colors))
     page.caption((474, below), "class prompts", seen.shapes["prompts"])
     page.arrow((507, y), (551, y), head="-")
-    page.axes.add_patch(Circle((559, y), 8, facecolor="white", edgecolor=INK, zorder=3))
-    page.text((559, y - 0.5), "+", fontsize=13, color=INK)
+    page.plus((559, y))
     page.text((562, below + 3), "slot\nembedding", va="top")
     page.arrow((559, below + 5), (559, y - 8))
     page.arrow((568, y), (603, y))
@@ -84,20 +83,33 @@ def _sam(page: Page, seen: Observation) -> None:
     page.arrow((262, y), (305, y))
     page.tile((340, y), (68, 52), _in_photo(_components(seen.values["embedding"]), seen))
     page.caption((340, y - 33), "embedding", seen.shapes["embedding"])
-    page.arrow((375, y), (535, y))
+    page.arrow((375, y), (515, y))
     finer = {"color": _BLUE, "linestyle": (0, (4, 2)), "linewidth": 1.2}
-    page.arrow((206, y + 33), (206, high), (560, high), (560, y + 33), **finer)
+    page.arrow((206, y + 33), (206, high), (545, high), (545, y + 33), **finer)
     stride = seen.sizes["S"] // seen.values["masks"].shape[-1]
     ground = {"facecolor": tint(_BLUE, 0.07), "edgecolor": "none", "pad": 3}
     page.text((383, high), f"timm: finer maps, then masks at S/{stride}", bbox=ground)
-    page.arrow((636, 468), (636, y + 33))
-    page.module((592, y), (112, 64), _BLUE, "SAM's two-way\ndecoder")
-    page.arrow((649, y), (665, y))
+    page.arrow((612, 468), (612, y + 33))
+    page.module((572, y), (112, 64), _BLUE, "SAM's two-way\ndecoder")
+    page.arrow((629, y), (639, y), head="-")
+    page.plus((647, y))
+    page.arrow((655, y), (665, y))
+    _class_maps(page, seen, 252)
     page.tiles((706, y + 10), (36, 27), _mask_pictures(seen, "masks"))
     # As SAM upscales. The dashed line says what the finer maps of the shipped model make of it.
     page.caption((706, y - 24), "mask logits", as_shape("N", "S/4", "S/4"))
     _bars(page, (706, y - 78), seen)
     page.text((706, y - 86), f"presence {seen.shapes['presence']}, IoU {seen.shapes['iou']}")
+
+
+def _class_maps(page: Page, seen: Observation, y: float) -> None:
+    page.branch((454, y), _BLUE)
+    page.arrow((454, y), (473, y), color=_BLUE)
+    page.module((514, y), (80, 40), _BLUE, "class maps")
+    page.text((514, y - 28), "sav/modeling/graph", family=MONO, fontsize=9)
+    page.arrow((555, y), (572, y))
+    page.tile((600, y), (52, 39), _in_photo(_paint(seen.values["class maps"], seen.colors), seen))
+    page.arrow((627, y), (647, y), (647, 318))
 
 
 def _context(page: Page, seen: Observation) -> None:
@@ -176,9 +188,12 @@ def _small_graph(page: Page, seen: Observation, centre: Pair, size: Pair) -> Non
 def _bars(page: Page, bottom: Pair, seen: Observation) -> None:
     """Each query's presence."""
     presence = expit(seen.values["presence"])
+    step = 84 / len(presence)
     for index, (share, color) in enumerate(zip(presence, seen.colors[seen.classes], strict=True)):
-        corner = bottom[0] + 2.6 * (index - len(presence) / 2), bottom[1]
-        page.axes.add_patch(Rectangle(corner, 2.1, 1 + 11 * share, facecolor=color, zorder=3))
+        corner = bottom[0] + step * (index - len(presence) / 2), bottom[1]
+        page.axes.add_patch(
+            Rectangle(corner, 0.8 * step, 1 + 11 * share, facecolor=color, zorder=3)
+        )
 
 
 def _paint(shares: np.ndarray, colors: np.ndarray) -> np.ndarray:

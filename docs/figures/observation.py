@@ -69,6 +69,7 @@ class Observation:
             "masks": decoded.masks,
             "presence": decoded.presence,
             "iou": decoded.iou,
+            "class maps": decoded.class_logits[1].softmax(1)[:, 1:],
             "layout": layout,
             "key": layout_key(layout),
             "exemplar layouts": exemplars.layouts,
@@ -110,7 +111,8 @@ class Observation:
         if name != "canvas":
             del names[side]  # the width of embeddings may be the same number
         names |= {classes + 1: "(C + 1)", 81 * classes: "81 C"}
-        names |= {side // stride: f"S/{stride}" for stride in (2, 4, 16)}
+        if "layout" not in name:
+            names |= {side // stride: f"S/{stride}" for stride in (2, 4, 16)}
         shape = self.values[name].shape
         return as_shape(*(names.get(number, number) for number in shape))
 

@@ -114,6 +114,11 @@ class Page:
         """Where lines part."""
         self.axes.add_patch(Circle(place, 2.6, facecolor=color, edgecolor="none", zorder=2))
 
+    def plus(self, place: Pair) -> None:
+        """A sign where two things are added."""
+        self.axes.add_patch(Circle(place, 8, facecolor="white", edgecolor=INK, zorder=3))
+        self.text((place[0], place[1] - 0.5), "+", fontsize=13, color=INK)
+
     def save(self, path: Path) -> None:
         """Write a PNG, with a palette: a third of the bytes."""
         self.axes.set(xlim=(0, self._size[0]), ylim=(0, self._size[1]))
