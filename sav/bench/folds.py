@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from sav.bench.runs import data_set_options
 from sav.d2 import CfgNode, MetadataCatalog
 from sav.data.registration import register_part_datasets
 from sav.errors import SAVError
@@ -51,14 +52,12 @@ def fold_options(
         for fold, name in enumerate(names):
             chosen[f"{photos}_without_{name}"] = _draw(np.flatnonzero(places != fold), photos)
             training[name] = (f"{photos}_without_{name}",)
-    parts = []
+    files = {name: folder.resolve() / f"{name}.json" for name in chosen}
     for name, rows in chosen.items():
-        file = folder.resolve() / f"{name}.json"
-        pool.write(file, rows)
-        parts += [f"DATASETS.PARTS.{name}", str(file)]
+        pool.write(files[name], rows)
     return {
         name: [
-            *parts,
+            *data_set_options(files),
             *("DATASETS.TRAIN", str(training[name])),
             *("DATASETS.TEST", str((name,))),
         ]

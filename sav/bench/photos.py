@@ -17,6 +17,7 @@ from sav.bench.runs import (
     add_config_argument,
     add_seeds_argument,
     count,
+    data_set_options,
     load_trained,
     seed_options,
     shared_options,
@@ -100,7 +101,7 @@ def _data_options(
     files: Mapping[str, Path], train: tuple[str, ...], test: tuple[str, ...]
 ) -> list[str]:
     return [
-        *(word for name, file in files.items() for word in (f"DATASETS.PARTS.{name}", str(file))),
+        *data_set_options(files),
         *("DATASETS.TRAIN", str(train), "DATASETS.TRAIN_SHARES", "()"),
         *("DATASETS.TEST", str(test)),
     ]

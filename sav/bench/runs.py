@@ -56,6 +56,11 @@ def seed_options(seeds: int) -> dict[str, list[str]]:
     return {f"seed{seed}": ["SEED", str(seed)] for seed in range(seeds)}
 
 
+def data_set_options(files: Mapping[str, Path]) -> list[str]:
+    """The config options that name the annotation files of data sets, full paths."""
+    return [w for name, file in files.items() for w in (f"DATASETS.PARTS.{name}", str(file))]
+
+
 def shared_options(args: argparse.Namespace) -> list[str]:
     """The config options of all runs: those of the command line, and --iterations."""
     return [*args.opts, *(["SOLVER.MAX_ITER", str(args.iterations)] if args.iterations else [])]

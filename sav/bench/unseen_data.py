@@ -9,6 +9,7 @@ import numpy as np
 
 from sav.bench.folds import PhotoPool, assign_folds
 from sav.bench.rendered import render
+from sav.bench.runs import data_set_options
 from sav.d2 import CfgNode
 from sav.errors import SAVError
 from sav.files import write_atomic
@@ -98,6 +99,4 @@ def hold_out_class(cfg: CfgNode, name: str, root: Path) -> list[str]:
 def _options(root: Path, files: dict[str, str]) -> list[str]:
     # Full paths: the config's own data sets stay where DATASETS.ROOT says.
     folder = root.resolve()
-    return [
-        word for n, file in files.items() for word in (f"DATASETS.PARTS.{n}", f"{folder / file}")
-    ]
+    return data_set_options({name: folder / file for name, file in files.items()})

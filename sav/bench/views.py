@@ -19,6 +19,7 @@ from sav.bench.runs import (
     add_config_argument,
     add_seeds_argument,
     count,
+    data_set_options,
     seed_options,
     shared_options,
     train_all,
@@ -126,11 +127,9 @@ class _Data:
                 files.append(str(_write_by_name(view, self.root, view.name + ends)))
         trained = tuple(name for name in sets if name.endswith("_train"))
         tested = tuple(name for name in sets if name.endswith("_test"))
-        parts = (
-            word for name, file in sets.items() for word in (f"DATASETS.PARTS.{name}", str(file))
-        )
         return [
-            *("MODEL.SAV.ONTOLOGY", GRAPH, "MODEL.SAV.VIEWS", str(tuple(files)), *parts),
+            *("MODEL.SAV.ONTOLOGY", GRAPH, "MODEL.SAV.VIEWS", str(tuple(files))),
+            *data_set_options(sets),
             *("DATASETS.TRAIN", str(trained), "DATASETS.TEST", str(tested)),
         ]
 

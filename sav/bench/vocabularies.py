@@ -7,7 +7,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sav.bench.folds import fold_options
-from sav.bench.runs import Jobs, add_config_argument, count, shared_options, train_all
+from sav.bench.runs import (
+    Jobs,
+    add_config_argument,
+    count,
+    data_set_options,
+    shared_options,
+    train_all,
+)
 from sav.bench.tables import all_figures, compare, publish
 from sav.config import load_config
 from sav.d2 import CfgNode
@@ -92,9 +99,8 @@ def joint_options(cfg: CfgNode, other: CfgNode) -> list[str]:
     own_files, other_files = (_files(one, one.DATASETS.TRAIN) for one in (cfg, other))
     shares = _shares(own_files.values(), OWN_SHARES)
     shares += _shares(other_files.values(), OWN_SHARES[::-1])
-    parts = ((f"DATASETS.PARTS.{name}", str(file)) for name, file in other_files.items())
     return [
-        *(word for pair in parts for word in pair),
+        *data_set_options(other_files),
         *("DATASETS.TRAIN", str((*own_files, *other_files))),
         *("DATASETS.TRAIN_SHARES", str(tuple(shares))),
         *("MODEL.SAV.ONTOLOGY", next(itself, graphs.pop())),

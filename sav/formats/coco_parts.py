@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from sav.ontology import Ontology
 
 BACKGROUND_CATEGORY = "_background_"
 
+_Record = TypeVar("_Record")
 _Task = tuple[dict[str, Any], list[dict[str, Any]]]
 """An image, whose "group" may be None, and its annotations."""
 
@@ -72,10 +73,9 @@ def convert_coco(
     contents = read_coco(source.json_file)
     class_ids = _match_categories(contents["categories"], source)
     tasks, orphans = _group_by_image(contents, source)
-    held_out = choose_valid({image["file_name"]: image["group"] for image, _ in tasks}, valid, seed)
-    splits: dict[str, list[_Task]] = {"train": [], **({"valid": []} if held_out else {})}
-    for task in tasks:
-        splits["valid" if task[0]["file_name"] in held_out else "train"].append(task)
+    named = [(task[0]["file_name"], task) for task in tasks]
+    groups = {image["file_name"]: image["group"] for image, _ in tasks}
+    splits = split_records(named, choose_valid(groups, valid, seed))
     convert_splits(
         partial(_convert_image, source, class_ids),
         splits,
@@ -86,6 +86,21 @@ def convert_coco(
         strict=strict,
         orphans=orphans,
     )
+
+
+def split_records(
+    named: Iterable[tuple[str, _Record]], held_out: Collection[str]
+) -> dict[str, list[_Record]]:
+    """Records by split, in their order: "valid", if there is one, has those whose name is held out.
+
+    Args:
+        named: name and record.
+        held_out: names, see :func:`choose_valid`.
+    """
+    splits: dict[str, list[_Record]] = {"train": [], **({"valid": []} if held_out else {})}
+    for name, record in named:
+        splits["valid" if name in held_out else "train"].append(record)
+    return splits
 
 
 def choose_valid(group_of: Mapping[str, str | None], valid: int, seed: int = 0) -> set[str]:

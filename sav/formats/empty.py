@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sav.errors import SAVError
 from sav.formats.coco import convert_splits
-from sav.formats.coco_parts import choose_valid
+from sav.formats.coco_parts import choose_valid, split_records
 from sav.formats.images import IMAGE_SUFFIXES, read_image_size
 from sav.formats.records import RecordResult
 from sav.ontology import Ontology
@@ -44,9 +44,7 @@ def convert_empty(
         raise SAVError(f"{folder}: there is no image in it or below")
     names = sorted(path.relative_to(folder).as_posix() for path in files)
     held_out = choose_valid(dict.fromkeys(names), valid, seed)
-    splits: dict[str, list[str]] = {"train": [], **({"valid": []} if held_out else {})}
-    for name in names:
-        splits["valid" if name in held_out else "train"].append(name)
+    splits = split_records(zip(names, names, strict=True), held_out)
     convert_splits(
         partial(_convert_image, folder),
         splits,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 
@@ -22,7 +24,7 @@ Parts = dict[str, Instances | torch.Tensor]
 """Of a photo: "instances" and "part_map"."""
 
 
-class Peer(nn.Module):
+class Peer(nn.Module, ABC):
     """A model that takes and returns what SAV does, of one flat vocabulary.
 
     Each peer has :meth:`losses` and :meth:`predict`, and an ``encoder``.
@@ -69,13 +71,13 @@ class Peer(nn.Module):
             images, [Frame.of(item, self.preprocess.size) for item in batched_inputs]
         )
 
+    @abstractmethod
     def losses(self, images: torch.Tensor, supervision: Supervision) -> dict[str, torch.Tensor]:
         """Scalar losses by name, for normalised photos (B, 3, S, S)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, images: torch.Tensor, frames: list[Frame]) -> list[Parts]:
         """The parts of each of the normalised photos (B, 3, S, S)."""
-        raise NotImplementedError
 
     def _supervision(self, batched_inputs: Batch) -> Supervision:
         known = torch.ones(
