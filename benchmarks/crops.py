@@ -1,4 +1,4 @@
-"""What a second look at small vehicles gives: photos shrunk on a grey ground, with and without it.
+"""What vehicle crops give: photos shrunk on a grey ground, with and without it.
 
 A photo that is shrunk to a third lies, at its full number of pixels, somewhere on a ground that is
 three times as wide and high. So nothing is lost but what the model's canvas loses::

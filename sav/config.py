@@ -125,7 +125,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.TEST.GALLERY = ""  # folder; empty: evaluation builds one of DATASETS.TRAIN
     cfg.MODEL.SAV.TEST.BATCH = 8  # photos a forward pass
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
-    # Vehicles whose long side is a smaller share of their photo's are cut out and looked at again.
+    # Vehicles whose long side is a smaller share of their photo's are cut out and predicted again.
     # 0 for none.
     cfg.MODEL.SAV.TEST.CROPS = 0.6
     cfg.MODEL.SAV.TEST.VOCABULARY = ""  # the view to predict in; empty: its own parts

@@ -1,10 +1,9 @@
-"""A second look at small vehicles, each cut out of the photo and enlarged to the whole canvas."""
+"""Vehicle crops: small vehicles are cut out, enlarged to the whole canvas, and predicted again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -16,12 +15,12 @@ from sav.modeling.targets import Batch
 Output = dict[str, Any]
 Box = tuple[int, int, int, int]
 
-_CONFIDENT = 0.3  # score of the parts that make a vehicle worth a second look
+_CONFIDENT = 0.3  # score of the parts by which vehicles are found
 _MARGIN = 0.15  # around a vehicle, as a share of its long side
 _LEAST = 16  # pixels of a vehicle's long side; below it there is nothing to enlarge
 _MOST = 16  # vehicles of a photo, the largest first
 _BATCH = 8  # crops a forward pass
-_SAME = 0.5  # IoU of the boxes of a vehicle in both looks
+_SAME = 0.5  # IoU of the boxes of a vehicle in the photo and in its crop
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class VehicleCrops:
     are.
 
     Attributes:
-        below: the long side of a vehicle over that of its photo, below which it is looked at again;
+        below: the long side of a vehicle over that of its photo, below which it is predicted again;
             0 for none.
     """
 
@@ -47,12 +46,12 @@ class VehicleCrops:
     def __call__(
         self, predict: Callable[[Batch], list[Output]], inputs: Batch, outputs: list[Output]
     ) -> list[Output]:
-        """Look again where that helps.
+        """Predict crops where that helps.
 
         Args:
             predict: the model.
             inputs: B photos; those that have "crop", see :class:`sav.data.crops.PhotoCrops`, can be
-                looked at again.
+                cut.
             outputs: what the model says of them.
         """
         if not self.below:
@@ -60,11 +59,13 @@ class VehicleCrops:
         for item, output in zip(inputs, outputs, strict=True):
             if "crop" in item:
                 side = max(output["instances"].image_size)
-                look_closer(predict, item, output, self._small_vehicles(output["instances"], side))
+                predict_crops(
+                    predict, item, output, self._small_vehicles(output["instances"], side)
+                )
         return outputs
 
     def _small_vehicles(self, parts: Instances, side: int) -> dict[int, Box]:
-        """Boxes of the vehicles to look at again, by id, the largest first."""
+        """Boxes of the vehicles to predict again, by id, the largest first."""
         boxes = {}
         sure = parts[parts.scores >= _CONFIDENT]
         for vehicle in sure.vehicle_ids.unique().tolist():
@@ -75,7 +76,7 @@ class VehicleCrops:
         return {vehicle: boxes[vehicle] for vehicle in chosen}
 
 
-def look_closer(
+def predict_crops(
     predict: Callable[[Batch], list[Output]],
     item: dict[str, Any],
     output: Output,
@@ -95,13 +96,15 @@ def look_closer(
     crops = {vehicle: _enlarge(box, size) for vehicle, box in vehicles.items()}
     item = {**item}
     cut = item.pop("crop")
-    looks = []
-    for some in _batched(crops, _BATCH):
+    predictions = []
+    for start in range(0, len(crops), _BATCH):
+        some = [*crops][start : start + _BATCH]
         found = predict([{**item, **cut(crops[vehicle])} for vehicle in some])
-        for vehicle, seen in zip(some, found, strict=True):
-            look = Look.at(vehicle, vehicles[vehicle], crops[vehicle], seen)
-            looks += [look] if look else []
-    merge(output, looks)
+        predictions += [
+            CropPrediction.at(vehicle, vehicles[vehicle], crops[vehicle], one)
+            for vehicle, one in zip(some, found, strict=True)
+        ]
+    merge(output, [*filter(None, predictions)])
 
 
 def nothing_found(size: tuple[int, int]) -> Output:
@@ -116,14 +119,14 @@ def nothing_found(size: tuple[int, int]) -> Output:
 
 
 @dataclass
-class Look:
+class CropPrediction:
     """What a crop shows of its vehicle.
 
     Attributes:
         vehicle: its id in the photo.
         crop: XYXY pixels of the photo.
         parts: of the vehicle, in the crop.
-        box: of the vehicle by both looks, XYXY pixels of the photo, inside the crop.
+        box: of the vehicle by the photo and the crop, XYXY pixels of the photo, inside the crop.
         part_map: (h, w) uint8 of the box.
     """
 
@@ -134,7 +137,7 @@ class Look:
     part_map: torch.Tensor
 
     @classmethod
-    def at(cls, vehicle: int, box: Box, crop: Box, found: Output) -> Look | None:
+    def at(cls, vehicle: int, box: Box, crop: Box, found: Output) -> CropPrediction | None:
         """Choose the vehicle that lies where it should in the output for a crop; None for none."""
         corner = crop[:2]
         parts, place = found["instances"], [a - b for a, b in zip(box, 2 * corner, strict=True)]
@@ -154,24 +157,28 @@ class Look:
         return boxes + boxes.new_tensor(2 * self.crop[:2])
 
 
-def merge(output: Output, looks: Sequence[Look]) -> None:
+def merge(output: Output, predictions: Sequence[CropPrediction]) -> None:
     """Put what crops show of their vehicles in the place of what the whole photo showed.
 
     Args:
         output: of the whole photo, changed in place.
-        looks: at vehicles of it.
+        predictions: of vehicles of it.
     """
-    if not looks:
+    if not predictions:
         return
     whole: Instances = output["instances"]
     replaced = torch.isin(
-        whole.vehicle_ids, torch.tensor([look.vehicle for look in looks]).to(whole.vehicle_ids)
+        whole.vehicle_ids,
+        torch.tensor([prediction.vehicle for prediction in predictions]).to(whole.vehicle_ids),
     )
     others = (~replaced).nonzero()[:, 0]
-    for look in looks:
-        _write_labels(output["part_map"], look, whole, others)
-    pieces = [look.parts for look in looks]
-    ids = [torch.full_like(look.parts.pred_classes, look.vehicle) for look in looks]
+    for prediction in predictions:
+        _write_labels(output["part_map"], prediction, whole, others)
+    pieces = [prediction.parts for prediction in predictions]
+    ids = [
+        torch.full_like(prediction.parts.pred_classes, prediction.vehicle)
+        for prediction in predictions
+    ]
     scores = torch.cat([whole.scores[others], *(piece.scores for piece in pieces)])
     order = scores.argsort(descending=True, stable=True)
     joined = Instances(whole.image_size)
@@ -179,38 +186,44 @@ def merge(output: Output, looks: Sequence[Look]) -> None:
     classes = [whole.pred_classes[others], *(piece.pred_classes for piece in pieces)]
     joined.pred_classes = torch.cat(classes)[order]
     joined.vehicle_ids = torch.cat([whole.vehicle_ids[others], *ids])[order]
-    boxes = [whole.pred_boxes.tensor[others], *(look.part_boxes() for look in looks)]
+    boxes = [
+        whole.pred_boxes.tensor[others],
+        *(prediction.part_boxes() for prediction in predictions),
+    ]
     joined.pred_boxes = Boxes(torch.cat(boxes)[order])
-    joined.pred_masks = _join_masks(whole.pred_masks, others, looks, order)
+    joined.pred_masks = _join_masks(whole.pred_masks, others, predictions, order)
     output["instances"] = joined
 
 
 def _join_masks(
-    masks: torch.Tensor, others: torch.Tensor, looks: Sequence[Look], order: torch.Tensor
+    masks: torch.Tensor,
+    others: torch.Tensor,
+    predictions: Sequence[CropPrediction],
+    order: torch.Tensor,
 ) -> torch.Tensor:
-    """Masks of the others (indices) and of all looks, in an order; each is copied once."""
+    """Masks of the others (indices) and of all crops, in an order; each is copied once."""
     joined = masks.new_zeros(len(order), *masks.shape[1:])
     place = order.argsort().tolist()
     for row, other in zip(place, others.tolist(), strict=False):
         joined[row] = masks[other]
     rest = iter(place[len(others) :])
-    for look in looks:
-        left, top, right, bottom = look.crop
-        for mask in look.parts.pred_masks:
+    for prediction in predictions:
+        left, top, right, bottom = prediction.crop
+        for mask in prediction.parts.pred_masks:
             joined[next(rest), top:bottom, left:right] = mask
     return joined
 
 
 def _write_labels(
-    part_map: torch.Tensor, look: Look, whole: Instances, others: torch.Tensor
+    part_map: torch.Tensor, prediction: CropPrediction, whole: Instances, others: torch.Tensor
 ) -> None:
     """Write the labels in a vehicle's box, except where parts of other vehicles are seen."""
-    left, top, right, bottom = look.box
+    left, top, right, bottom = prediction.box
     place = slice(top, bottom), slice(left, right)
-    free = torch.ones_like(look.part_map, dtype=torch.bool)
+    free = torch.ones_like(prediction.part_map, dtype=torch.bool)
     for other in others[whole.scores[others] >= _CONFIDENT].tolist():
         free &= ~whole.pred_masks[other][place]
-    part_map[place] = torch.where(free, look.part_map, part_map[place])
+    part_map[place] = torch.where(free, prediction.part_map, part_map[place])
 
 
 def _vehicle_at(parts: Instances, box: Sequence[int]) -> int | None:
@@ -247,9 +260,3 @@ def _hull(boxes: torch.Tensor) -> Box:
 
 def _long_side(box: Box) -> int:
     return max(box[2] - box[0], box[3] - box[1])
-
-
-def _batched(items: Iterable[int], size: int) -> Iterator[list[int]]:
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some

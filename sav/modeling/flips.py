@@ -50,7 +50,7 @@ class Flips(nn.Module):
             mirror_ids=ontology.mirror_ids,
         )
 
-    def looks(self, inputs: Batch) -> Batch:
+    def with_mirror_images(self, inputs: Batch) -> Batch:
         """B photos and, where flips are averaged, their B mirror images behind them."""
         if self.training or not self.enabled:
             return inputs
@@ -61,7 +61,7 @@ class Flips(nn.Module):
         """The mean of what the model says of B photos and of their mirror images.
 
         Args:
-            output: for :meth:`looks`, of N queries.
+            output: for :meth:`with_mirror_images`, of N queries.
             frames: of the B photos.
 
         Returns:

@@ -123,7 +123,7 @@ class SAV(nn.Module):
             (pred_masks (N, H, W) bool, pred_boxes, scores, pred_classes, vehicle_ids) and
             "part_map" (H, W) uint8, class + 1 and 0 for background, in the classes of the view.
         """
-        photos = self.encode(self.flips.looks(batched_inputs))
+        photos = self.encode(self.flips.with_mirror_images(batched_inputs))
         prompts = self.prompts(photos)
         output = self.decode(photos, prompts)
         if self.training:

@@ -17,7 +17,7 @@ from sav.errors import SAVError
 from sav.gallery.files import GALLERY_FILE, load_gallery
 from sav.gallery.photos import Photo, photo_hash
 from sav.gallery.vehicles import Vehicle
-from sav.modeling.crops import look_closer, nothing_found
+from sav.modeling.crops import nothing_found, predict_crops
 from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.ontology import Ontology, find_view
@@ -192,7 +192,7 @@ class SAVPredictor:
         output = nothing_found(size)
         vehicles = dict(enumerate(_whole_pixels(boxes, size)))
         with self._precision.autocast():
-            look_closer(self._predict_on_cpu, item, output, vehicles)
+            predict_crops(self._predict_on_cpu, item, output, vehicles)
         return output["instances"]
 
     def _predict_on_cpu(self, inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Small vehicles are looked at again, and what their crops show takes its place in the photo."""
+"""Small vehicles are cut out and predicted again; what a crop shows replaces what the photo did."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from sav.d2 import Boxes, Instances
 from sav.data.crops import PhotoCrops
 from sav.data.letterbox import Letterbox
-from sav.modeling.crops import Look, VehicleCrops, merge
+from sav.modeling.crops import CropPrediction, VehicleCrops, merge
 
 SIZE = 100, 200  # of the photo
 
@@ -51,7 +51,7 @@ class Model:
         return answers
 
 
-def look(instances, below=0.6):
+def predicted(instances, below=0.6):
     model = Model()
     height, width = instances.image_size
     item = {"height": height, "width": width, "crop": PhotoCrops(photo(), Letterbox(64))}
@@ -73,7 +73,7 @@ def test_a_piece_of_a_photo_fills_the_canvas():
 def test_only_small_vehicles_are_looked_at_again():
     boxes = [(10, 10, 50, 50), (60, 0, 190, 90), (190, 90, 196, 96), (100, 60, 130, 80)]
     scores = [0.9, 0.9, 0.9, 0.2]
-    model, found = look(parts(*boxes, vehicles=[0, 1, 2, 3], scores=scores))
+    model, found = predicted(parts(*boxes, vehicles=[0, 1, 2, 3], scores=scores))
     (asked,) = model.asked  # the others are large, tiny, and unsure
     assert asked["photo_id"] == "a"
     assert "crop" not in asked
@@ -83,7 +83,7 @@ def test_only_small_vehicles_are_looked_at_again():
 
 def test_the_crop_takes_the_place_of_its_vehicle_and_of_no_other():
     first = parts((10, 10, 50, 50), (20, 20, 30, 30), (60, 0, 190, 90), vehicles=[4, 4, 1])
-    _, found = look(first)
+    _, found = predicted(first)
     seen = found["instances"]
     assert seen.vehicle_ids.tolist() == [1, 4]
     assert seen.scores.tolist() == pytest.approx([0.9, 0.7])
@@ -97,7 +97,7 @@ def test_the_crop_takes_the_place_of_its_vehicle_and_of_no_other():
 
 
 def test_a_vehicle_at_the_border_keeps_its_place():
-    _, found = look(parts((170, 70, 200, 100)))
+    _, found = predicted(parts((170, 70, 200, 100)))
     rows, columns = found["instances"].pred_masks[0].nonzero().T
     assert rows.max() < 100
     assert columns.max() < 200
@@ -106,7 +106,7 @@ def test_a_vehicle_at_the_border_keeps_its_place():
 
 @pytest.mark.parametrize("seen", [parts((0, 0, 9, 9), size=(60, 60)), parts(size=(60, 60))])
 def test_a_crop_that_shows_another_vehicle_or_none_changes_nothing(seen):
-    assert Look.at(3, (10, 10, 50, 50), (0, 0, 60, 60), output(seen, label=5)) is None
+    assert CropPrediction.at(3, (10, 10, 50, 50), (0, 0, 60, 60), output(seen, label=5)) is None
     before = output(parts((10, 10, 50, 50), vehicles=[3]))
     merge(before, [])
     assert before["instances"].vehicle_ids.tolist() == [3]
@@ -115,7 +115,7 @@ def test_a_crop_that_shows_another_vehicle_or_none_changes_nothing(seen):
 
 def test_labels_of_a_vehicle_in_front_stay():
     front = (30, 30, 120, 95)
-    _, found = look(parts((10, 10, 50, 50), front, vehicles=[0, 1]), below=0.3)
+    _, found = predicted(parts((10, 10, 50, 50), front, vehicles=[0, 1]), below=0.3)
     labels = found["part_map"]
     assert (labels[10:50, 10:30] == 5).all()
     assert (labels[30:50, 30:50] == 1).all()
@@ -123,7 +123,7 @@ def test_labels_of_a_vehicle_in_front_stay():
 
 def test_without_crops_or_small_vehicles_nothing_is_asked():
     for instances, below in ((parts((10, 10, 50, 50)), 0.0), (parts(), 0.6)):
-        model, found = look(instances, below)
+        model, found = predicted(instances, below)
         assert model.asked == []
         assert found["instances"] is instances
 
@@ -146,4 +146,4 @@ def test_the_model_looks_again_by_config(cfg, make_input):
         once = list(sizes)
         model([{**bare, "crop": PhotoCrops(image, Letterbox(max(height, width)))}])
     assert once == [1]
-    assert len(sizes) in (2, 3)  # an untrained model may find no vehicle to look at
+    assert len(sizes) in (2, 3)  # an untrained model may find no vehicle to cut out

@@ -166,13 +166,13 @@ def test_each_photo_of_a_batch_is_turned_by_its_own_width():
 def test_switched_off_or_in_training_everything_is_as_it_was(cfg, make_input):
     batch, output = [make_input()], random_output()
     off = build_model(cfg).eval().flips
-    assert off.looks(batch) is batch
+    assert off.with_mirror_images(batch) is batch
     assert off.mean(output, []) is output
     cfg.TEST.AUG.ENABLED = True
-    assert build_model(cfg).train().flips.looks(batch) is batch
-    assert len(build_model(cfg).eval().flips.looks(batch)) == 2
+    assert build_model(cfg).train().flips.with_mirror_images(batch) is batch
+    assert len(build_model(cfg).eval().flips.with_mirror_images(batch)) == 2
     cfg.TEST.AUG.FLIP = False
-    assert build_model(cfg).eval().flips.looks(batch) is batch
+    assert build_model(cfg).eval().flips.with_mirror_images(batch) is batch
 
 
 def test_crops_are_seen_in_the_mirror_too(build, make_input):
