@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sav.errors import SAVError
-from sav.formats.coco_parts import CocoSource, convert_coco
+from sav.commands.options import (
+    add_group_argument,
+    add_label_arguments,
+    add_record_arguments,
+    count,
+    label_rules,
+)
+from sav.formats.annotation_format import AnnotationFormat, Entry
+from sav.formats.coco import COCO, find_in_file
 from sav.formats.empty import convert_empty
+from sav.formats.image_names import ImageFolder
+from sav.formats.index_mask import joined_components
+from sav.formats.labels import Labels
 from sav.formats.painting import FOREGROUND_MODES
+from sav.formats.preparing import Preparation, prepare_parts
+from sav.formats.reading import Reading
+from sav.formats.registry import FORMATS, open_data
 from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
-from sav.ontology import load_ontology
+from sav.ontology import Ontology, load_ontology
 from sav.synthetic.plated import NAME as PLATED
 from sav.synthetic.plated import write_plated
+
+_Declare = Callable[[argparse.ArgumentParser], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser one sub-command a data set; :func:`run` executes what was chosen."""
-    commands = parser.add_subparsers(required=True, metavar="DATASET")
+    commands = parser.add_subparsers(required=True, metavar="FORMAT")
     for name, (summary, add_options) in _CONVERTERS.items():
         add_options(commands.add_parser(name, help=summary, description=summary))
 
@@ -40,19 +56,6 @@ def main(dataset: str) -> None:
     run(parser.parse_args())
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=_count, default=0, help="processes; 0 for one a core")
-    strict = "stop at the first record that cannot be used"
-    parser.add_argument("--strict", action="store_true", help=strict)
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
-    return value
-
-
 def _add_vehicleseg10k(parser: argparse.ArgumentParser) -> None:
     root = "folder with images/ and annotations/"
     parser.add_argument("--root", type=Path, required=True, help=root)
@@ -67,12 +70,14 @@ def _add_vehicleseg10k(parser: argparse.ArgumentParser) -> None:
     )
     ontology = "name or YAML file (default: %(default)s)"
     parser.add_argument("--ontology", default="vehicleseg10k", help=ontology)
-    _add_common(parser)
+    add_group_argument(parser, default="vehicle")
+    add_record_arguments(parser)
     parser.set_defaults(convert=_convert_vehicleseg10k)
 
 
 def _convert_vehicleseg10k(args: argparse.Namespace) -> None:
-    source = VehicleSegSource(args.root, load_ontology(args.ontology), args.foreground)
+    ontology = load_ontology(args.ontology)
+    source = VehicleSegSource(args.root, ontology, args.foreground, group=args.group_id)
     options = {"splits": args.splits, "workers": args.workers, "strict": args.strict}
     convert_vehicleseg10k(source, args.out or args.root / "coco", **options)
 
@@ -85,24 +90,50 @@ def _add_dsmlr(parser: argparse.ArgumentParser) -> None:
 
 
 def _convert_dsmlr(args: argparse.Namespace) -> None:
-    source = CocoSource(
-        args.root / "instances_train.json",
-        args.root / "JPEGImages",
-        load_ontology("dsmlr"),
-        # Upstream stores all wheels of a photo as one annotation of several polygons.
-        split_classes=frozenset({"wheel"}),
-        # Specks of a few pixels are slips of the annotator's hand.
-        min_pixels=16,
-    )
-    _convert_split(source, args)
+    images = ImageFolder(args.root / "JPEGImages")
+    entries = find_in_file(args.root / "instances_train.json", images)
+    ontology = load_ontology("dsmlr")
+    labels = Labels(ontology.class_names, ontology.name, ignore=frozenset({"_background_"}))
+    # Upstream stores all wheels of a photo as one annotation of several polygons. Specks of a few
+    # pixels are slips of the annotator's hand.
+    reading = Reading(labels, frozenset({"wheel"}), min_pixels=16)
+    prepare_parts(COCO, entries, reading, args.out, _preparation(ontology, args))
 
 
 def _add_coco(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, required=True, help="COCO instances file")
     parser.add_argument("--images", type=Path, required=True, help="folder of its images")
+    _add_reading(parser)
+    parser.set_defaults(convert=_convert_coco)
+
+
+def _convert_coco(args: argparse.Namespace) -> None:
+    _prepare(COCO, find_in_file(args.json, ImageFolder(args.images)), args)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder, file, zip or tar")
+    images = "folder of the photos, where they are not beside their annotations"
+    parser.add_argument("--images", type=Path, help=images)
+    _add_reading(parser)
+    parser.set_defaults(convert=_convert_data)
+
+
+def _convert_data(args: argparse.Namespace) -> None:
+    form, entries = open_data(args.data, args.images, args.form, args.out)
+    sys.stdout.write(f"{args.data}: read as {form.title}\n")
+    _prepare(form, entries, args)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """The options of :class:`Reading`, and of the split."""
     parser.add_argument("--ontology", required=True, help="name or YAML file")
+    add_label_arguments(parser)
     split = "classes of which each polygon becomes one instance"
     parser.add_argument("--split-classes", nargs="*", default=[], metavar="CLASS", help=split)
+    add_group_argument(parser)
+    crowds = "leave out annotations that are marked as crowds, and list them; else they are read as"
+    parser.add_argument("--skip-crowds", action="store_true", help=f"{crowds} instances")
     parser.add_argument(
         "--group-by-folder",
         action="store_true",
@@ -110,18 +141,25 @@ def _add_coco(parser: argparse.ArgumentParser) -> None:
         'not learn from one another; an image field "group" says the same (docs/gallery.md)',
     )
     _add_split(parser, valid=0)
-    parser.set_defaults(convert=_convert_coco)
 
 
-def _convert_coco(args: argparse.Namespace) -> None:
-    source = CocoSource(
-        args.json,
-        args.images,
-        load_ontology(args.ontology),
+def _prepare(form: AnnotationFormat, entries: Sequence[Entry], args: argparse.Namespace) -> None:
+    ontology = load_ontology(args.ontology)
+    labels = Labels(ontology.class_names, ontology.name, *label_rules(args))
+    reading = Reading(
+        labels,
         frozenset(args.split_classes),
-        group_by_folder=args.group_by_folder,
+        group=args.group_id,
+        skip_crowds=args.skip_crowds,
+        joined=joined_components(ontology),
     )
-    _convert_split(source, args)
+    prepare_parts(form, entries, reading, args.out, _preparation(ontology, args))
+
+
+def _preparation(ontology: Ontology, args: argparse.Namespace) -> Preparation:
+    options = {name: getattr(args, name) for name in ("valid", "seed", "workers", "strict")}
+    by_folder = getattr(args, "group_by_folder", False)
+    return Preparation(ontology, group_by_folder=by_folder, **options)
 
 
 def _add_empty(parser: argparse.ArgumentParser) -> None:
@@ -142,38 +180,48 @@ def _add_plates(parser: argparse.ArgumentParser) -> None:
     source = "DSMLR's part annotations, as 'sav prepare dsmlr' writes them"
     parser.add_argument("--json", type=Path, required=True, help=source)
     parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--seed", type=_count, default=0, help="of the plates (default: 0)")
+    parser.add_argument("--seed", type=count, default=0, help="of the plates (default: 0)")
     parser.set_defaults(convert=_convert_plates)
 
 
 def _convert_plates(args: argparse.Namespace) -> None:
-    count = write_plated(args.json, args.out, seed=args.seed)
+    plates = write_plated(args.json, args.out, seed=args.seed)
     view = args.out / f"{PLATED}.yaml"
-    sys.stdout.write(f"{count} photos with plates in {args.out}; MODEL.SAV.VIEWS \"('{view}',)\"\n")
+    sys.stdout.write(
+        f"{plates} photos with plates in {args.out}; MODEL.SAV.VIEWS \"('{view}',)\"\n"
+    )
 
 
 def _add_split(parser: argparse.ArgumentParser, valid: int) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     held_out = "images held out (default: %(default)s)"
-    parser.add_argument("--valid", type=_count, default=valid, help=held_out)
-    _add_common(parser)
+    parser.add_argument("--valid", type=count, default=valid, help=held_out)
+    add_record_arguments(parser)
 
 
-def _convert_split(source: CocoSource, args: argparse.Namespace) -> None:
-    if not source.image_root.is_dir():
-        raise SAVError(f"{source.image_root}: there is no such image folder")
-    options = {name: getattr(args, name) for name in ("valid", "seed", "workers", "strict")}
-    convert_coco(source, args.out, **options)
+def _data_converter(form: AnnotationFormat) -> tuple[str, _Declare]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        _add_data(parser)
+        parser.set_defaults(form=form.name)
+
+    return f"{form.title} to COCO part annotations: {form.layout}", add
 
 
-_CONVERTERS = {
+def _add_auto(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser)
+    parser.set_defaults(form=None)
+
+
+_CONVERTERS: dict[str, tuple[str, _Declare]] = {
+    "auto": ("annotations whose format is found out, to COCO part annotations", _add_auto),
+    **{name: _data_converter(form) for name, form in FORMATS.items()},
+    "coco": ("any COCO instances file to COCO part annotations", _add_coco),
     "vehicleseg10k": (
         "VehicleSeg10K (LabelMe polygons or index masks) to COCO part annotations",
         _add_vehicleseg10k,
     ),
     "dsmlr": ("DSMLR Car Parts to COCO part annotations, with a validation split", _add_dsmlr),
-    "coco": ("any COCO instances file to COCO part annotations", _add_coco),
     "plates": ("DSMLR's photos with licence plates put on their bumpers", _add_plates),
     "empty": ("photos without a vehicle to annotation files without annotations", _add_empty),
 }

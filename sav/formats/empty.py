@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from sav.errors import SAVError
-from sav.formats.coco import convert_splits
-from sav.formats.coco_parts import choose_valid, split_records
+from sav.formats.folders import files_below
 from sav.formats.images import IMAGE_SUFFIXES, read_image_size
+from sav.formats.part_annotations import convert_splits
 from sav.formats.records import RecordResult
+from sav.formats.splits import choose_valid, split_records
 from sav.ontology import Ontology
 
 
@@ -23,13 +24,13 @@ def convert_empty(
     workers: int = 0,
     strict: bool = False,
 ) -> None:
-    """Write annotation files and reports, see :func:`sav.formats.coco.convert_splits`.
+    """Write annotation files and reports, see :func:`sav.formats.part_annotations.convert_splits`.
 
     Args:
         folder: all images in it and below show no vehicle.
         ontology: none of its parts is in them.
         out: folder to write to.
-        valid: see :func:`sav.formats.coco_parts.choose_valid`; 0 writes no "valid" split.
+        valid: see :func:`sav.formats.splits.choose_valid`; 0 writes no "valid" split.
         seed: of the shuffle that precedes the split.
         workers: number of processes, 0 for one a core.
         strict: stop at the first image that cannot be used.
@@ -39,7 +40,7 @@ def convert_empty(
     """
     if not folder.is_dir():
         raise SAVError(f"{folder}: there is no such image folder")
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
+    files = files_below(folder, IMAGE_SUFFIXES)
     if not files:
         raise SAVError(f"{folder}: there is no image in it or below")
     names = sorted(path.relative_to(folder).as_posix() for path in files)

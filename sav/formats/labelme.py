@@ -1,124 +1,267 @@
-"""LabelMe's JSON records: polygons -> part instances, and polygons -> records."""
+"""LabelMe's JSON records, one a photo."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
-from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+import math
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from sav.errors import SAVError
-from sav.formats.masks import clip_polygon, decode_codes, run_length_code
-from sav.formats.records import PartInstance, RecordResult
-from sav.ontology import Ontology
+from sav.files import write_atomic
+from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
+from sav.formats.coco import read_json
+from sav.formats.folders import files_below
+from sav.formats.image_names import OTHER_NAME, ImageFolder, existing
+from sav.formats.images import IMAGE_SUFFIXES
+from sav.formats.outlines import mask_to_polygons
+from sav.formats.records import Shape, reason_of, whole
 
-MISSPELLINGS = {"Foroud": "Foreground", "Foregroud": "Foreground"}
-IGNORED_LABEL = "Others"
+_AREAS = (None, "polygon", "rectangle", "oriented_rectangle", "rotation", "circle")
+"""Types of shapes beside masks; "rotation" is X-AnyLabeling's word for oriented rectangles."""
+_COMPUTED = ("circle", "rectangle", "mask")
+"""Types with whose numbers something is computed here."""
+_FURTHEST = 1e9
+_CIRCLE_CORNERS = 128
+_LOOKED_AT = 20
+_OUTLINE = {"tolerance": 0.375, "min_hole": 1}
+_NUMBERED = re.compile(r"\binstance \d+\b")
+_SCORE = re.compile(r"\bscore (\d+(?:\.\d+)?)\b")
+"""What SAV writes into descriptions: LabelMe has one number for all that belongs together. Where
+instances have numbers of their own, that one is the vehicle."""
 
 
-def read_labelme(
-    root: Path, file: Path, size: tuple[int, int], ontology: Ontology, result: RecordResult
-) -> list[PartInstance]:
-    """Read the shapes of one image as they were drawn, hidden by nothing.
-
-    Shapes with the same label, group_id and description are pieces of one instance, as long as
-    neither group_id nor description is empty.
+def read_shapes(file: Path, height: int, width: int) -> Iterator[Shape]:
+    """The shapes of a record.
 
     Args:
-        root: folder of the data set.
-        file: the record, relative to it.
-        size: height, width of the image in pixels.
-        ontology: names the labels.
-        result: receives notes on what is harmless, and the shapes that are left out.
-
-    Returns:
-        Instances whose vehicle_id is the annotator's group_id, None where there is none.
+        file: the record.
+        height: of its photo, in pixels.
+        width: of its photo, in pixels.
 
     Raises:
         SAVError: the file as a whole is not usable; the message leaves out its path.
     """
-    pieces: dict[Any, list[list[float]]] = {}
-    for i, shape in enumerate(_load(root / file, *size)):
-        label = shape.get("label") if isinstance(shape, dict) else None
-        try:
-            class_id = _class_id(label, ontology, result.notes)
-            if class_id is None:
-                continue
-            group_id = shape.get("group_id")
-            if group_id is not None and type(group_id) is not int:
-                raise SAVError(f"group_id {group_id!r} is not a whole number")
-            polygon = _polygon(shape, *size, result.notes)
-        except SAVError as error:
-            name = f" ({label})" if isinstance(label, str) else ""
-            result.skip(file, error, f"shape {i}{name}")
-            continue
-        description = str(shape.get("description") or "").strip()
-        whole = group_id is not None and description
-        pieces.setdefault((class_id, group_id, description if whole else i), []).append(polygon)
-    masks = decode_codes([run_length_code(p, *size) for p in pieces.values()], *size)
-    return [
-        PartInstance(class_id, mask, group_id)
-        for (class_id, group_id, _), mask in zip(pieces, masks, strict=True)
-    ]
-
-
-def _load(path: Path, height: int, width: int) -> list[Any]:
-    try:
-        contents = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise SAVError(f"not valid JSON: {error}") from error
-    except OSError as error:
-        raise SAVError(f"it cannot be read: {error}") from error
-    if not isinstance(contents, dict) or not isinstance(contents.get("shapes"), list):
-        raise SAVError("not a LabelMe file: it has no list 'shapes'")
+    contents = _load(file)
     # LabelMe applies the EXIF rotation before it takes the size, as we do.
     stated = contents.get("imageWidth"), contents.get("imageHeight")
-    if None not in stated and stated != (width, height):
+    if None not in stated and tuple(map(whole, stated)) != (width, height):
         raise SAVError(
             f"it was drawn on {stated[0]}x{stated[1]} pixels, but the image is {width}x{height}"
         )
-    return contents["shapes"]
+    for number, shape in enumerate(contents["shapes"]):
+        yield _shape(f"shape {number}", shape if isinstance(shape, dict) else {}, height, width)
 
 
-def _class_id(label: Any, ontology: Ontology, notes: Counter[str]) -> int | None:
-    """None where the label is to be ignored."""
-    if not isinstance(label, str):
-        raise SAVError("it has no label")
-    label = label.strip()
-    if label in MISSPELLINGS:
-        notes[f"label '{label}' read as '{MISSPELLINGS[label]}'"] += 1
-        label = MISSPELLINGS[label]
-    if label == IGNORED_LABEL:
-        notes[f"label '{label}' ignored"] += 1
-        return None
-    if label not in ontology.class_names:
-        raise SAVError(f"label '{label}' is not in the ontology {ontology.name}")
-    return ontology.class_id(label)
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        contents = read_json(file)
+    except SAVError as error:
+        raise SAVError(str(error).removeprefix(f"{file}: ")) from error
+    if not isinstance(contents, dict) or not isinstance(contents.get("shapes"), list):
+        raise SAVError("not a LabelMe file: it has no list 'shapes'")
+    return contents
 
 
-def _polygon(shape: dict[str, Any], height: int, width: int, notes: Counter[str]) -> list[float]:
-    """The outline as [x0, y0, x1, y1, ...], clipped to the image."""
-    points, kind = shape.get("points"), shape.get("shape_type", "polygon")
+def _shape(where: str, shape: dict[str, Any], height: int, width: int) -> Shape:
+    label, group = shape.get("label"), whole(shape.get("group_id"))
+    if label is None:
+        return Shape(where, None, error="it has no label")
+    try:
+        if group is not None and type(group) is not int:
+            raise SAVError(f"group_id {group!r} is not a whole number")
+        segmentation = _segmentation(shape, height, width)
+    except Exception as error:
+        return Shape(where, label, error=reason_of(error))
+    description = str(shape.get("description") or "").strip()
+    numbered = _NUMBERED.search(description) is not None
+    instance = (group, description) if numbered or (group is not None and description) else None
+    vehicle = group if numbered else None
+    written = _SCORE.search(description)
+    # X-AnyLabeling has a field for it.
+    score = float(written[1]) if written else shape.get("score")
+    named = {"vehicle": vehicle, "group": group, "score": score}
+    return Shape(where, label, segmentation, instance=instance, **named)
+
+
+def _segmentation(shape: dict[str, Any], height: int, width: int) -> Any:
+    """A polygon [x0, y0, x1, y1, ...], or a mask (height, width) bool."""
+    points, kind = shape.get("points"), shape.get("shape_type")
     if not isinstance(points, list):
         raise SAVError("it has no list 'points'")
     if not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise SAVError("a point is not a pair of numbers")
-    if kind == "rectangle" and len(points) == 2:
+    # Of polygons, of which there are many, the numbers are checked where they are drawn.
+    if kind in _COMPUTED and not all(_is_number(value) for point in points for value in point):
+        raise SAVError("a coordinate is not a number, or far from any photo")
+    if kind == "mask":
+        return _mask(shape, height, width)
+    # Before it had other shapes, LabelMe wrote no type.
+    if kind not in _AREAS:
+        raise SAVError(f"shapes of type {kind!r} are not read")
+    if kind == "circle":
+        if len(points) != 2:
+            raise SAVError(
+                f"a circle of {len(points)} points, not of its centre and one of its rim"
+            )
+        points = _circle(*points)
+    elif kind == "rectangle" and len(points) == 2:
         (x0, y0), (x1, y1) = points
         points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-    elif kind not in ("polygon", "rectangle"):
-        raise SAVError(f"shapes of type '{kind}' have no area")
     if len(points) < 3:
-        raise SAVError(f"a polygon of {len(points)} points has no area")
-    flat = [value for point in points for value in point]
-    return clip_polygon(flat, width, height, notes, what="point")
+        raise SAVError(f"a {kind or 'polygon'} of {len(points)} points has no area")
+    return [value for point in points for value in point]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= _FURTHEST
+
+
+def _circle(centre: Sequence[float], rim: Sequence[float]) -> list[tuple[float, float]]:
+    (x, y), radius = centre, math.dist(centre, rim)
+    turns = [2 * math.pi * i / _CIRCLE_CORNERS for i in range(_CIRCLE_CORNERS)]
+    return [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+
+
+def _mask(shape: dict[str, Any], height: int, width: int) -> np.ndarray:
+    """The picture in a shape, put where its box begins; what lies outside the photo is cut off."""
+    if not isinstance(shape.get("mask"), str) or len(shape["points"]) != 2:
+        raise SAVError("a shape of type 'mask' has no picture or no box")
+    left, top, right, bottom = _box(shape["points"])
+    try:
+        # Before its pixels are unpacked: a few bytes may be a picture of any size.
+        with Image.open(io.BytesIO(base64.b64decode(shape["mask"])), formats=["PNG"]) as picture:
+            if abs(picture.width - (right - left + 1)) > 1 or (
+                abs(picture.height - (bottom - top + 1)) > 1
+            ):
+                raise SAVError("the picture of its mask does not fit its box")
+            if picture.width > 2 * width or picture.height > 2 * height:
+                raise SAVError("the picture of its mask is larger than the photo")
+            piece = np.asarray(picture.convert("L")) > 0
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise SAVError(f"the picture of its mask cannot be read: {error}") from error
+    mask = np.zeros((height, width), dtype=bool)
+    rows = slice(max(0, -top), max(0, min(piece.shape[0], height - top)))
+    columns = slice(max(0, -left), max(0, min(piece.shape[1], width - left)))
+    cut = piece[rows, columns]
+    y, x = top + rows.start, left + columns.start
+    mask[y : y + cut.shape[0], x : x + cut.shape[1]] = cut
+    return mask
+
+
+def _box(points: Sequence[Sequence[float]]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom, the last pixels inclusive as LabelMe has them."""
+    (x0, y0), (x1, y1) = points
+    left, right = sorted((round(x0), round(x1)))
+    top, bottom = sorted((round(y0), round(y1)))
+    return left, top, right, bottom
+
+
+def _find(data: Path, images: Path | None) -> list[Entry]:
+    folder = ImageFolder(images or (data.parent if data.is_file() else data))
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    for path in folder.photos:
+        by_stem[path.stem].append(path)
+    base = data.parent if data.is_file() else data
+    entries = []
+    for file in [data] if data.is_file() else files_below(data, {".json"}):
+        name = file.relative_to(base).with_suffix(".jpg").as_posix()
+        blank = Entry(name, folder.root, None, file, str(file))
+        try:
+            contents = _load(file)
+        except SAVError as error:
+            if data.is_file() or _may_be_labelme(file):
+                entries.append(replace(blank, lost=(str(error),)))
+            continue
+        entries.append(_entry(blank, contents, folder, by_stem[file.stem]))
+    without = set(folder.photos) - {entry.image for entry in entries}
+    if data.is_file():
+        return entries
+    return entries + [_unlabelled(path, folder.root) for path in sorted(without)]
+
+
+def _entry(
+    blank: Entry, contents: dict[str, Any], folder: ImageFolder, same_stem: list[Path]
+) -> Entry:
+    """With the photo that LabelMe would open, or else one of the record's name."""
+    named, file = contents.get("imagePath"), blank.content
+    named = named.replace("\\", "/") if isinstance(named, str) else ""
+    name = PurePosixPath(blank.name).parent / PurePosixPath(named).name
+    if contents.get("imageData") and name.suffix.lower() in IMAGE_SUFFIXES:
+        blank = replace(blank, name=name.as_posix())
+    beside = [path for path in same_stem if path.parent == file.parent]
+    beside = beside or [path for path in same_stem if path.parent.name == file.parent.name]
+    image = existing(file.parent / named) if named and not named.startswith("/") else None
+    if image is None and len(beside or same_stem) == 1:
+        (image,) = beside or same_stem
+    image = image or (folder.find(named) if named else None)
+    if image is None:
+        return blank
+    image = Path(os.path.normpath(image))
+    root = folder.root if image.is_relative_to(folder.root) else image.parent
+    other = (OTHER_NAME,) if image.stem not in (file.stem, PurePosixPath(named).stem) else ()
+    return replace(
+        blank, name=image.relative_to(root).as_posix(), root=root, image=image, notes=other
+    )
+
+
+def _unlabelled(image: Path, root: Path) -> Entry:
+    name = image.relative_to(root).as_posix()
+    return Entry(name, root, None, None, name, lost=("the image has no annotation",))
+
+
+def _may_be_labelme(file: Path) -> bool:
+    """Whether it is no JSON, or one that has shapes."""
+    try:
+        contents = read_json(file)
+    except SAVError:
+        return True
+    return isinstance(contents, dict) and "shapes" in contents
+
+
+def _read(entry: Entry, height: int, width: int) -> Iterable[Shape]:
+    return read_shapes(entry.content, height, width)
+
+
+def _photo(entry: Entry) -> bytes | None:
+    """The picture in a record, where it is one."""
+    try:
+        picture = base64.b64decode(read_json(entry.content).get("imageData") or "")
+        with Image.open(io.BytesIO(picture)):
+            return picture
+    except (AttributeError, TypeError, ValueError, OSError, SyntaxError):
+        return None
+
+
+def _detect(data: Path) -> bool:
+    if data.is_dir():
+        return any(map(_says_labelme, files_below(data, {".json"})[:_LOOKED_AT]))
+    return data.suffix.lower() == ".json" and _says_labelme(data)
+
+
+def _says_labelme(file: Path) -> bool:
+    try:
+        _load(file)
+    except SAVError:
+        return False
+    return True
 
 
 def labelme_record(
-    polygons: Iterable[tuple[str, np.ndarray, int, str]], image_path: str, height: int, width: int
+    polygons: Iterable[tuple[str, np.ndarray, int | None, str]],
+    image_path: str,
+    height: int,
+    width: int,
 ) -> dict[str, Any]:
     """A record that LabelMe opens.
 
@@ -148,3 +291,36 @@ def labelme_record(
         "imageHeight": height,
         "imageWidth": width,
     }
+
+
+def describe(number: int, score: float | None = None) -> str:
+    """What a shape's description says beside its vehicle, its group_id."""
+    return f"instance {number}" + ("" if score is None else f", score {score:.4f}")
+
+
+def _write(photos: Iterator[LabelledPhoto], classes: Sequence[str], out: Path) -> None:
+    del classes  # each record names its own
+    for photo in photos:
+        target = out / photo.split / Path(photo.name).with_suffix(".json")
+        polygons = [
+            (part.label, polygon, part.vehicle_id, describe(number, part.score))
+            for number, part in enumerate(photo.instances, start=1)
+            for polygon in mask_to_polygons(part.mask, **_OUTLINE)
+        ]
+        # LabelMe resolves the photo from the folder of the JSON.
+        path = os.path.relpath(photo.image, target.parent)
+        record = labelme_record(polygons, path, photo.height, photo.width)
+        write_atomic(target, json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+LABELME = AnnotationFormat(
+    name="labelme",
+    title="LabelMe",
+    layout="a .json for each photo, with its name or naming it",
+    holds=Holds(),
+    detect=_detect,
+    find=_find,
+    read=_read,
+    write=_write,
+    photo=_photo,
+)

@@ -1,11 +1,14 @@
-"""From overlapping shapes to what is visible of each part, and whose part it is."""
+"""From overlapping shapes to what is visible of each, and whose part it is."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 
+from sav.formats.masks import visible_codes
 from sav.formats.records import PartInstance
 from sav.formats.vehicles import assign_vehicles
 
@@ -14,13 +17,13 @@ MIN_VISIBLE_PIXELS = 4
 
 
 def paint(
-    shapes: Sequence[PartInstance], body_ids: Collection[int], foreground: str
+    parts: Sequence[PartInstance], bodies: Collection[str], foreground: str
 ) -> Iterator[PartInstance]:
     """Resolve overlaps: bodies first, then the other parts, the smaller over the larger.
 
     Args:
-        shapes: as drawn, all of one (H, W); see :func:`sav.formats.labelme.read_labelme`.
-        body_ids: classes whose shape covers a whole vehicle.
+        parts: as drawn, all of one photo.
+        bodies: classes whose shape covers a whole vehicle.
         foreground: "rest" keeps of a body what the other parts leave, so that no two parts
             overlap; "whole" keeps its full shape.
 
@@ -28,17 +31,14 @@ def paint(
         the instances in the order of the shapes, without those of which the others leave fewer
         than ``MIN_VISIBLE_PIXELS``.
     """
-    if not shapes:
-        return
-    masks = [shape.mask for shape in shapes]
-    canvas = topmost(masks, masks[0].shape, [shape.class_id in body_ids for shape in shapes])
-    for i, (shape, vehicle) in enumerate(
-        zip(shapes, assign_vehicles(shapes, body_ids), strict=True)
-    ):
-        keep = foreground == "whole" and shape.class_id in body_ids
-        mask = shape.mask if keep else canvas == i
-        if np.count_nonzero(mask) >= MIN_VISIBLE_PIXELS:
-            yield PartInstance(shape.class_id, mask, vehicle)
+    order = sorted(range(len(parts)), key=lambda i: (parts[i].label not in bodies, -parts[i].area))
+    visible = visible_codes([parts[i].code for i in order])
+    codes = [code for _, code in sorted(zip(order, visible, strict=True), key=itemgetter(0))]
+    for part, code in zip(assign_vehicles(parts, bodies), codes, strict=True):
+        keep = foreground == "whole" and part.label in bodies
+        found = part if keep else replace(part, code=code)
+        if found.area >= MIN_VISIBLE_PIXELS:
+            yield found
 
 
 def topmost(

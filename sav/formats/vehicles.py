@@ -3,47 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import count
 
 import cv2
 import numpy as np
 
+from sav.formats.masks import merge_codes, shares_covered
 from sav.formats.records import PartInstance
 
 # A piece that an occluder cuts off is not another vehicle.
 _SMALLEST_VEHICLE = 0.1
 
 
-def assign_vehicles(shapes: Sequence[PartInstance], body_ids: Collection[int]) -> list[int]:
-    """The vehicle of each shape of an image.
+def assign_vehicles(parts: Sequence[PartInstance], bodies: Collection[str]) -> list[PartInstance]:
+    """Say of each part of a photo which vehicle it belongs to.
 
-    The annotator's counts where it is given. Otherwise each body is one vehicle, and a part belongs
-    to the body that covers most of it; without any body, touching parts are one vehicle.
+    The annotator's word counts where it is given. Otherwise each body is one vehicle, and a part
+    belongs to the body that covers most of it; without any body, touching parts are one vehicle.
 
     Args:
-        shapes: all of one (H, W).
-        body_ids: classes whose shape covers a whole vehicle.
+        parts: of one photo.
+        bodies: classes whose shape covers a whole vehicle.
     """
-    ids = [shape.vehicle_id for shape in shapes]
+    ids = [part.vehicle_id for part in parts]
     if None not in ids:
-        return ids
+        return list(parts)
     free = (number for number in count() if number not in ids)
-    bodies = [i for i, shape in enumerate(shapes) if shape.class_id in body_ids]
-    for i in bodies:
+    at = [i for i, part in enumerate(parts) if part.label in bodies]
+    for i in at:
         if ids[i] is None:
             ids[i] = next(free)
     alone = [i for i, number in enumerate(ids) if number is None]
-    if bodies:
-        for i in alone:
-            cover = [np.count_nonzero(shapes[j].mask & shapes[i].mask) for j in bodies]
-            ids[i] = ids[bodies[int(np.argmax(cover))]]
-        return ids
-    vehicles = vehicle_map(np.any([shapes[i].mask for i in alone], axis=0))
-    places = [int(np.bincount(vehicles[shapes[i].mask.astype(bool)]).argmax()) for i in alone]
-    numbers = {place: next(free) for place in sorted(set(places))}
-    for i, place in zip(alone, places, strict=True):
-        ids[i] = numbers[place]
-    return ids
+    if at and alone:
+        codes = ([parts[i].code for i in some] for some in (alone, at))
+        for i, shares in zip(alone, shares_covered(*codes), strict=True):
+            ids[i] = ids[at[int(np.argmax(shares))]]
+    elif alone:
+        places = _touching([parts[i] for i in alone])
+        numbers = {place: next(free) for place in sorted(set(places))}
+        for i, place in zip(alone, places, strict=True):
+            ids[i] = numbers[place]
+    return [replace(part, vehicle_id=i) for part, i in zip(parts, ids, strict=True)]
+
+
+def _touching(parts: Sequence[PartInstance]) -> list[int]:
+    """For each part the number of the vehicle that it lies on."""
+    whole = PartInstance("", merge_codes([part.code for part in parts]))
+    vehicles = vehicle_map(whole.mask)
+    if vehicles.max(where=whole.mask, initial=0) == 0:
+        return [0] * len(parts)
+    return [int(np.bincount(vehicles[part.mask]).argmax()) for part in parts]
 
 
 def vehicle_map(labelled: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,15 +10,19 @@ from functools import partial
 from pathlib import Path
 
 from sav.errors import SAVError
-from sav.formats.coco import convert_splits
-from sav.formats.images import read_image_size
-from sav.formats.index_mask import instances_of, read_index_mask
-from sav.formats.labelme import read_labelme
+from sav.formats.annotation_format import Entry
+from sav.formats.images import IMAGE_SUFFIXES, read_image_size
+from sav.formats.index_mask import instances_of_index, read_index_mask
+from sav.formats.labelme import read_shapes
+from sav.formats.labels import Labels
 from sav.formats.painting import MIN_VISIBLE_PIXELS, paint
-from sav.formats.records import PartInstance, RecordResult
+from sav.formats.part_annotations import convert_splits
+from sav.formats.reading import Reading, finish, instances_of, problems_of
+from sav.formats.records import RecordResult
 from sav.ontology import Ontology
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+MISSPELLINGS = {"Foroud": "Foreground", "Foregroud": "Foreground"}
+IGNORED_LABEL = "Others"
 
 _Task = tuple[list[Path], list[Path]]
 """Images and annotations of one stem, relative to the root, in the order of their names."""
@@ -32,12 +37,22 @@ class VehicleSegSource:
         ontology: vocabulary of labels and mask values.
         foreground: "rest" or "whole"; see :func:`sav.formats.painting.paint`.
         min_pixels: components of index masks that are smaller are dropped and counted.
+        group: what LabelMe's groups are, see :class:`Reading`.
     """
 
     root: Path
     ontology: Ontology
     foreground: str = "rest"
     min_pixels: int = 16
+    group: str = "vehicle"
+
+    @property
+    def reading(self) -> Reading:
+        """How LabelMe shapes are read."""
+        known = self.ontology.class_names
+        rename = {old: new for old, new in MISSPELLINGS.items() if new in known}
+        labels = Labels(known, self.ontology.name, rename, frozenset({IGNORED_LABEL}))
+        return Reading(labels, min_pixels=1, group=self.group)
 
 
 def convert_vehicleseg10k(
@@ -48,7 +63,7 @@ def convert_vehicleseg10k(
     workers: int = 0,
     strict: bool = False,
 ) -> None:
-    """Write part annotations and reports, see :func:`sav.formats.coco.convert_splits`.
+    """Write part annotations and reports, see :func:`sav.formats.part_annotations.convert_splits`.
 
     Image and annotation belong together by stem; an annotation is a LabelMe JSON file or an index
     PNG, whichever is there, JSON first.
@@ -86,9 +101,10 @@ def _files_by_stem(root: Path, folder: Path, suffixes: Iterable[str]) -> dict[st
         # Hidden files are the rest of an interrupted write, or an archiver's.
         hidden = path.name.startswith(".")
         if path.suffix.lower() in suffixes and not hidden and not path.stem.endswith("_color"):
-            found[path.stem].append(folder / path.name)
+            # File systems differ in the form of Unicode.
+            found[unicodedata.normalize("NFC", path.stem)].append(folder / path.name)
     if not found:
-        raise SAVError(f"{place}: it holds no file of type {', '.join(suffixes)}")
+        raise SAVError(f"{place}: it holds no file of type {', '.join(sorted(suffixes))}")
     return found
 
 
@@ -103,27 +119,31 @@ def _convert_record(source: VehicleSegSource, task: _Task) -> RecordResult:
         what = f"has {len(images)} images" if images else "has no image"
         folder = Path("images") / annotation.parent.relative_to("annotations")
         return result.skip(annotation, f"the annotation {what} in {folder.as_posix()}")
-    file = images[0]
-    try:
-        width, height = read_image_size(source.root / file)
-        file = annotation
-        instances = _read_instances(source, file, (height, width), result)
-    except SAVError as error:
-        return result.skip(file, error)
-    result.image = {"file_name": images[0].name, "width": width, "height": height}
-    result.annotations = [instance.to_annotation() for instance in instances]
+    with problems_of(annotation.as_posix(), "", result):
+        try:
+            width, height = read_image_size(source.root / images[0])
+        except SAVError as error:
+            return result.skip(images[0], error)
+        annotated = _read_instances(source, annotation, (height, width), result)
+        entry = Entry(images[0].name, source.root, None, None, annotation.as_posix())
+        finish(entry, (height, width), annotated, result)
     return result
 
 
 def _read_instances(
     source: VehicleSegSource, annotation: Path, size: tuple[int, int], result: RecordResult
-) -> list[PartInstance]:
+) -> int:
+    """Fill in the instances; how many shapes or classes the annotation has."""
     ontology, foreground = source.ontology, source.foreground
     if annotation.suffix.lower() == ".json":
-        shapes = read_labelme(source.root, annotation, size, ontology, result)
-        instances = list(paint(shapes, ontology.body_ids, foreground))
-        hidden = len(shapes) - len(instances)
+        shapes = list(read_shapes(source.root / annotation, *size))
+        parts = instances_of(shapes, size, source.reading, annotation.as_posix(), result)
+        bodies = {ontology.class_names[i] for i in ontology.body_ids}
+        result.instances = list(paint(parts, bodies, foreground))
+        hidden = len(parts) - len(result.instances)
         result.notes[f"shapes under {MIN_VISIBLE_PIXELS} visible pixels dropped"] += hidden
-        return instances
+        return len(shapes)
     labels = read_index_mask(source.root / annotation, size, len(ontology))
-    return list(instances_of(labels, ontology, foreground, source.min_pixels, result.notes))
+    options = foreground, source.min_pixels, result.notes
+    result.instances = instances_of_index(labels, ontology, *options)
+    return int(labels.any())

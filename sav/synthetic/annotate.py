@@ -9,14 +9,28 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sav.formats.labelme import labelme_record
-from sav.formats.masks import mask_to_polygons
-from sav.formats.records import PartInstance
+from sav.formats.labelme import describe, labelme_record
+from sav.formats.outlines import mask_to_polygons
 from sav.synthetic.parts import PartMapping
 from sav.synthetic.scene import Scene
 
 MIN_FRAGMENT = 12
 """Visible pieces of a part with fewer pixels are not annotated."""
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedPart:
+    """One part of one vehicle.
+
+    Attributes:
+        class_id: in the ontology.
+        mask: (H, W) bool, not empty.
+        vehicle_id: index of its vehicle in the scene.
+    """
+
+    class_id: int
+    mask: np.ndarray
+    vehicle_id: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +44,7 @@ class Annotation:
     """
 
     index_map: np.ndarray
-    instances: list[PartInstance]
+    instances: list[RenderedPart]
 
 
 def annotate(scene: Scene, mapping: PartMapping) -> Annotation:
@@ -44,7 +58,7 @@ def annotate(scene: Scene, mapping: PartMapping) -> Annotation:
                 continue
             mask = _without_specks(rule.extent[parts])
             if mask.any():
-                instances.append(PartInstance(rule.class_id, mask, vehicle))
+                instances.append(RenderedPart(rule.class_id, mask, vehicle))
     bodies = mapping.ontology.body_ids
     instances.sort(key=lambda part: (part.class_id not in bodies, -np.count_nonzero(part.mask)))
     index_map = np.zeros(scene.part_map.shape, np.uint8)
@@ -106,7 +120,7 @@ def to_labelme(annotation: Annotation, class_names: list[str], image_path: str) 
         image_path: of the image, relative to the record's folder.
     """
     polygons = [
-        (class_names[instance.class_id], polygon, instance.vehicle_id, f"instance {number}")
+        (class_names[instance.class_id], polygon, instance.vehicle_id, describe(number))
         for number, instance in enumerate(annotation.instances, start=1)
         for polygon in outlines(instance.mask)
     ]

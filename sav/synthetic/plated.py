@@ -122,8 +122,11 @@ def _put_plate(
         pasted = next(filter(None, draws), None)  # not every plate fits everywhere
         if pasted:
             kind = len(categories) + [*_PLATES].index(end[names[holder["category_id"]]])
-            cut = {kind: pasted[1], holder["category_id"] - 1: mask & ~pasted[1]}
+            cut = {kind + 1: pasted[1], holder["category_id"]: mask & ~pasted[1]}
             vehicle = holder.get("vehicle_id", 0)
-            changed = [PartInstance(*part, vehicle).to_annotation() for part in cut.items()]
+            changed = [
+                PartInstance.of_mask("", part, vehicle).to_annotation(category)
+                for category, part in cut.items()
+            ]
             return pasted[0], [*(a for a in annotations if a is not holder), *changed]
     return None

@@ -11,8 +11,14 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from sav.errors import SAVError
-from sav.formats.coco_parts import CocoSource, choose_valid, convert_coco
+from sav.formats.coco import COCO as COCO_FORMAT
+from sav.formats.coco import find_in_file
+from sav.formats.image_names import ImageFolder
+from sav.formats.labels import Labels
+from sav.formats.preparing import Preparation, prepare_parts
+from sav.formats.reading import Reading
 from sav.formats.records import PartInstance
+from sav.formats.splits import choose_valid
 from sav.formats.vehicles import assign_vehicles
 from sav.ontology import load_ontology
 
@@ -58,17 +64,24 @@ def source(tmp_path):
         "annotations": annotations,
     }
     (tmp_path / "all.json").write_text(json.dumps(contents))
-    return CocoSource(tmp_path / "all.json", images, ONTOLOGY, frozenset({"wheel"}))
+    return tmp_path / "all.json"
 
 
 def edit(source, change):
-    contents = json.loads(source.json_file.read_text())
+    contents = json.loads(source.read_text())
     change(contents)
-    source.json_file.write_text(json.dumps(contents))
+    source.write_text(json.dumps(contents))
+
+
+def convert(source, out, **options):
+    labels = Labels(ONTOLOGY.class_names, "dsmlr", ignore=frozenset({"_background_"}))
+    entries = find_in_file(source, ImageFolder(source.parent / "JPEGImages"))
+    options = Preparation(ONTOLOGY, **{"workers": 1, **options})
+    prepare_parts(COCO_FORMAT, entries, Reading(labels, frozenset({"wheel"})), out, options)
 
 
 def test_wheels_are_split_and_other_parts_stay_whole(source, tmp_path):
-    convert_coco(source, tmp_path / "out", workers=1, strict=True)
+    convert(source, tmp_path / "out", strict=True)
     coco = COCO(str(tmp_path / "out" / "instances_train.json"))
     areas = {}
     for annotation in coco.anns.values():
@@ -86,7 +99,7 @@ def test_wheels_are_split_and_other_parts_stay_whole(source, tmp_path):
     assert not (tmp_path / "out" / "instances_valid.json").exists()
     report = json.loads((tmp_path / "out" / "report_train.json").read_text())
     assert report["notes"] == {
-        "background annotations ignored": 1,
+        "label '_background_' ignored": 1,
         "instances split off by polygon": 2,
         "instances under 4 pixels dropped": 1,
     }
@@ -94,7 +107,7 @@ def test_wheels_are_split_and_other_parts_stay_whole(source, tmp_path):
 
 def test_split_depends_on_the_seed_alone(source, tmp_path):
     def names(out, **options):
-        convert_coco(source, tmp_path / out, workers=1, **options)
+        convert(source, tmp_path / out, **options)
         files = [tmp_path / out / f"instances_{split}.json" for split in ("train", "valid")]
         return [{i["file_name"] for i in json.loads(f.read_text())["images"]} for f in files]
 
@@ -108,10 +121,11 @@ def test_split_depends_on_the_seed_alone(source, tmp_path):
 
 
 def test_photos_of_one_vehicle_are_grouped_by_field_or_folder(source, tmp_path):
-    folder = source.image_root / "car 5"
+    images = source.parent / "JPEGImages"
+    folder = images / "car 5"
     folder.mkdir()
     for i in (1, 2):
-        (source.image_root / f"train{i}.jpg").rename(folder / f"train{i}.jpg")
+        (images / f"train{i}.jpg").rename(folder / f"train{i}.jpg")
 
     def move(contents):
         for image in contents["images"][:2]:
@@ -120,15 +134,15 @@ def test_photos_of_one_vehicle_are_grouped_by_field_or_folder(source, tmp_path):
 
     edit(source, move)
 
-    def groups(out, source):
-        convert_coco(source, tmp_path / out, workers=1, strict=True)
+    def groups(out, **options):
+        convert(source, tmp_path / out, strict=True, **options)
         images = json.loads((tmp_path / out / "instances_train.json").read_text())["images"]
         named = {Path(image["file_name"]).name: image.get("group") for image in images}
         assert list(named.values()).count(None) == 8 - len(set(named.values()) - {None})
         return named
 
-    assert groups("a", source)["train2.jpg"] == "77"
-    by_folder = groups("b", replace(source, group_by_folder=True))
+    assert groups("a")["train2.jpg"] == "77"
+    by_folder = groups("b", group_by_folder=True)
     assert by_folder["train1.jpg"] == "JPEGImages/car 5"
     assert by_folder["train2.jpg"] == "77"
 
@@ -143,35 +157,43 @@ def test_bad_annotations_are_named(source, tmp_path):
         contents["images"][7]["width"] = 41
 
     edit(source, spoil)
-    convert_coco(source, tmp_path / "out", workers=1)
+    convert(source, tmp_path / "out")
     report = json.loads((tmp_path / "out" / "report_train.json").read_text())
     reasons = [f"{p['record']}: {p['reason']}" for p in report["skipped"]]
+    lost = "left out, because none of its 1 annotations can be used"
+    stated = "the image is 40x32, but its annotations are for 41x32"
     assert reasons == [
-        "annotation 1 of train1.jpg: a polygon has fewer than 3 points",
-        "annotation 2 of train2.jpg: a polygon has a coordinate that is not a number",
+        "annotation 1 of train1.jpg (hood): a polygon has fewer than 3 points",
+        "annotation 2 of train2.jpg (hood): a polygon has a coordinate that is not a number, or "
+        "far from any photo",
+        ": train3.jpg: it has no annotations, and 1 of the file have no image",
         "annotation 4 of train4.jpg: there is no category 99",
-        "annotation 5 of train5.jpg: the segmentation is 9x9, but the image is 40x32",
-        ": the image is 40x32, but its annotations are for 41x32",
-        "annotation 3: there is no image 77",
+        f"train4.jpg: {lost}",
+        "annotation 5 of train5.jpg (hood): the segmentation is 9x9, but the image is 40x32",
+        f"train5.jpg: {lost}",
+        f"train8.jpg: {stated}",
+        ": annotation 3: there is no image 77",
     ]
-    with pytest.raises(SAVError, match="no image 77"):
-        convert_coco(source, tmp_path / "strict", workers=1, strict=True)
+    with pytest.raises(SAVError, match="annotation 1 of train1"):
+        convert(source, tmp_path / "strict", strict=True)
     assert not (tmp_path / "strict").exists()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c["categories"].append({"id": 50, "name": "spoiler"}), "category 'spoiler'"),
+        (lambda c: c["images"][1].update(id=1), "image id 1 is used by train1.jpg and train2.jpg"),
+        (lambda c: c["categories"][1].update(id=1), "category id 1 is used by '_background_' and"),
+        (lambda c: c["annotations"][1].update(id=1), "two annotations have the id 1"),
         (lambda c: c.pop("images"), "no list 'images'"),
-        (lambda c: c["annotations"][2].pop("image_id"), r"annotations\[2\]: it has no 'image_id'"),
+        (lambda c: c["annotations"][0].update(segments_info=[]), "panoptic annotations"),
         (lambda c: c["images"].append(dict(c["images"][0], id=99)), "listed 2 times"),
     ],
 )
 def test_unusable_files_are_one_error(source, tmp_path, change, message):
     edit(source, change)
     with pytest.raises(SAVError, match=message):
-        convert_coco(source, tmp_path / "out", workers=1)
+        convert(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -198,7 +220,7 @@ def test_without_vehicle_ids_touching_parts_are_one_vehicle():
     masks[0, 10:30, 5:40] = masks[1, 20:30, 40:44] = True  # a body and what touches it
     masks[2, 10:30, 60:95] = True
     masks[3, 2:4, 41:43] = True  # too small for a vehicle, nearer to the first
-    shapes = [PartInstance(i, mask, None) for i, mask in enumerate(masks)]
-    assert assign_vehicles(shapes, ()) == [0, 0, 1, 0]
+    shapes = [PartInstance.of_mask(str(i), mask) for i, mask in enumerate(masks)]
+    assert [part.vehicle_id for part in assign_vehicles(shapes, ())] == [0, 0, 1, 0]
     named = [replace(shape, vehicle_id=3) for shape in shapes]
-    assert assign_vehicles(named, ()) == [3] * 4
+    assert assign_vehicles(named, ()) == named

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
-from sav.formats.index_mask import instances_of
+from sav.formats.index_mask import instances_of_index
 from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.ontology import load_ontology
 from tests.fixtures.vehicleseg_folder import SIZE
@@ -34,23 +34,23 @@ def two_vehicles():
 def found(labels, **options):
     notes = Counter()
     settings = {"foreground": "rest", "min_pixels": 4, **options}
-    parts = list(instances_of(labels, ONTOLOGY, notes=notes, **settings))
+    parts = list(instances_of_index(labels, ONTOLOGY, notes=notes, **settings))
     return parts, notes
 
 
 def test_components_bodies_and_specks():
     labels = two_vehicles()
     parts, notes = found(labels)
-    assert [(p.class_id + 1, p.vehicle_id) for p in parts] == [
+    assert [(ONTOLOGY.class_id(p.label) + 1, p.vehicle_id) for p in parts] == [
         (BODY, 0),
         (BODY, 1),
         (PLATE, 0),
+        (WHEEL, 0),
+        (WHEEL, 0),
         (WHEEL, 1),
-        (WHEEL, 0),
-        (WHEEL, 0),
         (WHEEL, 1),
     ]
-    assert notes["components under 4 pixels dropped"] == 1
+    assert notes["instances under 4 pixels dropped"] == 1
     np.testing.assert_array_equal(parts[0].mask, (labels == BODY) & (np.arange(64) < 44))
     covered = sum(part.mask.astype(int) for part in parts)
     assert covered.max() == 1

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from sav.formats.masks import clip_polygon, mask_to_polygons
+from sav.errors import SAVError
+from sav.formats.masks import clip_polygon, encode_mask, run_length_code
+from sav.formats.outlines import mask_to_polygons
 
 RENDERER = {"tolerance": 0.375, "min_hole": 3, "keep_flat": False}
 
@@ -75,8 +76,72 @@ def test_holes_are_filled_or_left_open():
     assert len(mask_to_polygons(mask, min_hole=101)) == 1
 
 
-def test_corners_outside_are_moved_to_the_edge():
-    notes = Counter()
-    assert clip_polygon([-1, 2, 9, 2, 3, 8.5], 8, 6, notes) == [0, 2, 8, 2, 3, 6]
-    assert clip_polygon([0, 0, 8, 0, 8, 6], 8, 6, notes) == [0, 0, 8, 0, 8, 6]
-    assert notes == {"polygons clipped to the image": 1}
+def test_edges_that_leave_the_image_are_cut_where_they_cross_its_border():
+    inside = np.array([[0, 0], [8, 0], [8, 6]], dtype=float)
+    np.testing.assert_array_equal(clip_polygon(inside, 8, 6), inside)
+    outside = np.array([[-5, 1], [-2, 1], [-2, 4]], dtype=float)
+    assert len(clip_polygon(outside, 8, 6)) == 0
+    diamond = np.array([[4, -8], [16, 3], [4, 14], [-8, 3]], dtype=float)
+    corners = {tuple(point) for point in clip_polygon(diamond, 8, 6)}
+    assert corners == {(0, 0), (8, 0), (8, 6), (0, 6)}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_clipped_polygons_cover_what_the_whole_ones_cover_of_the_image(seed):
+    rng = np.random.default_rng(seed)
+    height, width, margin = 60, 80, 300
+    polygon = rng.uniform((-200, -200), (280, 260), (int(rng.integers(3, 9)), 2))
+    code = run_length_code([polygon.ravel().tolist()], height, width)
+    # Truth: drawn on a canvas that holds all of it.
+    (whole,) = draw([polygon + margin], height + 2 * margin, width + 2 * margin)[None]
+    cut = whole[margin : margin + height, margin : margin + width]
+    mask = coco_mask.decode(code).astype(bool)
+    assert np.count_nonzero(mask ^ cut) <= 0.01 * mask.size
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "reason"),
+    [
+        (None, "neither"),
+        ([], "neither"),
+        ("5,5,9,9", "neither"),
+        ([[1, 2, 3, 4]], "fewer than 3"),
+        ([[1, 2, 3, 4, 5, 6, 7]], "odd number"),
+        ([[1, 2, 3, float("nan"), 5, 6]], "not a number"),
+        ([[1, 2, 3, float("inf"), 5, 6]], "not a number"),
+        ([[1, 2, 3, 10**400, 5, 6]], "far from any photo"),
+        ([[1, 2, 3, True, 5, 6]], "not a number"),
+        ([["1", "2", "3", "4", "5", "6"]], "not a number"),
+        ([{"x": 1}], "not a number"),
+        ({"counts": [48]}, "neither"),
+        ({"size": None, "counts": [48]}, "size"),
+        ({"size": [8, 6], "counts": [48]}, "6x8"),
+        ({"size": [6, 8], "counts": None}, "neither a text nor"),
+        ({"size": [6, 8], "counts": [1.5, 46.5]}, "neither a text nor"),
+        ({"size": [6, 8], "counts": [47]}, "add up"),
+        ({"size": [6, 8], "counts": [-1, 49]}, "add up"),
+        ({"size": [6, 8], "counts": [2**70]}, "add up"),
+        ({"size": [6, 8], "counts": ""}, "not one of COCO"),
+        ({"size": [6, 8], "counts": "garbage!"}, "not one of COCO"),
+        ({"size": [6, 8], "counts": "PPPP"}, "not one of COCO"),
+        ({"size": [6, 8], "counts": "00000"}, "add up"),
+        ({"size": [6, 8], "counts": "\u00e9"}, "not one of COCO"),
+        (np.ones((8, 6), bool), "6x8"),
+    ],
+)
+def test_no_segmentation_reaches_native_code_unchecked(segmentation, reason):
+    with pytest.raises(SAVError, match=reason):
+        run_length_code(segmentation, 6, 8)
+
+
+def test_compressed_codes_are_checked_number_by_number():
+    for mask in blobs():
+        code = encode_mask(mask)
+        assert run_length_code(code, *mask.shape) == code
+        with pytest.raises(SAVError, match="run-length code"):
+            run_length_code({**code, "counts": code["counts"][:-1]}, *mask.shape)
+
+
+def test_holes_are_taken_away():
+    code = run_length_code([[1, 1, 9, 1, 9, 9, 1, 9]], 10, 10, holes=[[3, 3, 5, 3, 5, 5, 3, 5]])
+    assert coco_mask.area(code) == 64 - 4

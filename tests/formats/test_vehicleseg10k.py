@@ -141,7 +141,6 @@ def test_harmless_oddities_are_counted(folder):
     notes = report(out)["notes"]
     assert notes["label 'Foregroud' read as 'Foreground'"] == 1
     assert notes["label 'Others' ignored"] == 1
-    assert notes["polygons clipped to the image"] == 1
     assert notes["shapes under 4 visible pixels dropped"] == 1
 
 
@@ -153,7 +152,7 @@ def test_harmless_oddities_are_counted(folder):
         (shape("Wheel", [[0, 0], [5, float("nan")], [9, 0]]), "shape 1 (Wheel)", "not a number"),
         (shape("Wheel", [[0, 0], [5]]), "shape 1 (Wheel)", "pair"),
         (shape("Wheel", box(0, 0, 9, 9), "one"), "shape 1 (Wheel)", "group_id"),
-        (shape("Wheel", [[0, 0], [5, 5]], shape_type="circle"), "shape 1 (Wheel)", "circle"),
+        (shape("Wheel", [[0, 0], [5, 5]], shape_type="line"), "shape 1 (Wheel)", "'line' are not"),
         ("text", "shape 1", "no label"),
     ],
 )

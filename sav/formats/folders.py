@@ -1,0 +1,56 @@
+"""Folders of data sets: which files are in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import NoReturn
+
+from sav.errors import SAVError
+
+
+def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files of some kinds in a folder and in those below, sorted.
+
+    Links to folders are followed, each folder once. What is hidden, and what is no plain file, such
+    as a pipe, is left out. A link to nothing is not: whoever reads it says so.
+
+    Args:
+        folder: where to look.
+        suffixes: lower-case ends of names, such as ".json".
+
+    Raises:
+        SAVError: a folder cannot be read.
+    """
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for place, below, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        paths = (Path(place, name) for name in names if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in suffixes and _is_read(path)]
+    return sorted(found)
+
+
+def _is_read(path: Path) -> bool:
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise SAVError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def portable(root: Path, out: Path) -> str:
+    """How a file in ``out`` names the folder of its photos.
+
+    Relative inside one data set folder, so that it can be moved; absolute across trees.
+    """
+    root, out = root.resolve(), out.resolve()
+    if root.is_relative_to(out.parent):
+        root = Path(os.path.relpath(root, out))
+    return root.as_posix()
