@@ -13,8 +13,7 @@ from torch import distributed as dist
 from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm, inference_on_dataset
 from sav.data.mapper import PartDatasetMapper
 from sav.engine.gallery import build_gallery
-from sav.evaluation.boundary import boundary_metrics
-from sav.evaluation.parts import DETECTIONS_FILE, build_part_evaluator, detections_folder
+from sav.evaluation.build import build_part_evaluator
 from sav.evaluation.results import Results, format_results_table, write_results
 from sav.files import write_atomic
 from sav.gallery.files import load_gallery, save_gallery
@@ -56,10 +55,15 @@ def share_buffers(model: SAV) -> None:
             dist.broadcast(buffer, src=0)
 
 
-def evaluate(cfg: CfgNode, model: SAV) -> Results:
+def evaluate(cfg: CfgNode, model: SAV, *, report: bool = False) -> Results:
     """Evaluate a model that is ready to predict on every data set of DATASETS.TEST.
 
-    Writes results.json and the sheets.
+    Writes results.json, the sheets and the detections.
+
+    Args:
+        cfg: of the run.
+        model: ready to predict.
+        report: write the pages of the worst photos, too; they take some seconds.
 
     Returns:
         {data set: {task: {metric: percent}}} on the main process; {} on the others.
@@ -72,18 +76,12 @@ def evaluate(cfg: CfgNode, model: SAV) -> Results:
         loader = build_detection_test_loader(
             cfg, name, mapper=mapper, batch_size=cfg.MODEL.SAV.TEST.BATCH
         )
-        evaluator = build_part_evaluator(cfg, name)
-        # Detectron2 leaves what an earlier evaluation found, where this one finds nothing.
-        (detections_folder(folder, name) / DETECTIONS_FILE).unlink(missing_ok=True)
+        evaluator = build_part_evaluator(cfg, name, report=report)
         with Precision.for_test(cfg, model).autocast():
             results[name] = inference_on_dataset(model, loader, evaluator)
     if not comm.is_main_process():
         return {}
     class_names = {name: MetadataCatalog.get(name).thing_classes for name in results}
-    for name, tasks in results.items():
-        annotations = Path(MetadataCatalog.get(name).json_file)
-        detections = detections_folder(folder, name) / DETECTIONS_FILE
-        tasks["boundary"] = boundary_metrics(annotations, detections)
     write_results(folder / RESULTS_FILE, results)
     logging.getLogger(__name__).info("Results\n%s", format_results_table(results, class_names))
     return results

@@ -1,75 +1,94 @@
-"""How sharp masks are: average precision and IoU of their borders (arXiv 2103.16562)."""
+"""How sharp masks are: the IoU of their borders (arXiv 2103.16562).
+
+The border of a mask is what lies within 2 % of the photo's diagonal from its outline, inside it.
+Only borders of masks that overlap one of their class are made, and each within its own box.
+"""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+import math
+from functools import lru_cache
+from typing import NamedTuple
 
+import cv2
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
-from faster_coco_eval.core import mask as mask_util
 
 from sav.drawing.parts import CONFIDENT
+from sav.evaluation.matching import THRESHOLDS
+from sav.evaluation.photo import Code, Detections, Truth
+from sav.formats.crops import decode_crop
 
-logger = logging.getLogger(__name__)
-
-_WIDTH = 0.02  # of a border, as a share of the photo's diagonal
+_WIDTH = 0.02
 
 
-def boundary_metrics(annotations: Path, detections: Path) -> dict[str, float]:
-    """Compare the borders of predicted masks with those of annotated ones.
+class Border(NamedTuple):
+    """The border of a mask.
+
+    Attributes:
+        top: row of the photo in which the box of the mask starts.
+        left: its column.
+        pixels: (h, w) bool, the border in that box.
+        area: number of its pixels.
+    """
+
+    top: int
+    left: int
+    pixels: np.ndarray
+    area: int
+
+    @classmethod
+    def of(cls, code: Code) -> Border:
+        """From a mask with at least one pixel."""
+        top, left, mask = decode_crop(code)
+        side = 2 * max(1, round(_WIDTH * math.hypot(*code["size"]))) + 1
+        # A square around an inner pixel lies in the mask; the photo's edge is an outline, too. Sums
+        # cost the same for squares of all sizes. Transposed, the crop lies row by row.
+        inner = cv2.boxFilter(
+            mask.T.view(np.uint8),
+            cv2.CV_32S,
+            (side, side),
+            normalize=False,
+            borderType=cv2.BORDER_CONSTANT,
+        )
+        pixels = mask & (side * side > inner.T)
+        return cls(top, left, pixels, int(np.count_nonzero(pixels)))
+
+    def iou(self, other: Border) -> float:
+        """In [0, 1]."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        ours, theirs = (b.pixels[top - b.top :, left - b.left :] for b in (self, other))
+        height, width = np.minimum(ours.shape, theirs.shape)
+        shared = np.count_nonzero(ours[:height, :width] & theirs[:height, :width])
+        return shared / (self.area + other.area - shared)
+
+
+def border_ious(truth: Truth, found: Detections, iou: np.ndarray) -> np.ndarray:
+    """IoU of the borders of detections and annotations, crowds aside.
 
     Args:
-        annotations: COCO file of a data set.
-        detections: COCO results, as evaluation writes them; no file means that nothing was found.
+        truth: M annotations.
+        found: N detections.
+        iou: (N, M), of their masks.
 
     Returns:
-        In percent: "AP", where the IoU of two instances is that of their borders, if it is less
-        than that of their masks; and "IoU", the mean over annotated instances of their border's
-        best IoU with one of its class, of those with a score of at least CONFIDENT. NaN where
-        nothing is annotated.
+        (N, M) float64, 0 for a crowd and another class, and where it matters to no metric: a mask
+        IoU below 0.5 and a score below CONFIDENT.
     """
-    coco = COCO(str(annotations))
-    found = json.loads(detections.read_text("utf-8")) if detections.is_file() else []
-    precision = _average_precision(coco, found)
-    predicted = _borders(p for p in found if p["score"] >= CONFIDENT)
-    annotated = _borders(
-        {**a, "segmentation": coco.annToRLE(a)} for a in coco.anns.values() if not a["iscrowd"]
-    )
-    best = [
-        iou
-        for place, truth in annotated.items()
-        for iou in _best_ious(predicted.get(place, []), truth)
-    ]
-    return {"AP": precision, "IoU": 100 * float(np.mean(best)) if best else float("nan")}
+    true_border = lru_cache(None)(lambda column: Border.of(truth.codes[column]))
+    found_border = lru_cache(None)(lambda row: Border.of(found.codes[row]))
+    # Others neither match by their borders nor are shown.
+    needed = (iou >= THRESHOLDS.min()) | ((iou > 0) & (found.scores[:, None] >= CONFIDENT))
+    pairs = needed & (found.classes[:, None] == truth.classes) & ~truth.crowd
+    result = np.zeros(iou.shape)
+    for row, column in np.argwhere(pairs).tolist():
+        result[row, column] = found_border(row).iou(true_border(column))
+    return result
 
 
-def _average_precision(coco: COCO, found: list[dict[str, Any]]) -> float:
-    """In percent, NaN where nothing is annotated."""
-    masks = [{key: value for key, value in p.items() if key != "bbox"} for p in found]
-    results = coco.loadRes(masks)
-    evaluation = COCOeval_faster(coco, results, "boundary", print_function=logger.debug)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    precision = float(evaluation.stats[0])
-    return 100 * precision if precision > -1 else float("nan")
+def best_border_ious(truth: Truth, found: Detections, borders: np.ndarray) -> np.ndarray:
+    """Of each annotation but crowds, the best IoU of its border with one of its class.
 
-
-def _borders(instances: Iterable[dict[str, Any]]) -> dict[tuple[int, int], list[dict[str, Any]]]:
-    """Run-length codes of the borders, by image and category."""
-    found = defaultdict(list)
-    for instance in instances:
-        border = mask_util.rleToBoundary(instance["segmentation"], _WIDTH)
-        found[instance["image_id"], instance["category_id"]].append(border)
-    return found
-
-
-def _best_ious(predicted: list[dict[str, Any]], truth: list[dict[str, Any]]) -> list[float]:
-    if not predicted:
-        return [0.0] * len(truth)
-    return np.asarray(mask_util.iou(predicted, truth, [0] * len(truth))).max(0).tolist()
+    Detections with a score of at least CONFIDENT count; (m,) float64.
+    """
+    shown = borders[found.scores >= CONFIDENT][:, ~truth.crowd]
+    return shown.max(axis=0, initial=0)

@@ -9,16 +9,19 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from sav.drawing.parts import CONFIDENT
 from sav.files import write_atomic
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]
 """{data set: {task: {metric: percent, or a count}}}"""
 
-_TASKS = ("bbox", "segm", "boundary", "parts", "vehicles", "empty")
-_SUMMARY = {
+_TASKS = ("bbox", "segm", "boundary", "parts", "vehicles", "empty", "calibration")
+SUMMARY = {
     "mIoU": ("parts", "mIoU"),
     "mAcc": ("parts", "mAcc"),
     "mIoU with bg": ("parts", "mIoU_bg"),
+    "weighted IoU": ("parts", "fwIoU"),
+    "paper's mIoU": ("parts", "paper_mIoU"),
     "mask AP": ("segm", "AP"),
     "mask AP50": ("segm", "AP50"),
     "APs": ("segm", "APs"),
@@ -29,16 +32,19 @@ _SUMMARY = {
     "vehicle F1": ("vehicles", "F1"),
     "vehicle PQ": ("vehicles", "PQ"),
     "parts in empty photos": ("empty", "parts"),
+    "ECE": ("calibration", "ECE"),
+    f"precision@{CONFIDENT}": ("calibration", f"precision@{CONFIDENT}"),
+    f"recall@{CONFIDENT}": ("calibration", f"recall@{CONFIDENT}"),
 }
-_OF_CLASS = {"IoU": ("parts", "IoU-"), "mask AP": ("segm", "AP-"), "box AP": ("bbox", "AP-")}
+OF_CLASS = {"IoU": ("parts", "IoU-"), "mask AP": ("segm", "AP-"), "box AP": ("bbox", "AP-")}
 
 
 def write_results(path: Path, results: Results) -> None:
     """Write the results of a run as strict JSON, all at once or not at all.
 
-    Tasks come in the order bbox, segm, boundary, parts, vehicles, empty; metrics keep their
-    evaluator's order. A metric that is not defined (NaN: its class never occurs in the truth)
-    becomes null.
+    Tasks come in the order bbox, segm, boundary, parts, vehicles, empty, calibration; metrics
+    keep their evaluator's order. A metric that is not defined (NaN: its class never occurs in the
+    truth) becomes null.
 
     Raises:
         SAVError: the file cannot be written.
@@ -61,22 +67,22 @@ def format_results_table(results: Results, class_names: Mapping[str, Sequence[st
 
     Args:
         results: {data set: {task: {metric: percent}}}.
-        class_names: of each data set, in the order of the rows.
+        class_names: of each data set, in the order of the columns.
 
     Returns:
-        One row per data set with the main figures, then one table of classes per data set.
+        The main figures, one column per data set, then one table of classes per data set.
     """
     summary = [
-        [dataset, *(_get(tasks, *metric) for metric in _SUMMARY.values())]
-        for dataset, tasks in results.items()
+        [title, *(_get(tasks, *metric) for tasks in results.values())]
+        for title, metric in SUMMARY.items()
     ]
-    tables = [(["data set", *_SUMMARY], summary)]
+    tables = [(["", *results], summary)]
     for dataset, tasks in results.items():
         rows = [
-            [name, *(_get(tasks, task, start + name) for task, start in _OF_CLASS.values())]
+            [name, *(_get(tasks, task, start + name) for task, start in OF_CLASS.values())]
             for name in class_names[dataset]
         ]
-        tables.append(([dataset, *_OF_CLASS], rows))
+        tables.append(([dataset, *OF_CLASS], rows))
     return "\n\n".join(
         tabulate(rows, titles, tablefmt="simple", floatfmt=".1f", missingval="-")
         for titles, rows in tables

@@ -8,12 +8,10 @@ from torch import nn
 
 from sav.d2 import (
     META_ARCH_REGISTRY,
-    Boxes,
     DatasetCatalog,
     DatasetEvaluator,
     DefaultTrainer,
     HookBase,
-    Instances,
     JSONWriter,
     SimpleTrainer,
     TensorboardXWriter,
@@ -157,16 +155,3 @@ def toy_cfg(output_dir, **solver):
     for key, value in {**settings, "WARMUP_ITERS": 3, "STEPS": (6,), **solver}.items():
         setattr(cfg.SOLVER, key, value)
     return cfg
-
-
-def predicted(size, boxes, classes, scores):
-    """Instances whose masks are their boxes."""
-    instances = Instances(size)
-    instances.pred_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
-    instances.scores = torch.tensor(scores, dtype=torch.float32)
-    instances.pred_classes = torch.tensor(classes, dtype=torch.int64)
-    masks = torch.zeros(len(boxes), *size, dtype=torch.bool)
-    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
-        mask[int(y0) : int(y1), int(x0) : int(x1)] = True
-    instances.pred_masks = masks
-    return instances

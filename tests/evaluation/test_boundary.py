@@ -1,58 +1,43 @@
-import json
 import math
 
 import numpy as np
 import pytest
-from pycocotools import mask as mask_util
+from faster_coco_eval import COCO, COCOeval_faster
 
-from sav.evaluation.boundary import boundary_metrics
+from sav.evaluation.instance_metrics import count_instances, instance_metrics
+from sav.evaluation.photo import Truth
+from sav.formats.masks import encode_mask
+
+from .photos import NAMES, both_sides, coco_evaluation, detections, random_photo
 
 SIDE = 100
-NAMES = ["wheel", "door"]
-
-
-def code(left, top, right, bottom):
-    mask = np.zeros((SIDE, SIDE), np.uint8, order="F")
-    mask[top:bottom, left:right] = 1
-    rle = mask_util.encode(mask)
-    return {"size": [SIDE, SIDE], "counts": rle["counts"].decode()}
 
 
 def instance(box, category=1, **more):
-    segmentation = code(*box)
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-    common = {"image_id": 1, "category_id": category, "segmentation": segmentation, "bbox": xywh}
-    return {**common, "area": area, "iscrowd": 0, **more}
+    mask = np.zeros((SIDE, SIDE), bool)
+    left, top, right, bottom = box
+    mask[top:bottom, left:right] = True
+    xywh = [left, top, right - left, bottom - top]
+    common = {"category_id": category, "segmentation": encode_mask(mask), "bbox": xywh}
+    return {**common, "iscrowd": 0, **more}
 
 
-@pytest.fixture
-def measure(tmp_path):
-    def metrics(truth, found):
-        annotations = tmp_path / "truth.json"
-        detections = tmp_path / "found.json"
-        truth = [{**a, "id": number} for number, a in enumerate(truth, 1)]
-        images = [{"id": 1, "height": SIDE, "width": SIDE, "file_name": "a.jpg"}]
-        categories = [{"id": i, "name": name} for i, name in enumerate(NAMES, 1)]
-        content = {"images": images, "annotations": truth, "categories": categories}
-        annotations.write_text(json.dumps(content))
-        if found is not None:
-            detections.write_text(json.dumps(found))
-        return boundary_metrics(annotations, detections)
-
-    return metrics
+def measure(truth, found):
+    record = {"height": SIDE, "width": SIDE, "annotations": truth}
+    counts = count_instances(Truth.of(record), detections(found), len(NAMES))
+    return instance_metrics([counts], NAMES)["boundary"]
 
 
 WHEEL = (20, 20, 60, 60)
 
 
-def test_the_same_masks_have_the_same_borders(measure):
+def test_the_same_masks_have_the_same_borders():
     truth = [instance(WHEEL), instance((5, 70, 95, 95), category=2)]
     found = [{**a, "score": 0.9} for a in truth]
     assert measure(truth, found) == {"AP": pytest.approx(100), "IoU": pytest.approx(100)}
 
 
-def test_a_border_beside_the_right_one_counts_less_than_the_mask(measure):
+def test_a_border_beside_the_right_one_counts_less_than_the_mask():
     """Half of a border of three pixels lies beside it; of the mask it is a fifth."""
     shifted = instance((22, 22, 62, 62), score=0.9)
     metrics = measure([instance(WHEEL)], [shifted])
@@ -62,7 +47,7 @@ def test_a_border_beside_the_right_one_counts_less_than_the_mask(measure):
     assert metrics["AP"] < 10
 
 
-def test_only_parts_of_the_class_that_are_shown_count(measure):
+def test_only_parts_of_the_class_that_are_shown_count():
     truth = [instance(WHEEL), instance((70, 70, 90, 90))]
     found = [
         instance(WHEEL, score=0.9),
@@ -72,8 +57,24 @@ def test_only_parts_of_the_class_that_are_shown_count(measure):
     assert measure(truth, found)["IoU"] == pytest.approx(50)
 
 
-def test_nothing_found_is_nothing_and_nothing_annotated_is_undefined(measure):
-    assert measure([instance(WHEEL)], None) == {"AP": 0, "IoU": 0}
+def test_nothing_found_is_nothing_and_nothing_annotated_is_undefined():
+    assert measure([instance(WHEEL)], []) == {"AP": 0, "IoU": 0}
     metrics = measure([], [])
     assert math.isnan(metrics["AP"])
     assert math.isnan(metrics["IoU"])
+
+
+def test_boundary_ap_is_that_of_the_reference():
+    rng = np.random.default_rng(3)
+    photos = [random_photo(rng, number) for number in range(1, 60)]
+    counts = [count_instances(*sides, len(NAMES)) for sides in both_sides(photos)]
+    done = coco_evaluation(photos, "boundary", COCOeval_faster, COCO, print_function=str)
+    assert done.stats[0] > 0.01
+    found = instance_metrics(counts, NAMES)["boundary"]["AP"]
+    assert found == pytest.approx(100 * done.stats[0], abs=1e-6)
+
+
+def test_a_crowd_has_no_border_and_excuses_what_lies_in_it():
+    truth = [instance(WHEEL), instance((0, 61, 100, 100), iscrowd=1)]
+    found = [instance(WHEEL, score=0.5), instance((10, 70, 30, 90), score=0.9)]
+    assert measure(truth, found) == {"AP": pytest.approx(100), "IoU": 100}

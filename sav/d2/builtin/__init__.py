@@ -6,7 +6,6 @@ Same names, signatures and observable behaviour, on top of fvcore, pycocotools, 
 
 from sav.d2.builtin import hooks, transforms
 from sav.d2.builtin.catalog import DatasetCatalog, MetadataCatalog
-from sav.d2.builtin.coco_evaluation import COCOEvaluator
 from sav.d2.builtin.config import CfgNode, configurable, get_cfg
 from sav.d2.builtin.defaults import DefaultTrainer, default_argument_parser, default_setup
 from sav.d2.builtin.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
@@ -44,7 +43,6 @@ __all__ = [
     "Backbone",
     "BitMasks",
     "Boxes",
-    "COCOEvaluator",
     "CfgNode",
     "DatasetCatalog",
     "DatasetEvaluator",

@@ -12,7 +12,6 @@ Everything is Detectron2's own, but for what ours does and Detectron2's does not
 - The constructor of ``DefaultTrainer``: it accepts several processes without GPUs, and puts our
   loader and our checkpoints in. The loop, the hooks and the schedules are Detectron2's.
 - ``metrics.json``: strict JSON, in which a value that is not finite is ``null``.
-- ``COCOEvaluator``, a thin subclass: a model that finds nothing scores 0 and keeps its rows.
 - ``CfgNode``, a thin subclass: an int is read where a float is declared, and a frozen config
   refuses a merge.
 - ``default_setup`` writes a ``config.yaml`` without the keys that only Detectron2 knows and that
@@ -53,7 +52,6 @@ from detectron2.utils.events import (
 from detectron2.utils.logger import setup_logger
 
 from sav.d2.original.config import CfgNode, default_setup, get_cfg
-from sav.d2.original.evaluation import COCOEvaluator
 from sav.d2.original.training import DefaultTrainer, JSONWriter, build_detection_train_loader
 from sav.d2.shared.launch import launch as _launch
 
@@ -66,7 +64,6 @@ __all__ = [
     "Backbone",
     "BitMasks",
     "Boxes",
-    "COCOEvaluator",
     "CfgNode",
     "DatasetCatalog",
     "DatasetEvaluator",

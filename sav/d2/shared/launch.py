@@ -26,7 +26,7 @@ from torch import multiprocessing as mp
 from sav.d2.shared import comm
 from sav.d2.shared.meeting import check_address, meet
 from sav.errors import SAVError
-from sav.process import exit_on_signal
+from sav.process import describe_error, exit_on_signal
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
@@ -207,10 +207,10 @@ def _worker(local_rank: int, job: _Job) -> None:
         job.work()
     except Exception as error:
         # Said before the connections break, so that what breaks with them cannot be said first.
-        known = isinstance(error, SAVError)
-        path = job.folder / ("error" if known else "traceback")
+        message = describe_error(error)
+        path = job.folder / ("traceback" if message is None else "error")
         with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
-            file.write(str(error) if known else traceback.format_exc())
+            file.write(traceback.format_exc() if message is None else message)
         code = 1
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
