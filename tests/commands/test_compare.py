@@ -1,0 +1,146 @@
+"""Predictions of other models are read, matched by photo and compared."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sav.commands import compare
+from sav.errors import SAVError
+from sav.formats.masks import encode_mask
+
+SIZE = (60, 80)
+CLASSES = ["frame", "wheel"]
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    compare.add_arguments(parser)
+    compare.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def square(x, y, side):
+    mask = np.zeros(SIZE, dtype=np.uint8)
+    mask[y : y + side, x : x + side] = 1
+    return mask
+
+
+MASKS = {"frame": square(5, 5, 30), "wheel": square(45, 20, 20)}
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Four photos of a bicycle, each with a frame and a wheel, as COCO instances."""
+    part = "{id: %d, name: %s, description: part of a bicycle, color: [%d, 0, 0]}"
+    lines = [part % (i, name, i) for i, name in enumerate(CLASSES)]
+    ontology = tmp_path / "bicycle.yaml"
+    ontology.write_text("name: bicycle\nclasses:\n" + "".join(f"  - {line}\n" for line in lines))
+    images, annotations = [], []
+    for i in range(1, 5):
+        Image.new("RGB", SIZE[::-1], (i, 0, 0)).save(tmp_path / f"{i}.jpg")
+        images.append({"id": i, "file_name": f"{i}.jpg", "width": SIZE[1], "height": SIZE[0]})
+        for category, name in enumerate(CLASSES, start=1):
+            part = {"segmentation": encode_mask(MASKS[name]), "category_id": category}
+            annotations.append({"id": len(annotations) + 1, "image_id": i, **part})
+    categories = [{"id": i, "name": name} for i, name in enumerate(CLASSES, start=1)]
+    contents = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "truth.json").write_text(json.dumps(contents))
+    return tmp_path
+
+
+def results(masks, images=(1, 2, 3, 4)):
+    """COCO results."""
+    return [
+        {
+            "image_id": i,
+            "category_id": CLASSES.index(name) + 1,
+            "segmentation": encode_mask(mask),
+            "score": 0.9,
+        }
+        for i in images
+        for name, mask in masks.items()
+    ]
+
+
+def compared(data, *predictions, **options):
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    ontology = ["--ontology", data / "bicycle.yaml", "--output", data / "out"]
+    run(data / "truth.json", *predictions, *ontology, *words)
+    models = json.loads((data / "out" / "results.json").read_text())["models"]
+    return {name: one["figures"] for name, one in models.items()}, models
+
+
+def test_coco_results_are_compared_with_intervals(data, capsys):
+    (data / "all.json").write_text(json.dumps(results(MASKS)))
+    (data / "half.json").write_text(json.dumps(results(MASKS, images=(1, 2))))
+    figures, models = compared(data, data / "all.json", f"some={data / 'half.json'}", draws=50)
+    assert figures["all"]["mIoU"] == figures["all"]["mask AP"] == 100
+    assert figures["some"]["IoU-wheel"] == 50
+    # All detections are right, and recall ends at a half: 51 of COCO's 101 places.
+    assert figures["some"]["AP-wheel"] == pytest.approx(100 * 51 / 101, abs=1e-3)
+    low, high = models["some"]["intervals"]["mIoU"]
+    assert low < 50 < high
+    assert models["all"]["intervals"]["mIoU"] == [100, 100]
+    table = capsys.readouterr().out
+    assert "some: predictions for 2 of 4 photos" in table
+    assert "Δ: difference to 'all'" in table
+
+
+def test_any_format_with_scores_is_a_prediction(data):
+    """What `sav predict --format json` writes; the photos need not be there."""
+    folder = data / "predictions"
+    folder.mkdir()
+    for i in range(1, 5):
+        parts = [
+            {"name": name, "score": score, "mask": encode_mask(mask)}
+            for name, mask, score in (
+                ("frame", MASKS["frame"], 0.9),
+                ("wheel", MASKS["wheel"], 0.1),
+            )
+        ]
+        contents = {"file": f"elsewhere/{i}.jpg", "width": SIZE[1], "height": SIZE[0]}
+        contents |= {"ontology": "bicycle", "parts": parts}
+        (folder / f"{i}.json").write_text(json.dumps(contents))
+    figures, _ = compared(data, folder, draws=0)
+    assert figures["predictions"]["mask AP"] == 100
+    # A wheel of such a score is not shown, and so not in the label map.
+    assert figures["predictions"]["IoU-frame"] == 100
+    assert figures["predictions"]["IoU-wheel"] == 0
+
+
+def test_what_cannot_be_read_is_said(data, capsys):
+    bad = results(MASKS)
+    bad[0]["segmentation"] = {"size": [9, 9], "counts": [81]}
+    bad[1]["category_id"] = 7
+    (data / "bad.json").write_text(json.dumps(bad))
+    figures, _ = compared(data, data / "bad.json", draws=0)
+    assert figures["bad"]["IoU-frame"] == 75
+    printed = capsys.readouterr().out
+    assert "detection 0 (frame): the segmentation is 9x9, but the image is 80x60" in printed
+    assert "detection 1: there is no category 7" in printed
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        (["none.json"], "none.json: there is no such file"),
+        (["all.json", "x/../all.json"], "two predictions are called all"),
+        (["strange.json"], "truth.json has no image 99"),
+        (["no_ids.json"], "detection 0: it has no 'image_id'"),
+    ],
+)
+def test_unusable_predictions_are_one_error(data, predictions, message):
+    (data / "x").mkdir()
+    (data / "all.json").write_text(json.dumps(results(MASKS)))
+    (data / "strange.json").write_text(json.dumps(results(MASKS, images=(99,))))
+    (data / "no_ids.json").write_text(json.dumps([{"score": 1}]))
+    with pytest.raises(SAVError, match=message):
+        compared(data, *(data / name for name in predictions))
+
+
+def test_a_truth_that_does_not_say_its_classes_needs_an_ontology(data):
+    (data / "all.json").write_text(json.dumps(results(MASKS)))
+    with pytest.raises(SAVError, match="--ontology"):
+        run(data / "truth.json", data / "all.json", "--output", data / "out")
