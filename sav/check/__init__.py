@@ -1,0 +1,1 @@
+"""``sav check``: finds probable faults in part annotations, the worst first."""
