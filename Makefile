@@ -26,7 +26,8 @@ quickstart: $(INSTALLED)
 	$(BIN)/python datasets/prepare_vehicleseg10k.py --root $(QUICKSTART)/data/synthetic
 	$(BIN)/python projects/SAV/train_net.py --config-file configs/synthetic/SAV-EffNetLite0.yaml --resume \
 		DATASETS.ROOT $(QUICKSTART)/data OUTPUT_DIR $(QUICKSTART)
-	$(BIN)/sav predict "$(QUICKSTART)/data/synthetic/images/valid/00000200[1-4].jpg" --output $(QUICKSTART)/shipped
+	$(BIN)/sav predict "$(QUICKSTART)/data/synthetic/images/valid/00000200[1-4].jpg" --overwrite \
+		--output $(QUICKSTART)/shipped
 	@echo
 	@echo "The shipped model's answers to four of the photos are in $(QUICKSTART)/shipped."
 	@echo "Done. Look at $(QUICKSTART)/predictions.png; all figures are in $(QUICKSTART)/results.json."

@@ -1,10 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and in the place of no other."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,6 +47,58 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def check_new(files: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse to write files before hours are spent on what is in them.
+
+    Args:
+        files: to be written.
+        overwrite: whether they may take the place of others.
+
+    Raises:
+        SAVError: one of them exists, or its folder cannot be written to.
+    """
+    folders = set()
+    for file in files:
+        if file.is_dir():
+            raise SAVError(f"{file}: is a folder; choose another output")
+        if not overwrite and os.path.lexists(file):
+            raise SAVError(
+                f"{file}: exists already; choose another output, or give --overwrite to replace it"
+            )
+        folders.add(file.parent)
+    for folder in folders:
+        check_folder(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which no file can be made; it need not be there yet.
+
+    Raises:
+        SAVError: it, or the one that it would be made in, is a file or read-only.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise SAVError(f"{folder}: cannot be written to: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SAVError(f"{folder}: cannot be written to: {there} is read-only for you")
+
+
+@contextmanager
+def native_name(path: Path) -> Iterator[str]:
+    """A name of a file, to be read or made, for libraries that are not Python.
+
+    They take UTF-8 only, and some read "a:b" as an address, not as a file.
+    """
+    name = str(path.absolute())
+    if name.isprintable():
+        yield name
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, f"link{path.suffix if path.suffix.isascii() else ''}")
+        link.symlink_to(name)
+        yield str(link)
 
 
 def file_digest(path: Path) -> str:

@@ -1,3 +1,5 @@
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -47,6 +49,25 @@ def test_bugs_keep_their_traceback():
         run_command(fail(ZeroDivisionError()))
 
 
+def test_files_and_disks_are_the_users_to_mend(tmp_path, capsys):
+    assert exit_of(lambda: (tmp_path / "gone" / "a.txt").write_text("")) == 1
+    assert exit_of(fail(OSError(errno.ENOSPC, "No space left on device"))) == 1
+    error, full = capsys.readouterr().err.splitlines()
+    assert error.endswith("a.txt: cannot be read or written: No such file or directory")
+    assert full == "error: cannot be read or written: No space left on device"
+
+
+def test_names_that_are_no_text_can_be_printed(capsysbinary):
+    assert exit_of(lambda: sys.stdout.write(os.fsdecode(b"\xff.jpg"))) == 0
+    assert capsysbinary.readouterr().out == b"\\udcff.jpg"
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+    command = f"{sys.executable} -m {__name__} lines | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"a line\n", b"")
+
+
 class Broken(torch.utils.data.Dataset):
     def __len__(self):
         return 1
@@ -75,5 +96,10 @@ def test_a_stopped_command_leaves_no_child():
     assert (job.returncode, errors) == (143, b"")
 
 
+def write_lines():
+    for _ in range(100_000):
+        sys.stdout.write("a line\n")
+
+
 if __name__ == "__main__":
-    run_command(wait_for_a_child)
+    run_command(write_lines if "lines" in sys.argv else wait_for_a_child)

@@ -15,6 +15,7 @@ from sav.bench.processes import run_all
 from sav.config import load_config
 from sav.d2 import CfgNode
 from sav.data.registration import register_part_datasets
+from sav.device import check_device
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
 from sav.evaluation.results import Results
@@ -133,6 +134,7 @@ def load_trained(
 ) -> tuple[CfgNode, SAV]:
     """A finished training's config, with other options, and its model, with an empty gallery."""
     cfg = load_config(run / CONFIG_FILE, options, experiment=trainer_type.reads_experiments)
+    check_device(cfg.MODEL.DEVICE, "MODEL.DEVICE")
     register_part_datasets(cfg)
     model = trainer_type.build_model(cfg).eval()
     load_weights(model, run / WEIGHTS_FILE)

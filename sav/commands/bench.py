@@ -8,6 +8,7 @@ from pathlib import Path
 from sav.bench import ablation, held_out, photos, unseen, views, vocabularies
 from sav.bench.peers import experiment as peers
 from sav.bench.runs import count
+from sav.files import check_folder
 
 _EXPERIMENTS = {
     "ablation": (ablation, "train without one component after the other"),
@@ -49,4 +50,5 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SAVError: something the user can mend.
     """
+    check_folder(args.output)
     args.run(args)

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate on the data sets of DATASETS.TEST.
+    """Evaluate on the data sets of DATASETS.TEST: results.json, report.html, pictures of both.
 
     Raises:
         SAVError: something the user can mend.

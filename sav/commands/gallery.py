@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from sav.commands.options import add_run_arguments
+from sav.commands.options import add_overwrite_argument, add_run_arguments
 from sav.config import load_config
 from sav.d2 import CfgNode, MetadataCatalog
 from sav.data.registration import register_part_datasets
 from sav.engine.gallery import build_gallery
 from sav.errors import SAVError
-from sav.files import file_digest
+from sav.files import check_folder, check_new, file_digest
 from sav.gallery.files import GALLERY_FILE, load_gallery, save_gallery
 from sav.predict.neighbour_sheet import draw_neighbours
 from sav.predict.predictor import SAVPredictor
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     query.add_argument(
         "--output", type=Path, default=Path("neighbours.png"), metavar="PNG", help="%(default)s"
     )
+    add_overwrite_argument(query)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -112,6 +113,7 @@ def _build(args: argparse.Namespace) -> None:
         raise SAVError(f"{output}: a gallery is there; give --add to keep it, or --replace")
     if args.add and not exists:
         raise SAVError(f"{output}: there is no gallery to add to; leave out --add")
+    check_folder(output)
     _choose_data(cfg, args)
     register_part_datasets(cfg)
     model = SAVPredictor.from_config(cfg, weights, output if args.add else None, args.device).model
@@ -191,6 +193,7 @@ def _freshness(source: dict[str, str | None]) -> str:
 def _query(args: argparse.Namespace) -> None:
     if args.neighbours is not None and args.neighbours < 1:
         raise SAVError(f"--neighbours {args.neighbours}: ask for one at least")
+    check_new([args.output], overwrite=args.overwrite)
     image = read_photo(args.photo)
     folder = args.gallery or args.model / GALLERY_FOLDER
     predictor = SAVPredictor.from_pretrained(args.model, args.device, gallery=folder)

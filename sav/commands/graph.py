@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from sav.commands.options import add_overwrite_argument
+from sav.files import check_new
 from sav.ontology import Ontology, available_ontologies, load_ontology, load_views
 
 _WRAP = 70  # characters a line of a cell
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         (mine, "priors to write: .json, see docs/graph.md"),
     ):
         one.add_argument("--output", type=Path, required=True, metavar="FILE", help=written)
+        add_overwrite_argument(one)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -64,6 +67,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SAVError: something the user can mend.
     """
+    if "output" in args:
+        check_new([args.output], overwrite=args.overwrite)
     sys.stdout.write(args.action(args) + "\n")
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sav.commands.options import add_run_arguments
+from sav.commands.options import add_overwrite_argument, add_run_arguments
 from sav.config import load_config
 from sav.drawing.parts import CONFIDENT
 from sav.modeling.weights import training_data
@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> None:
         SAVError: something the user can mend; nothing is written before the inputs, the outputs and
             the model have been found good.
     """
-    plan = plan_outputs(find_inputs(args.inputs), args.output, args.format)
+    plan = plan_outputs(
+        find_inputs(args.inputs), args.output, args.format, overwrite=args.overwrite
+    )
     predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary, args.gallery)
     data = training_data(args.model / WEIGHTS_FILE)
     if data:
@@ -59,6 +61,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser, formats: Sequence[str
         "label map as an index PNG; overlay: picture, or video, with named parts "
         f"(default: {' '.join(formats)})",
     )
+    add_overwrite_argument(parser)
     parser.add_argument(
         "--score-threshold",
         type=_score,
@@ -101,7 +104,7 @@ def run_demo(argv: Sequence[str] | None = None) -> None:
         "--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config options"
     )
     args = parser.parse_args(argv)
-    plan = plan_outputs(find_inputs(args.input), args.output, args.format)
+    plan = plan_outputs(find_inputs(args.input), args.output, args.format, overwrite=args.overwrite)
     predictor = _demo_predictor(args.config_file, args.opts)
     predict_files(predictor, plan, args.score_threshold)
 

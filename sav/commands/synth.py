@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sav.errors import SAVError
+from sav.files import check_new
 from sav.ontology import available_ontologies
 from sav.synthetic import ANNOTATION_FORMATS, BODY_TYPES, contact_sheet, generate_dataset
 
@@ -37,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sheet = "also, or only, draw a sheet of all body types"
     parser.add_argument("--sheet", type=Path, metavar="PNG", help=sheet)
+    replaced = "replace the picture of --sheet, if there is one"
+    parser.add_argument("--overwrite", action="store_true", help=replaced)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
     if "none" in args.bodies and len(args.bodies) > 1:
         raise SAVError("--bodies none: no type can stand beside it")
     if args.sheet is not None:
+        check_new([args.sheet], overwrite=args.overwrite)
         contact_sheet(args.sheet, ontology=args.ontology, seed=args.seed, image_size=args.size)
         sys.stdout.write(f"sheet of body types: {args.sheet}\n")
     if args.out is not None:

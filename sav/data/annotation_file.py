@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as coco_mask
-
 from sav.errors import SAVError
 from sav.formats.coco import read_coco
+from sav.formats.masks import run_length_code
 
 _KEPT_FILES = 16
 """Files whose contents stay in memory."""
+_KEPT = ("iscrowd", "area", "bbox")
+"""Of an annotation, as they are."""
 _XYWH_ABS = 1
 """A "bbox_mode", Detectron2's BoxMode.XYWH_ABS: left, top, width, height in pixels."""
 
@@ -46,81 +47,166 @@ class AnnotationFile:
         categories: in the order of their ids.
         packed: the records, each pickled. As objects those of 10,000 photos take 200 MB in each
             process, and again in each loader worker, whose garbage collector writes to all of them.
+        lost: each annotation that cannot be used, and why.
+        num_left_out: photos without records, because all their annotations are lost.
     """
 
     info: dict[str, Any]
     categories: list[dict[str, Any]]
     packed: tuple[bytes, ...]
+    lost: tuple[str, ...]
+    num_left_out: int
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Detectron2's standard records in the order of image ids, the caller's to change.
 
         "file_name" is as in the file. An annotation has "bbox", "bbox_mode", "category_id" from 0
-        in the order of the categories, "iscrowd", "vehicle_id", all but the id and the mode only
-        where the file has them, and "segmentation", polygons or a compressed run-length code. An
-        image's "group" is its "vehicle_group".
+        in the order of the categories, "segmentation", polygons or a compressed run-length code,
+        and where the file has them "iscrowd", "area" and "vehicle_id"; "bbox" may be missing, too.
+        An image's "group" is its "vehicle_group".
         """
         return map(pickle.loads, self.packed)
 
 
 @lru_cache(_KEPT_FILES)
 def read_annotation_file(stamp: Stamp) -> AnnotationFile:
-    """Read a COCO instances file.
+    """Read a COCO instances file and check all of it, without drawing a mask.
 
-    Polygons of fewer than three points are dropped, and an annotation with no other polygon with
-    them.
+    An annotation whose image is not listed, or whose mask cannot be, is lost, and so is a photo
+    that has no others: without them it would say that there is nothing to see. Polygons of fewer
+    than three points are dropped as long as there are others. What else is wrong is an error.
 
     Raises:
         SAVError: the file is missing, broken, or not consistent.
     """
     file = stamp[0]
     contents = read_coco(Path(file))
-    for key in ("images", "annotations", "categories"):
-        if len({entry["id"] for entry in contents[key]}) < len(contents[key]):
-            raise SAVError(f"{file}: two of its {key} have one id; prepare it again")
-    categories = sorted(contents["categories"], key=lambda category: category["id"])
-    packed = tuple(pickle.dumps(record, protocol=-1) for record in _records(contents, file))
-    logger.info("%s: %d images", file, len(packed))
-    return AnnotationFile(contents.get("info") or {}, categories, packed)
+    try:
+        return _check(contents, file)
+    except SAVError as error:
+        raise SAVError(
+            f"{file}: {error}; 'sav prepare coco' may know such files, see datasets/README.md"
+        ) from error
 
 
-def _records(contents: dict[str, Any], file: str) -> Iterator[dict[str, Any]]:
-    class_ids = {id_: i for i, id_ in enumerate(sorted(c["id"] for c in contents["categories"]))}
-    annotations = defaultdict(list)
-    for annotation in contents["annotations"]:
+def _check(contents: dict[str, Any], file: str) -> AnnotationFile:
+    info = contents.get("info") or {}
+    texts = [info.get(key, "") for key in ("ontology", "image_root")] if _is(info, dict) else [None]
+    if not all(_is(text, str) for text in texts):
+        raise SAVError("its 'info' is not one of an annotation file")
+    images = _by_id(contents["images"], "image", "file_name")
+    categories = _by_id(contents["categories"], "category", "name")
+    _by_id(contents["annotations"], "annotation", "id")
+    for image in images.values():
+        _check_image(image)
+    file_names = Counter(image["file_name"] for image in images.values())
+    for name, count in file_names.most_common(1):
+        if count > 1:
+            raise SAVError(f"image '{name}' is listed {count} times")
+    class_ids = {id_: i for i, id_ in enumerate(sorted(categories))}
+    annotations, lost, deprived = defaultdict(list), [], set()
+    for source in contents["annotations"]:
         try:
-            annotations[annotation["image_id"]].append(_annotation(annotation, class_ids))
+            annotation = _annotation(source, class_ids, images)
+            annotations[source["image_id"]].append(annotation)
+        except _LostLabelError as error:
+            lost.append(f"annotation {source['id']}: {error}")
+            deprived.add(source["image_id"])
         except SAVError as error:
-            raise SAVError(f"{file}: annotation {annotation['id']}: {error}") from error
-    dropped = sum(one is None for of_image in annotations.values() for one in of_image)
-    if dropped:
-        logger.warning("%s: dropped %d annotations without a valid polygon", file, dropped)
-    for image in sorted(contents["images"], key=lambda image: image["id"]):
-        record = {key: image[key] for key in ("file_name", "height", "width")}
-        record["image_id"] = image["id"]
-        record["annotations"] = [one for one in annotations[image["id"]] if one is not None]
-        if "group" in image:
-            record["vehicle_group"] = str(image["group"])
-        yield record
+            raise SAVError(f"annotation {source['id']}: {error}") from error
+    left_out = deprived.difference(annotations).intersection(images)
+    packed = tuple(
+        pickle.dumps(_record(images[id_], annotations[id_]), protocol=-1)
+        for id_ in sorted(images.keys() - left_out)
+    )
+    logger.info("%s: %d images", file, len(packed))
+    ordered = [categories[id_] for id_ in sorted(categories)]
+    return AnnotationFile(info, ordered, packed, tuple(lost), len(left_out))
 
 
-def _annotation(source: dict[str, Any], class_ids: dict[Any, int]) -> dict[str, Any] | None:
-    """None where nothing is left of its polygons."""
-    if source["category_id"] not in class_ids:
-        raise SAVError(f"there is no category {source['category_id']}; prepare the file again")
+class _LostLabelError(SAVError):
+    """One annotation cannot be used."""
+
+
+def _is(value: Any, kind: type) -> bool:
+    """Of this very type: True is no number."""
+    return type(value) is kind
+
+
+def _by_id(entries: list[dict[str, Any]], what: str, name: str) -> dict[int, dict[str, Any]]:
+    """Entries by their "id"; `name` is the field that users know them by."""
+    found: dict[int, dict[str, Any]] = {}
+    for entry in entries:
+        if not _is(entry["id"], int):
+            raise SAVError(f"{what} id {entry['id']!r}: it is no whole number")
+        other = found.setdefault(entry["id"], entry)
+        if other is not entry:
+            names = f"{other[name]} and {entry[name]}" if name != "id" else "two of them"
+            raise SAVError(f"{what} id {entry['id']} is used by {names}")
+    return found
+
+
+def _check_image(image: dict[str, Any]) -> None:
+    if not _is(image["file_name"], str) or not image["file_name"]:
+        raise SAVError(f"image {image['id']}: its file_name is no text")
+    for key in ("width", "height"):
+        if not _is(image[key], int) or image[key] < 1:
+            raise SAVError(f"image '{image['file_name']}': its {key} {image[key]!r} is no size")
+
+
+def _record(image: dict[str, Any], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    record = {key: image[key] for key in ("file_name", "height", "width")}
+    record |= {"image_id": image["id"], "annotations": annotations}
+    if image.get("group") is not None:
+        record["vehicle_group"] = str(image["group"])
+    return record
+
+
+def _annotation(
+    source: dict[str, Any], class_ids: dict[int, int], images: dict[int, dict[str, Any]]
+) -> dict[str, Any]:
+    category, image_id = source["category_id"], source["image_id"]
+    if not _is(image_id, int):
+        raise SAVError(f"its image_id {image_id!r} is no whole number")
+    if not _is(category, int) or category not in class_ids:
+        raise SAVError(f"there is no category {category!r}")
     if not source.get("bbox", True):
-        raise SAVError("its box is empty; prepare the file again")
-    annotation = {key: source[key] for key in ("iscrowd", "bbox", "vehicle_id") if key in source}
-    annotation["bbox_mode"] = _XYWH_ABS
-    annotation["category_id"] = class_ids[source["category_id"]]
-    segmentation = source["segmentation"]
-    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
-        segmentation = coco_mask.frPyObjects(segmentation, *segmentation["size"])
-    elif isinstance(segmentation, list):
-        valid = [points for points in segmentation if len(points) % 2 == 0 and len(points) >= 6]
-        if segmentation and not valid:
-            return None
-        segmentation = valid
-    if segmentation:
-        annotation["segmentation"] = segmentation
+        raise SAVError("its box is empty")
+    if type(source.get("area", 0)) not in (int, float):
+        raise SAVError(f"its area {source['area']!r} is no number")
+    annotation = {key: source[key] for key in _KEPT if key in source}
+    annotation |= {"bbox_mode": _XYWH_ABS, "category_id": class_ids[category]}
+    if source.get("vehicle_id") is not None:
+        if not _is(source["vehicle_id"], int):
+            raise SAVError(f"its vehicle_id {source['vehicle_id']!r} is no whole number")
+        annotation["vehicle_id"] = source["vehicle_id"]
+    if image_id not in images:
+        raise _LostLabelError(f"there is no image {image_id}")
+    try:
+        annotation["segmentation"] = _checked(source["segmentation"], images[image_id])
+    except SAVError as error:
+        raise _LostLabelError(str(error)) from error
     return annotation
+
+
+def _checked(segmentation: Any, image: dict[str, Any]) -> Any:
+    """Polygons, as they are, or a compressed run-length code.
+
+    Raises:
+        SAVError: it is neither, or has numbers that a mask cannot have.
+    """
+    if not segmentation:
+        raise SAVError("it has no mask")
+    if not isinstance(segmentation, list):
+        return run_length_code(segmentation, image["height"], image["width"])
+    kept = [polygon for polygon in segmentation if not _is_scrap(polygon)]
+    if not kept:
+        raise SAVError("none of its polygons has three points")
+    # In one pixel: what is outside is not drawn, so this checks the numbers alone.
+    run_length_code(kept, 1, 1)
+    return kept
+
+
+def _is_scrap(polygon: Any) -> bool:
+    """What Detectron2 drops."""
+    return isinstance(polygon, list) and (len(polygon) < 6 or len(polygon) % 2 == 1)

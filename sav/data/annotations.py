@@ -8,17 +8,19 @@ import numpy as np
 from pycocotools.mask import area as mask_area
 
 from sav.errors import SAVError
+from sav.formats.crops import paint_labels
 from sav.formats.masks import decode_codes, run_length_code
 
 
 def load_instance_codes(
-    record: dict[str, Any],
+    record: dict[str, Any], *, crowds: bool = False
 ) -> tuple[list[dict[str, Any]], np.ndarray, np.ndarray]:
-    """Bring the instances of a record into one form, crowds left out.
+    """Bring the instances of a record into one form.
 
     Args:
         record: a Detectron2 record with "height", "width" and "annotations", whose segmentations
             are polygons or run-length codes.
+        crowds: whether crowds are among them.
 
     Returns:
         N compressed run-length codes of height x width, class ids (N,) int64, vehicle ids (N,)
@@ -28,7 +30,7 @@ def load_instance_codes(
         SAVError: a segmentation is not usable.
     """
     height, width = record["height"], record["width"]
-    kept = [a for a in record.get("annotations", ()) if not a.get("iscrowd", 0)]
+    kept = [a for a in record.get("annotations", ()) if crowds or not a.get("iscrowd", 0)]
     codes = []
     for i, annotation in enumerate(kept):
         try:
@@ -41,7 +43,7 @@ def load_instance_codes(
 
 
 def load_instance_masks(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Decode all instances of a record at once, see :func:`load_instance_codes`.
+    """Decode all instances of a record at once, see :func:`load_instance_codes`; no crowds.
 
     Returns:
         masks (N, H, W) uint8 of 0 and 1, class ids (N,) int64, vehicle ids (N,) int64.
@@ -53,19 +55,13 @@ def load_instance_masks(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray,
 def part_map_from_annotations(record: dict[str, Any]) -> np.ndarray:
     """Draw the label map of a record, the larger instances first.
 
-    Only one mask exists at a time: a photo of a camera has tens of them, of megabytes each.
-
     Args:
         record: see :func:`load_instance_codes`.
 
     Returns:
-        (H, W) uint8 at the original size: class id + 1, 0 for background.
+        (H, W) uint8 at the original size: class id + 1, 0 for background; stored column by column.
     """
     codes, classes, _ = load_instance_codes(record)
-    size = record["height"], record["width"]
-    part_map = np.zeros(size, dtype=np.uint8, order="F")  # as masks are decoded
-    areas = [int(mask_area(code)) for code in codes]
-    for i in sorted(range(len(codes)), key=lambda i: -areas[i]):
-        (mask,) = decode_codes([codes[i]], *size)
-        part_map[mask.view(bool)] = classes[i] + 1
-    return part_map
+    order = sorted(range(len(codes)), key=lambda i: -int(mask_area(codes[i])))
+    labels = (classes[i] + 1 for i in order)
+    return paint_labels((codes[i] for i in order), labels, record["height"], record["width"])

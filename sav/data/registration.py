@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog
 from sav.data.annotation_file import Stamp, file_stamp, read_annotation_file
 from sav.errors import SAVError
 from sav.ontology import Ontology, available_ontologies, load_ontology, load_views
+
+_LISTED = 3
+"""Lost annotations that a warning names."""
+
+logger = logging.getLogger(__name__)
 
 
 def register_part_datasets(cfg: CfgNode) -> None:
@@ -57,6 +63,12 @@ def _check_used(cfg: CfgNode) -> None:
             raise SAVError(
                 f"data set '{name}' has the parts of ontology {ontology.name}, but "
                 f"MODEL.SAV.ONTOLOGY is {cfg.MODEL.SAV.ONTOLOGY}, of which it is no view{hint}"
+            )
+        lost = read_annotation_file(file_stamp(path)).lost
+        if lost and name in cfg.DATASETS.TEST:
+            raise SAVError(
+                f"{path}: {len(lost)} of its annotations cannot be used, and a test needs all of "
+                f"them: {lost[0]}; mend them, or leave them out by 'sav prepare coco'"
             )
 
 
@@ -124,12 +136,55 @@ def _load(name: str, path: Path, known_sources: tuple[str, ...]) -> list[dict[st
     image_root = MetadataCatalog.get(name).image_root
     stamp = file_stamp(path)
     _check_photos(stamp, image_root)
+    _warn_of_lost(stamp)
     records = list(read_annotation_file(stamp).records())
     for record in records:
         record["file_name"] = str(Path(image_root, record["file_name"]))
         record["photo_id"] = f"{name}/{record['image_id']}"
         record["vocabulary"] = ontology.name
     return records
+
+
+def load_training_records(name: str) -> list[dict[str, Any]]:
+    """The records of a data set that can be learned from.
+
+    Crowd annotations are not: what is in them is not told apart. A photo that has no others is left
+    out, or it would say that there is nothing to see.
+
+    Raises:
+        SAVError: the data set is not usable.
+    """
+    records = DatasetCatalog.get(name)
+    crowds = sum(one.get("iscrowd", 0) != 0 for r in records for one in r["annotations"])
+    kept = [r for r in records if not r["annotations"] or shows_parts(r)]
+    if crowds:
+        logger.warning(
+            "%s: %d crowd annotations (iscrowd 1) ARE NOT USED, and %d photos without others are "
+            "left out; if each is of one part, set iscrowd to 0",
+            name,
+            crowds,
+            len(records) - len(kept),
+        )
+    return kept
+
+
+def shows_parts(record: dict[str, Any]) -> bool:
+    """Whether a photo has an annotation other than crowds."""
+    return any(not annotation.get("iscrowd", 0) for annotation in record["annotations"])
+
+
+@lru_cache
+def _warn_of_lost(stamp: Stamp) -> None:
+    """Say once in a process what of an annotation file is not used."""
+    file = read_annotation_file(stamp)
+    if file.lost:
+        logger.warning(
+            "%s: %d ANNOTATIONS ARE LOST, and %d photos without others are left out: %s",
+            stamp[0],
+            len(file.lost),
+            file.num_left_out,
+            "; ".join([*file.lost[:_LISTED], *(["..."] if len(file.lost) > _LISTED else [])]),
+        )
 
 
 @lru_cache

@@ -11,7 +11,6 @@ from typing import Any
 from sav.config import without_first_weights
 from sav.d2 import (
     CfgNode,
-    DatasetCatalog,
     DefaultTrainer,
     HookBase,
     build_detection_train_loader,
@@ -20,6 +19,7 @@ from sav.d2 import (
 )
 from sav.data.mapper import PartDatasetMapper
 from sav.data.mixture import MixtureSampler
+from sav.data.registration import load_training_records, shows_parts
 from sav.engine.evaluate import (
     evaluate,
     ready_to_predict,
@@ -44,8 +44,8 @@ class Trainer(DefaultTrainer):
     """Trains SAV from a config.
 
     Evaluation and the final model use the averaged weights and a gallery made by them. At the end
-    OUTPUT_DIR holds ``model_final.safetensors``, ``gallery/``, ``results.json`` and
-    ``predictions.png``; with TEST.EVAL_PERIOD also ``best/``, the run folder of the best
+    OUTPUT_DIR holds ``model_final.safetensors``, ``gallery/``, ``results.json``, ``report.html``
+    and ``predictions.png``; with TEST.EVAL_PERIOD also ``best/``, the run folder of the best
     evaluation.
     """
 
@@ -137,9 +137,10 @@ class Trainer(DefaultTrainer):
         cfg, folder = self.cfg, Path(self.cfg.OUTPUT_DIR)
         main = comm.is_main_process()
         with self.ema.averaged() if self.ema else nullcontext(), ready_to_predict(cfg, self.sav):
-            if main and self.iter + 1 >= self.max_iter:
+            last = self.iter + 1 >= self.max_iter
+            if main and last:
                 save_predictor(self.cfg, self.sav, folder)
-            results = evaluate(cfg, self.sav)
+            results = evaluate(cfg, self.sav, report=last)
             if self.best and self.best.improved(results) and main:
                 save_best(cfg, self.sav, results)
         if main and results:
@@ -161,10 +162,14 @@ class Trainer(DefaultTrainer):
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[Any]:
         """Training photos, augmented, mixed as DATASETS.TRAIN_SHARES says."""
         # Detectron2 refuses to mix data sets with different classes; each record says which it has.
-        data_sets = [DatasetCatalog.get(name) for name in cfg.DATASETS.TRAIN]
+        data_sets = [load_training_records(name) for name in cfg.DATASETS.TRAIN]
         records = [record for data_set in data_sets for record in data_set]
-        if not records:
-            raise SAVError("DATASETS.TRAIN: there is no photo to train on")
+        if not any(shows_parts(record) for record in records):
+            raise SAVError(
+                f"DATASETS.TRAIN: no photo of {', '.join(cfg.DATASETS.TRAIN) or 'no data set'} has "
+                "an annotation to learn from; the log says what was lost, and the report of 'sav "
+                "prepare' why"
+            )
         if all(record["annotations"] for record in records):
             logger.info(
                 "All %d training photos show parts, so the model will expect some in every photo; "

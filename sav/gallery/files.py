@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from sav.errors import SAVError
-from sav.files import write_atomic
+from sav.files import native_name, write_atomic
 from sav.gallery.exemplars import Exemplars
 from sav.gallery.search import KeyIndex
 from sav.gallery.store import Gallery
@@ -51,7 +51,8 @@ def load_gallery(folder: Path) -> Gallery:
         contents = json.loads((folder / GALLERY_FILE).read_text(encoding="utf-8"))
         if contents.get("version") != _VERSION:
             raise ValueError("it is of another version of SAV")
-        tensors = load_file(folder / _TENSORS)
+        with native_name(folder / _TENSORS) as name:
+            tensors = load_file(name)
         gallery = Gallery(contents["fingerprint"])
         gallery.sources = contents["sources"]
         vehicles = vehicles_from_columns(contents)

@@ -13,7 +13,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from sav.files import atomic_path
+from sav.files import atomic_path, native_name
 
 IVF_FROM = 100_000
 """Vectors from which an inverted file beats comparing with all of them."""
@@ -127,8 +127,8 @@ class KeyIndex:
 
     def save(self, path: Path) -> None:
         """Write the index atomically."""
-        with atomic_path(path) as temporary:
-            faiss.write_index(self._index, str(temporary))
+        with atomic_path(path) as temporary, native_name(temporary) as name:
+            faiss.write_index(self._index, name)
 
     @classmethod
     def read(cls, path: Path, recipe: str) -> KeyIndex:
@@ -137,7 +137,8 @@ class KeyIndex:
         Raises:
             RuntimeError: FAISS cannot read it.
         """
-        return cls(recipe, faiss.read_index(str(path)))
+        with native_name(path) as name:
+            return cls(recipe, faiss.read_index(name))
 
     def _tune(self) -> None:
         if self.recipe.startswith("HNSW"):

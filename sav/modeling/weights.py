@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch import nn
 
 from sav.errors import SAVError
-from sav.files import write_atomic
+from sav.files import native_name, write_atomic
 
 State = dict[str, torch.Tensor]
 
@@ -88,7 +88,11 @@ def load_weights(model: nn.Module, path: Path, *, adapt: bool = False) -> None:
 
 def training_data(path: Path) -> str:
     """What a weights file says about the data that it was trained on; empty if nothing."""
-    with suppress(OSError, *UNREADABLE), safe_open(path, framework="pt") as file:
+    with (
+        suppress(OSError, *UNREADABLE),
+        native_name(path) as name,
+        safe_open(name, framework="pt") as file,
+    ):
         return (file.metadata() or {}).get("trained_on", "")
     return ""
 
@@ -97,7 +101,7 @@ def _read(path: Path) -> tuple[State, list[str] | None]:
     if path.suffix != ".safetensors":
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return checkpoint["model"], None
-    with safe_open(path, framework="pt") as file:
+    with native_name(path) as name, safe_open(name, framework="pt") as file:
         metadata = file.metadata() or {}
         if metadata.get("version") != _VERSION:
             raise SAVError(f"{path}: weights of another version of SAV; train the model anew")

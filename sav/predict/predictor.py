@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from sav.config import load_config, without_first_weights
 from sav.d2 import CfgNode, Instances, build_model
 from sav.data.crops import PhotoCrops
 from sav.data.letterbox import Letterbox
+from sav.device import check_device
 from sav.errors import SAVError
 from sav.gallery.files import GALLERY_FILE, load_gallery
 from sav.gallery.photos import Photo, photo_hash
@@ -53,6 +55,9 @@ class SAVPredictor:
         for mask, cls in zip(parts.pred_masks, parts.pred_classes):
             print(predictor.class_names[cls], mask.sum())
 
+    Several processes: start them by "spawn", or let each load its own before any has predicted; a
+    fork of a process that has predicted lacks its threads.
+
     Args:
         cfg: the config that the model was built from.
         model: with its weights and its gallery; it is put into evaluation mode.
@@ -71,6 +76,7 @@ class SAVPredictor:
         view = views[find_view(views, cfg.MODEL.SAV.TEST.VOCABULARY)]
         self.ontology: Ontology = view.vocabulary
         self._precision = Precision.for_test(cfg, model)
+        self._process: int | None = None  # that has predicted
 
     @classmethod
     def from_pretrained(
@@ -90,7 +96,8 @@ class SAVPredictor:
             gallery: another one than that of the run, built with the same weights.
 
         Raises:
-            SAVError: a file is missing, broken, or does not fit the config.
+            SAVError: a file is missing, broken, or does not fit the config; or there is no such
+                device.
         """
         folder = Path(run_folder)
         if not folder.is_dir():
@@ -123,12 +130,11 @@ class SAVPredictor:
             device: where to run; None takes a GPU when there is one.
 
         Raises:
-            SAVError: a file is missing, broken, or does not fit the config.
+            SAVError: a file is missing, broken, or does not fit the config; or there is no such
+                device.
         """
-        if str(device).startswith("cuda") and not torch.cuda.is_available():
-            raise SAVError(f"device {device}: no GPU can be used here; leave it out, or say cpu")
         cfg = without_first_weights(cfg)
-        cfg.MODEL.DEVICE = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        cfg.MODEL.DEVICE = check_device(device)
         cfg.freeze()
         model = build_model(cfg)
         load_weights(model, Path(weights))
@@ -177,11 +183,12 @@ class SAVPredictor:
             0 background}, on the CPU.
 
         Raises:
-            SAVError: an array is not (H, W, 3) uint8.
+            SAVError: an array is not (H, W, 3) uint8; or this process was forked, see
+                :class:`SAVPredictor`.
         """
-        if not images:
-            return []
         inputs = [self._to_input(image) for image in images]
+        if not inputs:
+            return []
         with self._precision.autocast():
             return self._predict_on_cpu(inputs)
 
@@ -196,7 +203,18 @@ class SAVPredictor:
         return output["instances"]
 
     def _predict_on_cpu(self, inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        self._check_process()
         return [{k: value.to("cpu") for k, value in out.items()} for out in self.model(inputs)]
+
+    def _check_process(self) -> None:
+        """Refuse what would hang: OpenMP's threads are not in a fork of the process they run in."""
+        if self._process not in (None, os.getpid()) and torch.get_num_threads() > 1:
+            raise SAVError(
+                "this process was forked after the predictor had been used, and its threads are "
+                "not in it; load the predictor in each process, started by 'spawn', or call "
+                "torch.set_num_threads(1) before the first prediction"
+            )
+        self._process = os.getpid()
 
     def nearest(self, image: np.ndarray, count: int, *, copies: bool = True) -> list[Neighbour]:
         """Find the exemplars that the model uses to predict the parts in a photo.
@@ -216,6 +234,7 @@ class SAVPredictor:
         if self.model.context is None:
             raise SAVError("MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery")
         inputs = [self._to_input(image)]
+        self._check_process()
         with self._precision.autocast():
             keys = self.model.retrieval_keys(inputs)
         photo = None if copies else Photo("", hash=photo_hash(image))

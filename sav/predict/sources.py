@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import cv2
 import numpy as np
 
 from sav.errors import SAVError
-from sav.formats.images import IMAGE_SUFFIXES, read_rgb
+from sav.files import native_name
+from sav.formats.images import IMAGE_SUFFIXES, list_left_out, read_rgb
 
 _VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 _DEFAULT_FPS = 25.0
+_MOST_FPS = 1000.0
+"""Containers that do not know their frame rate state their clock's, such as 90,000."""
 
 
 class UnreadableInputError(SAVError):
@@ -26,7 +30,7 @@ def is_video(path: Path) -> bool:
 
 
 def find_inputs(names: Sequence[str]) -> list[Path]:
-    """Resolve files, folders and glob patterns.
+    """Resolve files, folders and glob patterns; what is left out of them goes to the error stream.
 
     Args:
         names: a file is taken as it is; of a folder the photos and videos directly in it, sorted;
@@ -42,23 +46,34 @@ def find_inputs(names: Sequence[str]) -> list[Path]:
     for name in names:
         path = Path(name)
         if path.is_file():
-            matches = [path]
+            matches, left_out = [path], ""
         elif path.is_dir():
-            matches = _media(path.iterdir())
+            matches, left_out = _media(path.iterdir())
         else:
             # Path.glob refuses absolute patterns, and patterns come from users.
-            matches = _media(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
+            matches, left_out = _media(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
         if not matches:
-            empty = "the folder holds no photo and no video"
+            empty = "no photo and no video in it" if path.is_dir() or left_out else ""
             missing = "no such file or folder, or a pattern without a match"
-            raise SAVError(f"{name}: {empty if path.is_dir() else missing}")
+            raise SAVError(f"{name}: {'; '.join(filter(None, (empty or missing, left_out)))}")
+        if left_out:
+            sys.stderr.write(f"{name}: {left_out}\n")
         found.update(dict.fromkeys(matches))
     return list(found)
 
 
-def _media(paths: Iterable[Path]) -> list[Path]:
+def _media(paths: Iterable[Path]) -> tuple[list[Path], str]:
+    """The photos and videos among paths, sorted, and in words what else there is."""
     known = IMAGE_SUFFIXES | _VIDEO_SUFFIXES
-    return sorted(p for p in paths if p.suffix.lower() in known and p.is_file())
+    # Hidden ones are of other programs, such as what macOS writes beside each photo on a USB stick.
+    shown = [path for path in paths if not path.name.startswith(".")]
+    files = [path for path in shown if path.is_file()]
+    media = sorted(path for path in files if path.suffix.lower() in known)
+    folders = sum(path.is_dir() for path in shown)
+    left_out = [list_left_out(set(files).difference(media))]
+    if folders:
+        left_out.append(f"{folders} {'folder' if folders == 1 else 'folders'} not looked into")
+    return media, "; ".join(filter(None, left_out))
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -83,7 +98,7 @@ class Video:
         path: the file.
 
     Attributes:
-        fps: frames per second.
+        fps: frames per second; 25 when the container does not say.
         num_frames: what the container claims; 0 when it does not say.
 
     Raises:
@@ -92,21 +107,28 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._capture = cv2.VideoCapture(str(path))
+        with native_name(path) as name:
+            self._capture = cv2.VideoCapture(name)
         if not self._capture.isOpened():
             raise UnreadableInputError(f"{path}: cannot be read as a video")
-        self.fps: float = self._capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_FPS
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps: float = fps if 0 < fps <= _MOST_FPS else _DEFAULT_FPS
         self.num_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def frames(self) -> Iterator[np.ndarray]:
         """Decode the frames in order, each (H, W, 3) uint8 RGB.
 
+        Where the container claims more, it is said on the error stream at the end.
+
         Raises:
             UnreadableInputError: not a single frame can be decoded.
         """
-        decoded, frame_bgr = self._capture.read()
-        if not decoded:
+        count = 0
+        while (read := self._capture.read())[0]:
+            yield cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+            count += 1
+        if not count:
             raise UnreadableInputError(f"{self._path}: the video has no readable frame")
-        while decoded:
-            yield cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2RGB)
-            decoded, frame_bgr = self._capture.read()
+        if count < self.num_frames:
+            claim = f"only {count} of the {self.num_frames} frames that it claims can be read"
+            sys.stderr.write(f"{self._path}: {claim}\n")

@@ -17,9 +17,11 @@ from PIL import Image
 from sav.d2 import Instances
 from sav.drawing.parts import draw_parts
 from sav.errors import SAVError
-from sav.files import atomic_path, write_atomic
-from sav.formats.labelme import labelme_record
-from sav.formats.masks import encode_mask, mask_to_polygons
+from sav.files import atomic_path, check_new, native_name, write_atomic
+from sav.formats.labelme import describe, labelme_record
+from sav.formats.mask_pixels import names_in_png
+from sav.formats.masks import encode_mask
+from sav.formats.outlines import mask_to_polygons
 from sav.ontology import Ontology
 from sav.predict.sources import is_video
 
@@ -82,17 +84,18 @@ def write_json(path: Path, prediction: Prediction) -> None:
 def write_labelme(path: Path, prediction: Prediction) -> None:
     """Write polygons that LabelMe opens, as a draft for annotators.
 
-    Shapes run from large to small, so that parts lie over the body; ``group_id`` is the vehicle. A
-    mask in several pieces becomes several shapes, and holes are filled.
+    Shapes run from large to small, so that parts lie over the body; ``group_id`` is the vehicle,
+    and the description has the number of the instance and its score, which 'sav prepare labelme'
+    reads. A mask in several pieces becomes several shapes, and holes are filled.
     """
     parts, names = prediction.parts, prediction.ontology.class_names
     areas = parts.pred_masks.flatten(1).sum(dim=1)
     parts = parts[areas.argsort(descending=True, stable=True)]
     columns = parts.pred_classes.tolist(), parts.vehicle_ids.tolist(), parts.scores.tolist()
     polygons = [
-        (names[class_id], polygon, vehicle_id, f"score {score:.2f}")
-        for class_id, vehicle_id, score, mask in zip(
-            *columns, parts.pred_masks.numpy(), strict=True
+        (names[class_id], polygon, vehicle_id, describe(number, score))
+        for number, (class_id, vehicle_id, score, mask) in enumerate(
+            zip(*columns, parts.pred_masks.numpy(), strict=True), start=1
         )
         for polygon in mask_to_polygons(mask)
     ]
@@ -102,11 +105,14 @@ def write_labelme(path: Path, prediction: Prediction) -> None:
 
 
 def write_mask(path: Path, prediction: Prediction) -> None:
-    """Write the model's label map as a palette PNG: values are class id + 1, 0 background."""
+    """Write the model's label map as a palette PNG: values are class id + 1, 0 background.
+
+    The PNG holds the names of the classes, too, so that it can be read as annotations.
+    """
     image = Image.fromarray(prediction.part_map)
     image.putpalette([0, 0, 0, *(v for color in prediction.ontology.colors for v in color)])
     with atomic_path(path) as temporary:
-        image.save(temporary)
+        image.save(temporary, pnginfo=names_in_png(prediction.ontology.class_names))
 
 
 def write_overlay(path: Path, prediction: Prediction) -> None:
@@ -128,25 +134,43 @@ def video_writer(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None
         A function that appends a frame, (H, W, 3) uint8 RGB; the first one sets the size.
 
     Raises:
-        SAVError: this OpenCV cannot write MP4, or the file cannot be written.
+        SAVError: this OpenCV cannot write MP4, the file cannot be written, or not all frames that
+            were appended can be read from it.
     """
-    writer = cv2.VideoWriter()
+    writer, count = cv2.VideoWriter(), 0
 
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, native_name(temporary) as name:
 
         def append(frame: np.ndarray) -> None:
+            nonlocal count
             # Players want even sides: chroma is stored at half the resolution.
             height, width = (side - side % 2 for side in frame.shape[:2])
             if not writer.isOpened():
                 codec = cv2.VideoWriter.fourcc(*"mp4v")
-                if not writer.open(str(temporary), codec, fps, (width, height)):
-                    raise SAVError(f"{path}: OpenCV cannot write an MP4 video here")
+                if not writer.open(name, codec, fps, (width, height)):
+                    raise SAVError(
+                        f"{path}: OpenCV cannot write an MP4 video of {width}x{height} pixels here"
+                    )
             writer.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
+            count += 1
 
         try:
             yield append
         finally:
             writer.release()
+        _check_video(path, name, count)
+
+
+def _check_video(path: Path, name: str, count: int) -> None:
+    """OpenCV says nothing of frames that it could not write."""
+    written = cv2.VideoCapture(name)
+    readable, _ = written.read()
+    found = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if readable else 0
+    written.release()
+    if not count or found != count:
+        raise SAVError(
+            f"{path}: only {found} of {count} frames could be written; is there room on the disk?"
+        )
 
 
 def write_plain(path: Path, data: dict[str, Any]) -> None:
@@ -172,7 +196,7 @@ _VIDEO_FILES = {"json": "{}.json", "overlay": "{}_overlay.mp4"}
 
 
 def plan_outputs(
-    inputs: Sequence[Path], output: Path, formats: Sequence[str]
+    inputs: Sequence[Path], output: Path, formats: Sequence[str], *, overwrite: bool = False
 ) -> dict[Path, dict[str, Path]]:
     """Decide the file of every input and format before anything is written.
 
@@ -180,13 +204,14 @@ def plan_outputs(
         inputs: photos and videos.
         output: the folder for all files.
         formats: keys of `WRITERS`.
+        overwrite: whether the files may take the place of others; never of an input.
 
     Returns:
         {input: {format: file}}.
 
     Raises:
-        SAVError: the output folder holds an input, two inputs would share a file, a LabelMe file
-            exists that may hold corrections, or a format does not suit a video.
+        SAVError: the output folder holds an input or cannot be written to, two inputs would share a
+            file, a file exists already, or a format does not suit a video.
     """
     plan: dict[Path, dict[str, Path]] = {}
     owner: dict[Path, Path] = {}
@@ -207,11 +232,7 @@ def plan_outputs(
                     f"{owner[target]} and {source} would both become {target}; predict them into "
                     "different --output folders"
                 )
-            if name == "labelme" and target.exists():
-                raise SAVError(
-                    f"{target}: exists and may hold an annotator's corrections; move it away or "
-                    "choose another --output"
-                )
             owner[target] = source
             plan[source][name] = target
+    check_new(owner, overwrite=overwrite)
     return plan

@@ -160,7 +160,9 @@ def test_query_draws_the_photo_and_its_neighbours(run, vans, tmp_path, capsys):
     panels = 2 if len(rows) == 3 else 3
     assert picture.shape == (panels * (56 + 360 + 8) - 8, 3 * 488 - 8, 3)
     assert len(np.unique(picture[56:416, 488:968].reshape(-1, 3), axis=0)) > 10
-    gallery(*words, "--no-copies")
+    with pytest.raises(SAVError, match=r"sheet\.png: exists already; .*--overwrite"):
+        gallery(*words, "--no-copies")
+    gallery(*words, "--no-copies", "--overwrite")
     assert "vans/train/2" not in capsys.readouterr().out
 
 

@@ -103,6 +103,30 @@ def test_video_becomes_a_video_and_json_by_frame(run_folder, video, tmp_path):
     assert all(f["parts"] for f in read["frames"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_not_utf8_are_read_and_written(run_folder, video, tmp_path):
+    """OpenCV would end the process without a word."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    name = os.fsdecode(b"\xff.mp4")
+    shutil.copy(video, folder / name)
+    shutil.copytree(run_folder, folder / "run")
+    predict(folder / "run", folder / "out", folder / name)
+    assert len(list((folder / "out").iterdir())) == 2
+    assert len(list(Video(folder / "out" / os.fsdecode(b"\xff_overlay.mp4")).frames())) == 3
+
+
+def test_a_second_prediction_needs_overwrite(run_folder, photos, tmp_path):
+    words = (photos / "one.png", "--format", "json")
+    predict(run_folder, tmp_path / "out", *words)
+    (tmp_path / "out" / "one.json").write_text("corrected by hand")
+    with pytest.raises(SAVError, match=r"one\.json: exists already; .*--overwrite"):
+        predict(run_folder, tmp_path / "out", *words)
+    assert (tmp_path / "out" / "one.json").read_text() == "corrected by hand"
+    predict(run_folder, tmp_path / "out", *words, "--overwrite")
+    assert json.loads((tmp_path / "out" / "one.json").read_text())["parts"]
+
+
 def test_broken_video_is_reported(run_folder, photos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")

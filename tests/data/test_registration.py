@@ -1,6 +1,7 @@
 """Data sets of the config in Detectron2's catalogs."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from sav.config import add_sav_config
 from sav.d2 import DatasetCatalog, MetadataCatalog, get_cfg
 from sav.data.annotations import load_instance_masks, part_map_from_annotations
-from sav.data.registration import register_part_datasets
+from sav.data.registration import load_training_records, register_part_datasets
 from sav.errors import SAVError
 from sav.formats.vehicleseg10k import VehicleSegSource, convert_vehicleseg10k
 from sav.ontology import load_ontology
@@ -209,6 +210,55 @@ def test_what_is_wrong_is_said_in_one_line(cfg, folder, spoil):
     with pytest.raises(SAVError, match=message):
         register_part_datasets(cfg)
         DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+
+
+@pytest.fixture
+def log(caplog, monkeypatch):
+    # An earlier test may have set the log up.
+    monkeypatch.setattr(logging.getLogger("sav"), "propagate", True)
+    return caplog
+
+
+def change(cfg, folder, change_annotations):
+    path = folder.root / "coco" / "instances_train.json"
+    contents = json.loads(path.read_text())
+    contents["annotations"] = change_annotations(contents["annotations"])
+    path.write_text(json.dumps(contents))
+    register_part_datasets(cfg)
+    return path
+
+
+def test_a_test_needs_all_annotations(cfg, folder):
+    def lose_one(annotations):
+        annotations[2]["segmentation"] = []
+        return annotations
+
+    change(cfg, folder, lose_one)
+    cfg.DATASETS.TEST = cfg.DATASETS.TRAIN
+    with pytest.raises(SAVError, match=r"1 of its annotations cannot be used, .*: annotation 3: "):
+        register_part_datasets(cfg)
+
+
+def test_lost_annotations_are_said_once_and_loudly(cfg, folder, log):
+    def lose_some(annotations):
+        return [*annotations, *({**annotations[0], "id": i, "image_id": 7} for i in range(50, 55))]
+
+    path = change(cfg, folder, lose_some)
+    for _ in range(2):
+        assert len(load_training_records(cfg.DATASETS.TRAIN[0])) == 2
+    (warning,) = [r.getMessage() for r in log.records if r.levelname == "WARNING"]
+    assert warning.startswith(f"{path.resolve()}: 5 ANNOTATIONS ARE LOST, and 0 photos")
+    assert "annotation 52: there is no image 7; ..." in warning
+
+
+def test_photos_of_crowds_alone_do_not_say_that_nothing_is_there(cfg, folder, log):
+    def all_crowds(annotations):
+        return [{**annotation, "iscrowd": 1} for annotation in annotations]
+
+    change(cfg, folder, all_crowds)
+    (empty,) = load_training_records(cfg.DATASETS.TRAIN[0])
+    assert empty["file_name"].endswith("2.jpg")
+    assert "5 crowd annotations (iscrowd 1) ARE NOT USED, and 1 photos" in log.text
 
 
 def test_one_name_for_two_files_is_refused(cfg, folder):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -31,12 +32,17 @@ def test_a_run_leaves_what_the_contract_says(finished):
         "gallery",
         "results.json",
         "predictions.png",
+        "report.html",
+        "confusion.png",
+        "curves.png",
     } <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     results = json.loads((finished / "results.json").read_text())["toy_valid"]
-    assert list(results) == ["bbox", "segm", "boundary", "parts", "vehicles"]
+    assert list(results) == ["bbox", "segm", "boundary", "parts", "vehicles", "calibration"]
     assert {"AP", "AP50", "AP75", "APs", "APm", "APl", "AP-Wheel"} <= results["segm"].keys()
-    assert {"mIoU", "mAcc", "mIoU_bg", "IoU-Wheel", "side_confusion"} <= results["parts"].keys()
+    parts = {"mIoU", "mAcc", "mIoU_bg", "fwIoU", "paper_mIoU", "IoU-Wheel", "side_confusion"}
+    assert parts <= results["parts"].keys()
+    assert list(results["calibration"]) == ["ECE", "precision@0.3", "recall@0.3"]
     assert "Engine: " in (finished / "log.txt").read_text().splitlines()[0]
 
 
@@ -287,6 +293,32 @@ def test_a_broken_photo_is_one_clear_error(root, tmp_path):
     config.write_text(CONFIG.replace("toy_", "broken_"))
     with pytest.raises(SAVError, match=r"train2\.png"):
         run(tmp_path, tmp_path / "run", *options)
+
+
+def test_a_training_is_not_started_where_one_is(root, finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(SAVError, match=r"OUTPUT_DIR holds a training already; .*--resume"):
+        run(root, folder)
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".lock"}
+    assert after.items() <= before.items()
+
+
+@pytest.mark.parametrize("spoil", [{"segmentation": []}, {"iscrowd": 1}, None])
+def test_a_training_without_any_annotation_is_an_error(root, tmp_path, spoil):
+    contents = json.loads((root / "toy" / "train.json").read_text())
+    contents["info"]["image_root"] = str(root / "toy" / "images")
+    kept = contents["annotations"] if spoil else []
+    contents["annotations"] = [{**annotation, **spoil} for annotation in kept]
+    (tmp_path / "train.json").write_text(json.dumps(contents))
+    name = f"nothing_{tmp_path.name}"
+    options = [f"DATASETS.PARTS.{name}", str(tmp_path / "train.json"), "DATASETS.TEST", "()"]
+    with pytest.raises(SAVError, match=f"no photo of {name} has an annotation to learn from"):
+        run(root, tmp_path / "run", *options, "DATASETS.TRAIN", f"('{name}',)")
+    # Beside photos that show something, photos that show nothing are welcome.
+    if spoil is None:
+        options += ["DATASETS.TRAIN", f"('toy_train', '{name}')", "SOLVER.MAX_ITER", "1"]
+        run(root, tmp_path / "mixed", *options)
 
 
 def test_the_command_line_can_add_what_a_config_file_can(root):

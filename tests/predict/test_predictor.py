@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -57,6 +58,28 @@ def test_batch_equals_single_photos_of_any_size(predictor, photo):
     for batched, image in zip(predictor.predict_batch(images), images, strict=True):
         same(batched, predictor(image))
     assert predictor.predict_batch([]) == []
+
+
+def test_batches_may_be_arrays_or_iterators(predictor, photo):
+    stack = np.stack([photo(48, 64, 1), photo(48, 64, 2)])
+    expected = [len(parts) for parts in predictor.predict_batch(list(stack))]
+    for batch in (stack, tuple(stack), iter(stack)):
+        assert [len(parts) for parts in predictor.predict_batch(batch)] == expected
+    assert predictor.predict_batch(stack[:0]) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_fork_of_a_process_that_has_predicted_says_so(predictor, photo):
+    predictor(photo())
+    child = os.fork()
+    if child == 0:
+        torch.set_num_threads(2)
+        try:
+            predictor(photo())
+        except SAVError as error:
+            os._exit(7 if "forked" in str(error) else 1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_call_leaves_the_photo_alone_and_repeats(predictor, photo):
@@ -145,7 +168,7 @@ def rewrite(path, change, **metadata):
 
 
 def test_a_device_that_is_not_there_is_one_clear_error(run_folder, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(SAVError, match="cuda:0: no GPU"):
         SAVPredictor.from_pretrained(run_folder, "cuda:0")
 

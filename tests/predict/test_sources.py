@@ -11,6 +11,20 @@ def test_inputs_are_found_once_and_in_order(photos):
     assert [p.name for p in found] == ["two.jpg", "one.png"]
 
 
+def test_what_of_a_folder_is_left_out_is_said(photos, capsys):
+    for name in ("a.heic", "b.heic", "c.gif", ".DS_Store", "._one.png"):
+        (photos / name).write_text("")
+    (photos / "more").mkdir()
+    assert [p.name for p in find_inputs([str(photos)])] == ["one.png", "two.jpg"]
+    said = f"{photos}: 3 files left out: .gif, .heic (2); 1 folder not looked into\n"
+    assert capsys.readouterr().err == said
+    assert len(find_inputs([str(photos / "*.*")])) == 2
+    assert "3 files left out" in capsys.readouterr().err
+    assert find_inputs([str(photos / "c.gif")])  # who names a file means it
+    with pytest.raises(SAVError, match=r"no photo and no video in it; 2 files left out: .heic"):
+        find_inputs([str(photos / "*.heic")])
+
+
 def test_inputs_that_lead_nowhere_are_errors(tmp_path):
     with pytest.raises(SAVError, match="no photo and no video"):
         find_inputs([str(tmp_path)])

@@ -9,6 +9,9 @@ from pycocotools import mask as coco_mask
 
 from sav.d2 import Boxes, Instances
 from sav.errors import SAVError
+from sav.formats.mask_pixels import read_pixels
+from sav.formats.reading import Reading, read_entry
+from sav.formats.registry import FORMATS
 from sav.ontology import load_ontology
 from sav.predict.sources import Video
 from sav.predict.writers import WRITERS, Prediction, plan_outputs, video_writer
@@ -71,10 +74,24 @@ def test_labelme_draft_draws_the_masks_again(tmp_path, prediction):
     assert np.array_equal(drawn, prediction.parts.pred_masks[0].numpy())
 
 
+def test_drafts_read_back_with_vehicles_and_scores(tmp_path, prediction):
+    prediction.path.parent.mkdir()
+    Image.fromarray(prediction.image).save(prediction.path)
+    prediction.parts.pred_masks[0, 25:35, 8:10] = False  # a wheel in two pieces
+    path = write("labelme", tmp_path, prediction)
+    (entry,) = FORMATS["labelme"].find(path, prediction.path.parent)
+    found = read_entry(FORMATS["labelme"], Reading(), entry).instances
+    columns = [(part.label, part.vehicle_id, part.score) for part in found]
+    assert columns == [("Foreground", 0, 0.9), ("Wheel", 1, 0.6)]
+    assert np.array_equal(found[1].mask, prediction.parts.pred_masks[0].numpy())
+
+
 def test_mask_png_holds_indices_and_colours(tmp_path, prediction):
     with Image.open(write("mask", tmp_path, prediction)) as image:
         assert np.array_equal(np.asarray(image), prediction.part_map)
         assert image.convert("RGB").getpixel((6, 26)) == tuple(ONTOLOGY.colors[2])
+    pixels = read_pixels(tmp_path / "out" / "a_mask.png", HEIGHT, WIDTH)
+    assert [*pixels.names.values.values()] == ONTOLOGY.class_names
 
 
 def test_overlay_is_enlarged_and_coloured(tmp_path, prediction):
@@ -105,14 +122,32 @@ def test_folder_of_the_photos_is_refused_as_output(tmp_path):
         plan_outputs([tmp_path / "x.jpg"], tmp_path / "sub" / "..", ["json"])
 
 
-def test_corrected_labelme_files_are_not_overwritten(tmp_path):
-    corrected = tmp_path / "out" / "labelme" / "x.json"
-    corrected.parent.mkdir(parents=True)
-    corrected.write_text("{}")
-    inputs = [tmp_path / "x.jpg"]
-    with pytest.raises(SAVError, match="annotator's corrections"):
-        plan_outputs(inputs, tmp_path / "out", ["json", "labelme"])
-    assert plan_outputs(inputs, tmp_path / "out", ["json"])
+@pytest.mark.parametrize(
+    ("source", "name", "mine"),
+    [
+        ("x.jpg", "labelme", "labelme/x.json"),
+        ("x.jpg", "json", "x.json"),
+        ("x.jpg", "mask", "x_mask.png"),
+        ("x.jpg", "overlay", "x_overlay.png"),
+        ("x.mp4", "json", "x.json"),
+        ("x.mp4", "overlay", "x_overlay.mp4"),
+    ],
+)
+def test_files_of_others_are_not_overwritten(tmp_path, source, name, mine):
+    file = tmp_path / "out" / mine
+    file.parent.mkdir(parents=True)
+    file.write_text("an annotator's work")
+    inputs = [tmp_path / "new.jpg", tmp_path / source]
+    with pytest.raises(SAVError, match=rf"{file.name}: exists already; .*--overwrite"):
+        plan_outputs(inputs, tmp_path / "out", [name])
+    plan = plan_outputs(inputs, tmp_path / "out", [name], overwrite=True)
+    assert plan[inputs[1]] == {name: file}
+
+
+def test_output_folders_that_cannot_be_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SAVError, match="is not a folder"):
+        plan_outputs([tmp_path / "x.jpg"], tmp_path / "file" / "out", ["json"])
 
 
 def test_videos_have_no_masks(tmp_path):
@@ -120,6 +155,23 @@ def test_videos_have_no_masks(tmp_path):
     assert sorted(p.name for p in plan[tmp_path / "v.MP4"].values()) == ["v.json", "v_overlay.mp4"]
     with pytest.raises(SAVError, match="json or overlay only"):
         plan_outputs([tmp_path / "v.mp4"], tmp_path / "out", ["mask"])
+
+
+def test_a_video_is_there_when_all_its_frames_can_be_read(tmp_path):
+    frame = np.zeros((32, 48, 3), np.uint8)
+
+    def write(*frames):
+        with video_writer(tmp_path / "a.mp4", 5) as append:
+            for one in frames:
+                append(one)
+
+    with pytest.raises(SAVError, match=r"a\.mp4: only 0 of 0 frames"):
+        write()
+    with pytest.raises(SAVError, match=r"a\.mp4: only 1 of 2 frames"):
+        write(frame, frame[:16])  # OpenCV drops frames of another size without a word
+    with pytest.raises(SAVError, match="cannot write an MP4 video of 48x0 pixels"):
+        write(frame[:1])
+    assert not list(tmp_path.iterdir())
 
 
 def test_video_frames_keep_their_colours(tmp_path):
