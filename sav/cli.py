@@ -16,8 +16,11 @@ from sav.process import run_command
 COMMANDS = {
     "synth": "make images of synthetic vehicles with part annotations",
     "prepare": "convert a data set to part annotations",
+    "convert": "write annotations or predictions in another format",
+    "check": "find probable faults in part annotations",
     "train": "train a model from a config file",
     "eval": "evaluate a trained model",
+    "compare": "compare predictions of any models with any truth",
     "predict": "find the parts of vehicles in photos and videos",
     "gallery": "build, inspect and query a gallery of annotated vehicles",
     "graph": "show, check, draw and mine knowledge graphs",

@@ -9,14 +9,15 @@ PACKAGE = Path(__file__).parents[1] / "sav"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     ["errors"],
-    ["files", "parallel", "process", "run_folder"],
+    ["files", "parallel", "process"],
+    ["device", "run_folder"],
     ["d2"],
     ["ontology", "gallery", "precision"],
     ["formats", "config"],
     ["data", "drawing", "modeling"],
     ["evaluation", "synthetic"],
     ["engine", "predict"],
-    ["bench"],
+    ["bench", "check"],
     ["commands"],
     ["cli"],
 ]
