@@ -9,8 +9,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 help:
 	@echo "make quickstart  install, make synthetic vehicles, train, evaluate, draw (12 minutes, and the downloads)"
-	@echo "make test        install, lint, run the tests but the slow ones (2 cores: 5 minutes with AVX-512, 17 with AVX2)"
-	@echo "make test-all    install, lint, run all tests, the building of the package among them"
+	@echo "make test        install, lint, run the tests but the slow ones (2 cores with AVX-512: 9 minutes)"
+	@echo "make test-all    install, lint, run all tests, three minutes of spoiled files a format among them"
 	@echo "make lint        check style"
 	@echo "make bench       measure speed; writes output/bench/speed.json"
 	@echo "make clean       remove .venv and output/quickstart"

@@ -223,7 +223,7 @@ def test_a_full_disk_is_a_clear_error_and_costs_no_checkpoint(root, whole, tmp_p
     assert_same_end(whole, tmp_path)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_mixed_precision_resumes_exactly_too(root, tmp_path, precision):
     options = ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.PRECISION", precision]
     run(root, tmp_path / "whole", *OPTIONS, *options)
