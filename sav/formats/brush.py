@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sav.errors import SAVError
-from sav.formats.geometry import run_lengths
+from sav.formats.geometry import runs_by_row
 
 _CHANNELS = 4
 _VALUE_BITS = 8
@@ -81,7 +81,7 @@ def encode_brush(mask: np.ndarray) -> list[int]:
     """The code of a mask (H, W) bool."""
     header = f"{_CHANNELS * mask.size:032b}{_VALUE_BITS - 1:05b}"
     header += "".join(f"{bits - 1:04b}" for bits in _LENGTH_BITS)
-    text = header + "".join(_blocks((_CHANNELS * run_lengths(mask)).tolist()))
+    text = header + "".join(_blocks((_CHANNELS * runs_by_row(mask)).tolist()))
     text += "0" * (-len(text) % 8)
     return list(int(text, 2).to_bytes(len(text) // 8, "big"))
 

@@ -17,6 +17,7 @@ from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, Labell
 from sav.formats.coco_lists import annotations_of, category_names, id_of, images_by_id
 from sav.formats.folders import files_below, portable
 from sav.formats.image_names import OTHER_NAME, ImageFolder
+from sav.formats.json_files import read_json
 from sav.formats.records import Shape
 from sav.formats.splits import split_of
 
@@ -46,24 +47,6 @@ def read_coco(path: Path) -> dict[str, Any]:
             if missing:
                 raise SAVError(f"{path}: {key}[{i}]: it has no '{missing[0]}'")
     return contents
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        SAVError: the file is missing or broken.
-    """
-    try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise SAVError(f"{path}: no plain file")  # a pipe would be waited for
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise SAVError(f"{path}: there is no such annotation file") from error
-    except OSError as error:
-        raise SAVError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise SAVError(f"{path}: not valid JSON: {error}") from error
 
 
 def find_in_file(path: Path, images: ImageFolder, split: str = "train") -> list[Entry]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from sav.errors import SAVError
 from sav.formats.annotation_format import Entry
-from sav.formats.coco import read_coco, read_json
+from sav.formats.coco import read_coco
+from sav.formats.json_files import read_json
 from sav.formats.records import Shape
 
 

@@ -13,18 +13,19 @@ import numpy as np
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
+from sav.formats.folders import files_of
 from sav.formats.geometry import (
     cut_to_box,
     ellipse,
     number,
-    outlines,
     placed,
     rectangle,
-    run_lengths,
+    runs_by_row,
 )
 from sav.formats.image_names import ImageFolder
 from sav.formats.listing import listed, photo_entry, said_of_shape, shape_of, split_named
 from sav.formats.masks import Code
+from sav.formats.outlines import outlines
 from sav.formats.records import PartInstance, Shape, whole
 
 _FILE = "annotations.xml"
@@ -96,8 +97,7 @@ def _parse(file: Path) -> list[tuple[dict[str, str], list[_Drawn]]]:
 
 
 def _files(data: Path) -> list[Path]:
-    files = sorted(data.rglob("*.xml")) if data.is_dir() else [data]
-    return [file for file in files if _is_cvat(file)]
+    return [file for file in files_of(data, {".xml"}) if _is_cvat(file)]
 
 
 def _is_cvat(file: Path) -> bool:
@@ -243,7 +243,7 @@ def _add_part(image: ElementTree.Element, part: PartInstance, z: int) -> None:
     else:
         piece, left, top = cut_to_box(part.mask)
         box = {"left": left, "top": top, "width": piece.shape[1], "height": piece.shape[0]}
-        rle = ", ".join(map(str, run_lengths(piece).tolist()))
+        rle = ", ".join(map(str, runs_by_row(piece).tolist()))
         sides = {name: str(side) for name, side in box.items()}
         drawn = _child(image, "mask", **common, rle=rle, **sides)
     if part.vehicle_id is not None:

@@ -37,6 +37,11 @@ def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted(found)
 
 
+def files_of(data: Path, suffixes: Collection[str]) -> list[Path]:
+    """A file itself, or those of a folder, see :func:`files_below`."""
+    return files_below(data, suffixes) if data.is_dir() else [data]
+
+
 def _is_read(path: Path) -> bool:
     return path.is_file() or (path.is_symlink() and not path.exists())
 

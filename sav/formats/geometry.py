@@ -11,7 +11,6 @@ from PIL import Image
 
 from sav.errors import SAVError
 from sav.formats.masks import Code, encode_mask, mask_box
-from sav.formats.outlines import mask_to_polygons
 
 _FURTHEST = 1e9
 """Larger numbers, in pixels, are taken for slips."""
@@ -134,13 +133,7 @@ def cut_to_box(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
     return mask[y0:y1, x0:x1], x0, y0
 
 
-def outlines(mask: np.ndarray) -> list[np.ndarray]:
-    """Polygons (n, 2) float64 that draw a mask (H, W), cut where it has a hole."""
-    piece, left, top = cut_to_box(mask)
-    return mask_to_polygons(piece, tolerance=0.375, min_hole=1, origin=(left, top))
-
-
-def run_lengths(mask: np.ndarray) -> np.ndarray:
+def runs_by_row(mask: np.ndarray) -> np.ndarray:
     """How many pixels of a mask (H, W), row by row, are background, then mask, background, ..."""
     flat = mask.ravel()
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1

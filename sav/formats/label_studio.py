@@ -15,12 +15,13 @@ from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
 from sav.formats.brush import encode_brush
-from sav.formats.coco import read_json
-from sav.formats.geometry import outlines
+from sav.formats.folders import files_of
 from sav.formats.image_names import ImageFolder
 from sav.formats.images import IMAGE_SUFFIXES
+from sav.formats.json_files import read_json
 from sav.formats.label_studio_regions import region_shapes
 from sav.formats.listing import listed, photo_entry, split_named
+from sav.formats.outlines import outlines
 from sav.formats.records import PartInstance, Shape
 
 _FILE, _CONFIG = "label_studio.json", "labeling_config.xml"
@@ -50,17 +51,13 @@ def _answers(task: Mapping[str, Any]) -> Any:
     return next((task[name] for name in names if isinstance(task.get(name), list)), None)
 
 
-def _files(data: Path) -> list[Path]:
-    return sorted(data.rglob("*.json")) if data.is_dir() else [data]
-
-
 def _detect(data: Path) -> bool:
-    return any(_tasks(file) for file in _files(data)[:_LOOKED_AT])
+    return any(_tasks(file) for file in files_of(data, {".json"})[:_LOOKED_AT])
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
     entries = []
-    for file in _files(data):
+    for file in files_of(data, {".json"}):
         tasks = _tasks(file)
         if not tasks:
             continue

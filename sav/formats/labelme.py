@@ -20,11 +20,13 @@ from PIL import Image
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
-from sav.formats.coco import read_json
-from sav.formats.folders import files_below
+from sav.formats.folders import files_below, files_of
+from sav.formats.geometry import ellipse, placed
 from sav.formats.image_names import OTHER_NAME, ImageFolder, existing
 from sav.formats.images import IMAGE_SUFFIXES
-from sav.formats.outlines import mask_to_polygons
+from sav.formats.json_files import read_json, read_record
+from sav.formats.masks import Code
+from sav.formats.outlines import outlines
 from sav.formats.records import Shape, reason_of, whole
 
 _AREAS = (None, "polygon", "rectangle", "oriented_rectangle", "rotation", "circle")
@@ -32,9 +34,7 @@ _AREAS = (None, "polygon", "rectangle", "oriented_rectangle", "rotation", "circl
 _COMPUTED = ("circle", "rectangle", "mask")
 """Types with whose numbers something is computed here."""
 _FURTHEST = 1e9
-_CIRCLE_CORNERS = 128
 _LOOKED_AT = 20
-_OUTLINE = {"tolerance": 0.375, "min_hole": 1}
 _NUMBERED = re.compile(r"\binstance \d+\b")
 _SCORE = re.compile(r"\bscore (\d+(?:\.\d+)?)\b")
 """What SAV writes into descriptions: LabelMe has one number for all that belongs together. Where
@@ -64,10 +64,7 @@ def read_shapes(file: Path, height: int, width: int) -> Iterator[Shape]:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    try:
-        contents = read_json(file)
-    except SAVError as error:
-        raise SAVError(str(error).removeprefix(f"{file}: ")) from error
+    contents = read_record(file)
     if not isinstance(contents, dict) or not isinstance(contents.get("shapes"), list):
         raise SAVError("not a LabelMe file: it has no list 'shapes'")
     return contents
@@ -95,7 +92,7 @@ def _shape(where: str, shape: dict[str, Any], height: int, width: int) -> Shape:
 
 
 def _segmentation(shape: dict[str, Any], height: int, width: int) -> Any:
-    """A polygon [x0, y0, x1, y1, ...], or a mask (height, width) bool."""
+    """A polygon [x0, y0, x1, y1, ...], or the code of a mask."""
     points, kind = shape.get("points"), shape.get("shape_type")
     if not isinstance(points, list):
         raise SAVError("it has no list 'points'")
@@ -114,8 +111,11 @@ def _segmentation(shape: dict[str, Any], height: int, width: int) -> Any:
             raise SAVError(
                 f"a circle of {len(points)} points, not of its centre and one of its rim"
             )
-        points = _circle(*points)
-    elif kind == "rectangle" and len(points) == 2:
+        radius = math.dist(*points)
+        if not radius:
+            raise SAVError("it covers no pixel of the photo")
+        return ellipse(*points[0], radius, radius)
+    if kind == "rectangle" and len(points) == 2:
         (x0, y0), (x1, y1) = points
         points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     if len(points) < 3:
@@ -127,13 +127,7 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) <= _FURTHEST
 
 
-def _circle(centre: Sequence[float], rim: Sequence[float]) -> list[tuple[float, float]]:
-    (x, y), radius = centre, math.dist(centre, rim)
-    turns = [2 * math.pi * i / _CIRCLE_CORNERS for i in range(_CIRCLE_CORNERS)]
-    return [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
-
-
-def _mask(shape: dict[str, Any], height: int, width: int) -> np.ndarray:
+def _mask(shape: dict[str, Any], height: int, width: int) -> Code:
     """The picture in a shape, put where its box begins; what lies outside the photo is cut off."""
     if not isinstance(shape.get("mask"), str) or len(shape["points"]) != 2:
         raise SAVError("a shape of type 'mask' has no picture or no box")
@@ -150,13 +144,7 @@ def _mask(shape: dict[str, Any], height: int, width: int) -> np.ndarray:
             piece = np.asarray(picture.convert("L")) > 0
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SAVError(f"the picture of its mask cannot be read: {error}") from error
-    mask = np.zeros((height, width), dtype=bool)
-    rows = slice(max(0, -top), max(0, min(piece.shape[0], height - top)))
-    columns = slice(max(0, -left), max(0, min(piece.shape[1], width - left)))
-    cut = piece[rows, columns]
-    y, x = top + rows.start, left + columns.start
-    mask[y : y + cut.shape[0], x : x + cut.shape[1]] = cut
-    return mask
+    return placed(piece, left, top, height, width)
 
 
 def _box(points: Sequence[Sequence[float]]) -> tuple[int, int, int, int]:
@@ -174,7 +162,7 @@ def _find(data: Path, images: Path | None) -> list[Entry]:
         by_stem[path.stem].append(path)
     base = data.parent if data.is_file() else data
     entries = []
-    for file in [data] if data.is_file() else files_below(data, {".json"}):
+    for file in files_of(data, {".json"}):
         name = file.relative_to(base).with_suffix(".jpg").as_posix()
         blank = Entry(name, folder.root, None, file, str(file))
         try:
@@ -305,7 +293,7 @@ def _write(photos: Iterator[LabelledPhoto], classes: Sequence[str], out: Path) -
         polygons = [
             (part.label, polygon, part.vehicle_id, describe(number, part.score))
             for number, part in enumerate(photo.instances, start=1)
-            for polygon in mask_to_polygons(part.mask, **_OUTLINE)
+            for polygon in outlines(part.mask)
         ]
         # LabelMe resolves the photo from the folder of the JSON.
         path = os.path.relpath(photo.image, target.parent)

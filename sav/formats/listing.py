@@ -10,14 +10,12 @@ from sav.errors import SAVError
 from sav.formats.annotation_format import Entry
 from sav.formats.image_names import ImageFolder
 from sav.formats.records import Shape, reason_of, whole
-
-_SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid"}
-_SPLITS["test"] = "test"
+from sav.formats.splits import SPLITS
 
 
 def split_named(name: Any) -> str:
     """The split that a word of a file names, "train" where it names none."""
-    return _SPLITS.get(str(name).strip().casefold(), "train")
+    return SPLITS.get(str(name).strip().casefold(), "train")
 
 
 def photo_entry(
@@ -44,11 +42,10 @@ def photo_entry(
     if not isinstance(name, str) or not name.strip():
         reason = f"{where}: it names no photo"
         return Entry(where, images.root, None, None, str(source), split, lost=(reason,))
-    file, root = images.find(name), images.root
+    file = images.find(name)
     if file is not None:
-        root = root if file.is_relative_to(root) else file.parent
-        name = file.relative_to(root).as_posix()
-    return Entry(name, root, file, content, str(source), split, lost=tuple(lost))
+        name = file.relative_to(images.root).as_posix()
+    return Entry(name, images.root, file, content, str(source), split, lost=tuple(lost))
 
 
 def listed(entries: Sequence[Entry], data: Path, images: Path | None) -> list[Entry]:

@@ -63,6 +63,11 @@ def mask_to_polygons(
     return polygons
 
 
+def outlines(mask: np.ndarray) -> list[np.ndarray]:
+    """Polygons (n, 2) float64 of a mask (H, W) as formats hold them, cut where it has a hole."""
+    return mask_to_polygons(mask, tolerance=0.375, min_hole=1)
+
+
 def join_polygons(polygons: Sequence[np.ndarray]) -> np.ndarray:
     """Make one polygon of several, joined by bridges of no width where they are nearest.
 

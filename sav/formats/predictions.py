@@ -9,9 +9,9 @@ from typing import Any
 
 from sav.errors import SAVError
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds
-from sav.formats.coco import read_json
 from sav.formats.folders import files_below
 from sav.formats.image_names import ImageFolder, existing
+from sav.formats.json_files import read_json, read_record
 from sav.formats.records import Shape
 
 _LOOKED_AT = 20
@@ -44,10 +44,9 @@ def _find(data: Path, images: Path | None) -> list[Entry]:
     for file in _files(data):
         blank = Entry(file.name, file.parent, None, file, str(file))
         try:
-            contents = read_json(file)
+            contents = read_record(file)
         except SAVError as error:
-            reason = str(error).removeprefix(f"{file}: ")
-            entries.append(replace(blank, lost=(reason,)))
+            entries.append(replace(blank, lost=(str(error),)))
             continue
         if _has_parts(contents):
             entries.append(_with_photo(blank, str(contents["file"]), folder))

@@ -17,10 +17,10 @@ from PIL import Image
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
-from sav.formats.coco import read_json
 from sav.formats.geometry import cut_to_box, number, picture_mask, placed, rectangle
 from sav.formats.image_names import ImageFolder
 from sav.formats.images import IMAGE_SUFFIXES
+from sav.formats.json_files import read_json, read_record
 from sav.formats.listing import listed, photo_entry, said_of_shape, shape_of, split_named
 from sav.formats.masks import Code
 from sav.formats.records import PartInstance, Shape
@@ -85,10 +85,7 @@ def _entries(place: Path, project: Path, folder: ImageFolder) -> Iterator[Entry]
 
 
 def _read(entry: Entry, height: int, width: int) -> Iterator[Shape]:
-    try:
-        contents = read_json(entry.content)
-    except SAVError as error:
-        raise SAVError(str(error).removeprefix(f"{entry.content}: ")) from error
+    contents = read_record(entry.content)
     if not isinstance(contents, dict) or not isinstance(contents.get("objects"), list):
         raise SAVError("it has no list 'objects'")
     size = contents.get("size")

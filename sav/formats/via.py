@@ -13,10 +13,12 @@ import numpy as np
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
-from sav.formats.coco import read_json
-from sav.formats.geometry import ellipse, number, outlines, rectangle
+from sav.formats.folders import files_of
+from sav.formats.geometry import ellipse, number, rectangle
 from sav.formats.image_names import ImageFolder
+from sav.formats.json_files import read_json
 from sav.formats.listing import listed, photo_entry, said_of_shape, shape_of, split_named
+from sav.formats.outlines import outlines
 from sav.formats.records import PartInstance, Shape
 
 _FILE = "via_project.json"
@@ -40,17 +42,13 @@ def _records(file: Path) -> dict[str, Any] | None:
     return contents if isinstance(first, dict) and {"filename", "regions"} <= first.keys() else None
 
 
-def _files(data: Path) -> list[Path]:
-    return sorted(data.rglob("*.json")) if data.is_dir() else [data]
-
-
 def _detect(data: Path) -> bool:
-    return any(_records(file) for file in _files(data)[:_LOOKED_AT])
+    return any(_records(file) for file in files_of(data, {".json"})[:_LOOKED_AT])
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
     entries = []
-    for file in _files(data):
+    for file in files_of(data, {".json"}):
         folder = ImageFolder(images or (data if data.is_dir() else file.parent))
         for key, record in (_records(file) or {}).items():
             known = record if isinstance(record, dict) else {}

@@ -13,7 +13,7 @@ from sav.errors import SAVError
 from sav.files import atomic_path, write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
 from sav.formats.labels import Unnamed
-from sav.formats.outlines import join_polygons, mask_to_polygons
+from sav.formats.outlines import join_polygons, outlines
 from sav.formats.records import PartInstance, Shape
 from sav.formats.yolo_layout import (
     Pair,
@@ -25,7 +25,6 @@ from sav.formats.yolo_layout import (
     read_yaml,
 )
 
-_OUTLINE = {"tolerance": 0.375, "min_hole": 1}
 _FURTHEST = 2.0
 """Coordinates count in sides of the photo; further ones are pixels."""
 _NO_LABEL = "it has no label file; put an empty one there if the photo shows no part"
@@ -145,7 +144,7 @@ def _line(photo: LabelledPhoto, part: PartInstance, number: int, scored: bool) -
 
     Where other parts of the photo have scores, one without is certain: a file has all or none.
     """
-    ring = join_polygons(mask_to_polygons(part.mask, **_OUTLINE)) / (photo.width, photo.height)
+    ring = join_polygons(outlines(part.mask)) / (photo.width, photo.height)
     numbers = [f"{value:.6f}" for value in ring.ravel()]
     score = [f"{1.0 if part.score is None else part.score:.6f}"] if scored else []
     return " ".join([str(number), *numbers, *score]) + "\n"
