@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,21 +42,45 @@ def average_precision(photos: Sequence[Matches], class_names: Sequence[str]) -> 
     return {"AP": found.pop("AP"), **at, **found, **recalls, **by_class}
 
 
+class ClassMatches(NamedTuple):
+    """The detections of one class in all photos, the best score first.
+
+    Attributes:
+        photo: (n,) int64 place of each one's photo.
+        hits: (n, sizes, thresholds) bool, those that are right.
+        misses: the same, those that are wrong; the others count as neither.
+        truth: (N, sizes) int64, annotations to be found in each photo.
+    """
+
+    photo: np.ndarray
+    hits: np.ndarray
+    misses: np.ndarray
+    truth: np.ndarray
+
+
+def matches_of_class(photos: Sequence[Matches], number: int) -> ClassMatches:
+    """Gather one class; of detections with equal scores the first ones come first."""
+    kept = [np.flatnonzero(photo.classes == number) for photo in photos]
+    pairs = list(zip(photos, kept, strict=True))
+    order = np.argsort(-np.concatenate([[], *(p.scores[k] for p, k in pairs)]), kind="stable")
+    none = [np.zeros((0, 5), dtype=np.uint8)]
+    right, ignored = (
+        unpack(np.concatenate(none + side))[order]
+        for side in ([p.right[k] for p, k in pairs], [p.ignored[k] for p, k in pairs])
+    )
+    owner = np.repeat(np.arange(len(photos)), [len(places) for places in kept])[order]
+    truth = np.array([photo.truth[:, number] for photo in photos], dtype=np.int64)
+    truth = truth.reshape(len(photos), len(SIZES))
+    return ClassMatches(owner, right & ~ignored, ~right & ~ignored, truth)
+
+
 def _class_tables(photos: Sequence[Matches], number: int) -> tuple[np.ndarray, np.ndarray]:
     """Average precision and greatest recall of a class, each (sizes, thresholds)."""
-    truth = sum((photo.truth[:, number] for photo in photos), np.zeros(len(SIZES), dtype=int))
-    kept = [np.flatnonzero(photo.classes == number) for photo in photos]
-    none = [np.zeros((0, 5), dtype=np.uint8)]
-    scores = np.concatenate([[], *(p.scores[k] for p, k in zip(photos, kept, strict=True))])
-    order = np.argsort(-scores, kind="stable")
-    right, ignored = (
-        unpack(np.concatenate(none + [bits[k] for bits, k in zip(side, kept, strict=True)]))[order]
-        for side in ([p.right for p in photos], [p.ignored for p in photos])
-    )
+    found = matches_of_class(photos, number)
+    truth = found.truth.sum(axis=0)
     precision, recall = np.full((2, len(SIZES), len(THRESHOLDS)), math.nan)
     for size in np.flatnonzero(truth):
-        hits = np.cumsum(right[:, size] & ~ignored[:, size], axis=0)
-        misses = np.cumsum(~right[:, size] & ~ignored[:, size], axis=0)
+        hits, misses = (side[:, size].cumsum(axis=0) for side in (found.hits, found.misses))
         recall[size] = hits[-1] / truth[size] if len(hits) else 0
         precision[size] = curve_means(hits, misses, truth[size])
     return precision, recall

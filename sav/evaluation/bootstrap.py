@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sav.evaluation.average_precision import curve_means
-from sav.evaluation.matching import THRESHOLDS, Matches, unpack
+from sav.evaluation.average_precision import ClassMatches, curve_means, matches_of_class
+from sav.evaluation.matching import THRESHOLDS, Matches
 from sav.evaluation.metrics import mean_iou
 
 _ALL_SIZES = 0
@@ -62,35 +62,20 @@ def drawn_precisions(
         :data:`sav.evaluation.matching.THRESHOLDS`; their mean is AP. NaN where no annotation is in
         a draw.
     """
-    classes = [_OneClass(photos, number) for number in range(num_classes)]
-    return np.array([_mean([one.precision(draw) for one in classes]) for draw in weights])
+    classes = [matches_of_class(photos, number) for number in range(num_classes)]
+    return np.array([_mean([_precision(one, draw) for one in classes]) for draw in weights])
 
 
-class _OneClass:
-    """The detections of a class in all photos, the best score first."""
-
-    def __init__(self, photos: Sequence[Matches], number: int) -> None:
-        kept = [np.flatnonzero(photo.classes == number) for photo in photos]
-        pairs = list(zip(photos, kept, strict=True))
-        scores = np.concatenate([np.zeros(0), *(photo.scores[k] for photo, k in pairs)])
-        order = np.argsort(-scores, kind="stable")
-        self._truth = np.array([photo.truth[_ALL_SIZES, number] for photo in photos])
-        self._photo = np.repeat(np.arange(len(photos)), [len(k) for k in kept])[order]
-        right, ignored = (
-            np.concatenate([unpack(bits)[:, _ALL_SIZES] for bits in side])[order]
-            for side in ([p.right[k] for p, k in pairs], [p.ignored[k] for p, k in pairs])
-        )
-        self._hits, self._misses = right & ~ignored, ~right & ~ignored
-
-    def precision(self, draw: np.ndarray) -> np.ndarray | None:
-        """(T,) in [0, 1]; None where the class is not in the truth of the draw."""
-        truth = int(draw @ self._truth)
-        if not truth:
-            return None
-        times = draw[self._photo][:, None]
-        hits = (self._hits * times).cumsum(axis=0)
-        misses = (self._misses * times).cumsum(axis=0)
-        return curve_means(hits, misses, truth)
+def _precision(found: ClassMatches, draw: np.ndarray) -> np.ndarray | None:
+    """(T,) in [0, 1]; None where the class is not in the truth of the draw."""
+    truth = int(draw @ found.truth[:, _ALL_SIZES])
+    if not truth:
+        return None
+    times = draw[found.photo][:, None]
+    hits, misses = (
+        (side[:, _ALL_SIZES] * times).cumsum(axis=0) for side in (found.hits, found.misses)
+    )
+    return curve_means(hits, misses, truth)
 
 
 def _mean(values: list[np.ndarray | None]) -> np.ndarray:

@@ -12,10 +12,7 @@ from pycocotools import mask as coco_mask
 
 from sav.d2 import Instances
 from sav.data.annotations import load_instance_codes
-from sav.formats.masks import encode_mask
-
-Code = dict[str, Any]
-"""A mask as COCO's compressed run-length code."""
+from sav.formats.masks import Code, encode_mask
 
 
 @dataclass(frozen=True)

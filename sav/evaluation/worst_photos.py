@@ -16,10 +16,10 @@ from sav.d2 import DatasetEvaluator, Instances, MetadataCatalog, comm
 from sav.drawing.parts import CONFIDENT, draw_parts, keep_confident
 from sav.evaluation.metrics import photo_miou
 from sav.evaluation.parts import PartEvaluator
-from sav.evaluation.photo import Code, encode_masks
+from sav.evaluation.photo import encode_masks
 from sav.evaluation.prediction_sheet import truth_instances
 from sav.formats.images import read_rgb
-from sav.formats.masks import decode_codes
+from sav.formats.masks import Code, decode_codes
 from sav.ontology import Ontology, load_ontology
 
 MOST = 20
