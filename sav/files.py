@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sav.errors import SAVError
+
+_LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 
 @contextmanager
@@ -26,7 +30,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         SAVError: the file or its folder cannot be written.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem}-{os.getpid()}{target.suffix}")
+    end = f"-{os.getpid()}{target.suffix}"
+    room = _LONGEST_NAME - len(os.fsencode(f".{end}"))
+    stem = os.fsencode(target.stem)[:room].decode(errors="ignore")
+    temporary = target.with_name(f".{stem}{end}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -43,10 +50,39 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
     """Write a whole file, text as UTF-8.
 
     Raises:
-        SAVError: see :func:`atomic_path`.
+        SAVError: see :func:`atomic_path`; or the text has halves of characters, as file names may.
     """
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        try:
+            encoded = content.encode() if isinstance(content, str) else content
+        except UnicodeEncodeError as error:
+            raise SAVError(f"{path}: cannot be written: a name in it is no text") from error
+        temporary.write_bytes(encoded)
+
+
+@contextmanager
+def files_together(folder: Path) -> Iterator[Path]:
+    """Give a folder to write files into; all of them move to another when the block ends well.
+
+    For files that belong together. Where the block raises, the other folder stays as it was.
+
+    Args:
+        folder: where the files go, in the place of those of the same names; it is made.
+
+    Raises:
+        SAVError: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as temporary:
+            yield Path(temporary)
+            for file in sorted(Path(temporary).iterdir()):
+                file.replace(folder / file.name)
+    except OSError as error:
+        raise SAVError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):  # which says that something is in it
+            folder.rmdir()
 
 
 def check_new(files: Iterable[Path], *, overwrite: bool) -> None:
@@ -83,6 +119,27 @@ def check_folder(folder: Path) -> None:
         raise SAVError(f"{folder}: cannot be written to: {there} is not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise SAVError(f"{folder}: cannot be written to: {there} is read-only for you")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Fill a folder that is new or empty; what is in it goes again when the block raises.
+
+    Raises:
+        SAVError: it is a file, holds something, or cannot be written to.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise SAVError(f"{folder}: exists and is not empty; choose another folder")
+    check_folder(folder)
+    made = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+        if made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextmanager

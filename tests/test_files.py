@@ -4,7 +4,15 @@ import sys
 import pytest
 
 from sav.errors import SAVError
-from sav.files import atomic_path, check_folder, check_new, native_name, write_atomic
+from sav.files import (
+    atomic_path,
+    check_folder,
+    check_new,
+    files_together,
+    native_name,
+    new_folder,
+    write_atomic,
+)
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):
@@ -20,6 +28,29 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert path.read_bytes() == b"bytes"
     assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".jpg", "車" * 83 + ".json", "x" * 255])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path, name):
+    write_atomic(tmp_path / name, "a")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_is_filled_or_as_it_was(tmp_path):
+    for folder in (tmp_path / "new", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(KeyboardInterrupt), new_folder(folder):
+            write_atomic(folder / "sub" / "a.txt", "half")
+            write_atomic(folder / "b.txt", "half")
+            raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+    with new_folder(tmp_path / "empty"):
+        write_atomic(tmp_path / "empty" / "a.txt", "")
+    with pytest.raises(SAVError, match="not empty"), new_folder(tmp_path / "empty"):
+        raise AssertionError
+    with pytest.raises(SAVError, match="not empty"), new_folder(tmp_path / "empty" / "a.txt"):
+        raise AssertionError
+    assert (tmp_path / "empty" / "a.txt").exists()
 
 
 def test_what_cannot_be_written_is_one_error(tmp_path):
@@ -76,3 +107,28 @@ def test_native_libraries_get_names_that_they_can_take(tmp_path):
     with native_name(folder / "new.mp4") as name:
         os.close(os.open(name, os.O_CREAT))
     assert sorted(p.name for p in folder.iterdir()) == ["new.mp4", path.name]
+
+
+def test_files_that_belong_together_appear_together(tmp_path):
+    out = tmp_path / "out"
+    interrupted = pytest.raises(KeyboardInterrupt)
+
+    def write(text, *, end=False):
+        with files_together(out) as folder:
+            (folder / "a").write_text(text)
+            if end:
+                raise KeyboardInterrupt
+            (folder / "b").write_text(text)
+
+    with interrupted:
+        write("half", end=True)
+    assert not out.exists()
+    write("first")
+    (out / "mine").write_text("kept")
+    with interrupted:
+        write("half", end=True)
+    whole = {"a": "first", "b": "first", "mine": "kept"}
+    assert {file.name: file.read_text() for file in out.iterdir()} == whole
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SAVError, match="cannot be written"), files_together(tmp_path / "file"):
+        pass

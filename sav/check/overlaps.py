@@ -45,14 +45,20 @@ def may_overlap(ontology: Ontology) -> Allowed:
 
 
 def check_overlaps(photo: Photo, ontology: Ontology, allowed: Allowed) -> Iterator[Finding]:
-    """Look at each pair of masks."""
+    """Look at each pair of masks; those that are copies of an earlier one are reported once."""
     parts = [part for part in photo.parts if part.area]
+    copies: set[int] = set()
     for i, first in enumerate(parts):
-        for second in parts[i + 1 :]:
+        if i in copies:
+            continue
+        for j, second in enumerate(parts[i + 1 :], start=i + 1):
             low = np.maximum(first.box[:2], second.box[:2])
             high = np.minimum(first.box[2:], second.box[2:])
-            if (low < high).all():
-                yield from _check_pair(photo, first, second, ontology, allowed)
+            if j in copies or not (low < high).all():
+                continue
+            for finding in _check_pair(photo, first, second, ontology, allowed):
+                copies.update([j] if finding.kind == "twice" else [])
+                yield finding
 
 
 def _check_pair(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from html import escape
 
@@ -10,11 +9,13 @@ import numpy as np
 from tqdm import tqdm
 
 from sav.check.finding import KINDS, Finding
-from sav.check.pictures import draw_finding, encode_jpeg
+from sav.check.pictures import draw_finding
 from sav.check.report import counts, summary
 from sav.check.run import Report
+from sav.drawing.page import jpeg_uri
 from sav.errors import SAVError
 from sav.formats.images import read_rgb
+from sav.formats.records import one_line
 from sav.ontology import Ontology
 
 GENERATOR = '<meta name="generator" content="sav check">'
@@ -58,10 +59,10 @@ def _figures(findings: list[Finding], ontology: Ontology) -> Iterator[str]:
     progress = tqdm(findings, desc="Pictures", unit="img", disable=None)
     for number, finding in enumerate(progress, start=1):
         photo = finding.photo
-        names = escape(f"{photo.data}, image {photo.id}, {photo.path.name}")
+        names = escape(one_line(f"{photo.data}, image {photo.id}, {photo.path.name}"))
         yield (
             f"<figure>{_picture(finding, ontology)}<figcaption><b>{number}. {finding.kind}</b> "
-            f"{escape(finding.text)}<br><small>rank {finding.rank:.2f}; {names}</small>"
+            f"{escape(one_line(finding.text))}<br><small>rank {finding.rank:.2f}; {names}</small>"
             "</figcaption></figure>\n"
         )
 
@@ -72,5 +73,4 @@ def _picture(finding: Finding, ontology: Ontology) -> str:
     except SAVError:
         # The finding itself says that the photo cannot be read, or another one does.
         image = np.full((*finding.photo.size, 3), 128, dtype=np.uint8)
-    code = base64.b64encode(encode_jpeg(draw_finding(finding, image, ontology))).decode("ascii")
-    return f'<img alt="" src="data:image/jpeg;base64,{code}">'
+    return f'<img alt="" src="{jpeg_uri(draw_finding(finding, image, ontology))}">'

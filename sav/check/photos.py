@@ -12,8 +12,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from sav.errors import SAVError
-from sav.formats.coco import read_coco
-from sav.formats.masks import decode_codes, run_length_code
+from sav.formats.coco import info_of, read_coco
+from sav.formats.coco_lists import category_names, id_of
+from sav.formats.masks import MAX_PIXELS, decode_codes, run_length_code
+from sav.formats.reading import vehicle_number
 from sav.ontology import Ontology, load_ontology
 
 
@@ -128,8 +130,7 @@ def read_data(files: list[Path], ontology: str | None = None) -> CheckedData:
     known = None
     for name, path in zip(_names(files), files, strict=True):
         contents = read_coco(path)
-        info = contents.get("info") or {}
-        stated = ontology or info.get("ontology")
+        stated = ontology or info_of(contents, path).get("ontology")
         if stated is None:
             raise SAVError(f"{path}: it names no ontology; give it with --ontology")
         vocabulary = load_ontology(stated)
@@ -153,31 +154,32 @@ def _names(files: list[Path]) -> list[str]:
 
 
 def _read_file(name: str, path: Path, contents: dict[str, Any], ontology: Ontology) -> list[Photo]:
-    root = path.parent / (contents.get("info") or {}).get("image_root", ".")
-    names = {category["id"]: category["name"] for category in contents["categories"]}
+    root = path.parent / info_of(contents, path).get("image_root", ".")
+    names = category_names(contents["categories"], path)
     unknown = next((n for n in names.values() if n not in ontology.class_names), None)
     if unknown is not None:
         raise SAVError(f"{path}: category '{unknown}' is not in the ontology {ontology.name}")
-    class_ids = {id_: ontology.class_id(category) for id_, category in names.items()}
-    photos: dict[Any, Photo] = {}
+    class_ids = {number: ontology.class_id(category) for number, category in names.items()}
+    photos: dict[str, Photo] = {}
     for image in contents["images"]:
-        photo = _photo(name, path, root, image)
-        if photo.id in photos:
-            raise SAVError(f"{path}: two images have the id {photo.id}; prepare it again")
-        photos[photo.id] = photo
-    known: set[Any] = set()
+        number = id_of(image["id"])
+        if number is None or number in photos:
+            raise SAVError(f"{path}: the image id {image['id']} is none, or is there twice")
+        photos[number] = _photo(name, path, root, image)
+    known: set[str] = set()
     for annotation in contents["annotations"]:
-        if annotation["image_id"] not in photos:
+        number = id_of(annotation["image_id"])
+        if number not in photos:
             where = f"annotation {annotation['id']}: there is no image {annotation['image_id']}"
             raise SAVError(f"{path}: {where}; prepare it again")
-        _add(photos[annotation["image_id"]], annotation, class_ids, known)
+        _add(photos[number], annotation, class_ids, known)
     return list(photos.values())
 
 
 def _photo(name: str, path: Path, root: Path, image: dict[str, Any]) -> Photo:
-    size = image["height"], image["width"]
-    if not all(isinstance(side, int) and side > 0 for side in size):
-        raise SAVError(f"{path}: image {image['id']}: its size is {size[1]}x{size[0]}")
+    height, width = size = image["height"], image["width"]
+    if not all(type(side) is int and side > 0 for side in size) or height * width > MAX_PIXELS:
+        raise SAVError(f"{path}: image {image['id']}: its size is {width}x{height}")
     if not isinstance(image["file_name"], str):
         raise SAVError(f"{path}: image {image['id']}: its file name is {image['file_name']}")
     group = image.get("group")
@@ -186,21 +188,21 @@ def _photo(name: str, path: Path, root: Path, image: dict[str, Any]) -> Photo:
 
 
 def _add(
-    photo: Photo, annotation: dict[str, Any], class_ids: dict[Any, int], known: set[Any]
+    photo: Photo, annotation: dict[str, Any], class_ids: dict[str, int], known: set[str]
 ) -> None:
     """Add the part of an annotation, or what is wrong with it; `known` are the ids before."""
     if annotation.get("iscrowd", 0):
         return
-    id_ = annotation["id"]
     try:
-        if id_ in known:
-            raise SAVError("another annotation has this id")
-        known.add(id_)
-        if annotation["category_id"] not in class_ids:
+        number = id_of(annotation["id"])
+        if number is None or number in known:
+            raise SAVError("another annotation has this id" if number else "its id is none")
+        known.add(number)
+        category = id_of(annotation["category_id"])
+        if category not in class_ids:
             raise SAVError(f"there is no category {annotation['category_id']}")
         code = run_length_code(annotation["segmentation"], *photo.size)
-        class_id = class_ids[annotation["category_id"]]
-        photo.parts.append(Part.of(id_, class_id, annotation.get("vehicle_id", 0), code))
-    # One record of any shape must not keep the others from being checked.
-    except (SAVError, TypeError, ValueError, LookupError) as error:
-        photo.problems.append(f"annotation {id_}: {error}")
+        vehicle = vehicle_number(annotation.get("vehicle_id"))
+        photo.parts.append(Part.of(annotation["id"], class_ids[category], vehicle or 0, code))
+    except SAVError as error:
+        photo.problems.append(f"annotation {annotation['id']}: {error}")

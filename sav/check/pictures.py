@@ -14,7 +14,6 @@ _SIDE = 320
 """Pixels of each of the two squares."""
 _MARGIN = 0.6
 """Around the marks, of their size."""
-_QUALITY = 80
 _OUTLINE = (255, 255, 255)
 _PREDICTED = (255, 220, 0)
 
@@ -45,12 +44,6 @@ def draw_finding(finding: Finding, image: np.ndarray, ontology: Ontology) -> np.
     size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
     whole = overlay_masks(resize_image(image, tuple(size)), masks, names, colors)
     return np.concatenate([_square(whole), _zoom(finding, image, masks)], axis=1)
-
-
-def encode_jpeg(picture: np.ndarray) -> bytes:
-    """Of an (H, W, 3) uint8 RGB picture."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    return cv2.imencode(".jpg", picture[..., ::-1], options)[1].tobytes()
 
 
 def _zoom(finding: Finding, image: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from sav.check.finding import KINDS, Finding
 from sav.check.run import Report
+from sav.formats.records import one_line
 
 FORMAT = "sav-check"
 
@@ -34,7 +35,7 @@ def summary(report: Report) -> str:
 def format_text(report: Report, top: int) -> str:
     """The first findings, and the counts of all kinds."""
     rows = [
-        [f"{f.rank:.2f}", f.kind, f.photo.data, f.photo.path.name, f.text]
+        [f"{f.rank:.2f}", f.kind, *map(one_line, (f.photo.data, f.photo.path.name, f.text))]
         for f in report.findings[:top]
     ]
     blocks = [tabulate(rows, ["rank", "kind", "file", "photo", "finding"])] if rows else []

@@ -9,7 +9,7 @@ from pycocotools.mask import area as mask_area
 
 from sav.errors import SAVError
 from sav.formats.crops import paint_labels
-from sav.formats.masks import decode_codes, run_length_code
+from sav.formats.masks import decode_codes, run_length_code, sound_codes
 
 
 def load_instance_codes(
@@ -31,15 +31,21 @@ def load_instance_codes(
     """
     height, width = record["height"], record["width"]
     kept = [a for a in record.get("annotations", ()) if crowds or not a.get("iscrowd", 0)]
-    codes = []
-    for i, annotation in enumerate(kept):
-        try:
-            codes.append(run_length_code(annotation.get("segmentation"), height, width))
-        except SAVError as error:
-            raise SAVError(f"{record.get('file_name')}: annotation {i}: {error}") from error
+    segmentations = [annotation.get("segmentation") for annotation in kept]
+    if sound_codes(segmentations, len(kept) * [(height, width)]):
+        codes = segmentations
+    else:
+        codes = [_code(record, i, one) for i, one in enumerate(segmentations)]
     classes = np.array([a["category_id"] for a in kept], dtype=np.int64)
     vehicles = np.array([a.get("vehicle_id", 0) for a in kept], dtype=np.int64)
     return codes, classes, vehicles
+
+
+def _code(record: dict[str, Any], index: int, segmentation: Any) -> dict[str, Any]:
+    try:
+        return run_length_code(segmentation, record["height"], record["width"])
+    except SAVError as error:
+        raise SAVError(f"{record.get('file_name')}: annotation {index}: {error}") from error
 
 
 def load_instance_masks(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -59,9 +65,9 @@ def part_map_from_annotations(record: dict[str, Any]) -> np.ndarray:
         record: see :func:`load_instance_codes`.
 
     Returns:
-        (H, W) uint8 at the original size: class id + 1, 0 for background; stored column by column.
+        (H, W) uint8 at the original size: class id + 1, 0 for background.
     """
     codes, classes, _ = load_instance_codes(record)
     order = sorted(range(len(codes)), key=lambda i: -int(mask_area(codes[i])))
-    labels = (classes[i] + 1 for i in order)
-    return paint_labels((codes[i] for i in order), labels, record["height"], record["width"])
+    labels = [classes[i] + 1 for i in order]
+    return paint_labels([codes[i] for i in order], labels, record["height"], record["width"])

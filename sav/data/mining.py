@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -13,10 +13,31 @@ from tqdm import tqdm
 
 from sav.errors import SAVError
 from sav.formats.coco import read_coco
-from sav.formats.masks import decode_codes, run_length_code
-from sav.ontology import load_ontology
+from sav.formats.masks import Code, decode_codes, run_length_code
+from sav.ontology import Ontology, load_ontology
 from sav.ontology.mining import PriorMiner, to_grid
 from sav.ontology.priors import Priors
+
+
+class AnnotatedVehicle(NamedTuple):
+    """The parts of one vehicle of a photo.
+
+    Attributes:
+        classes: (N,) int64 class ids.
+        codes: N run-length codes of masks, none of which is empty.
+        size: height and width of the photo in pixels.
+    """
+
+    classes: np.ndarray
+    codes: list[Code]
+    size: tuple[int, int]
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(N, 4) float64 XYXY pixels of the masks."""
+        boxes = coco_mask.toBbox(self.codes)
+        boxes[:, 2:] += boxes[:, :2]
+        return boxes
 
 
 def mine_priors(files: Sequence[Path], ontology: str | None = None) -> Priors:
@@ -37,15 +58,27 @@ def mine_priors(files: Sequence[Path], ontology: str | None = None) -> Priors:
         raise SAVError(f"{files[0]}: it names no ontology; give it with --ontology")
     miner = PriorMiner(load_ontology(known))
     for path, content in contents.items():
-        _mine_file(path, content, miner)
+        for vehicle in annotated_vehicles(path, content, miner.ontology):
+            _mine_vehicle(vehicle, miner)
     return miner.finish([path.name for path in files])
 
 
-def _mine_file(path: Path, contents: dict[str, Any], miner: PriorMiner) -> None:
+def annotated_vehicles(
+    path: Path, contents: dict[str, Any], ontology: Ontology
+) -> Iterator[AnnotatedVehicle]:
+    """The vehicles of a part annotation file; see :func:`mine_priors` for what is one.
+
+    Args:
+        path: names the file in errors.
+        contents: of the file.
+        ontology: whose classes it has.
+
+    Raises:
+        SAVError: it is of another vocabulary, or an annotation is broken.
+    """
     categories = sorted(contents["categories"], key=lambda category: category["id"])
-    if [category["name"] for category in categories] != miner.ontology.class_names:
-        name = miner.ontology.name
-        raise SAVError(f"{path}: its categories are not the classes of {name}, in order")
+    if [category["name"] for category in categories] != ontology.class_names:
+        raise SAVError(f"{path}: its categories are not the classes of {ontology.name}, in order")
     class_ids = {category["id"]: i for i, category in enumerate(categories)}
     sizes = {image["id"]: (image["height"], image["width"]) for image in contents["images"]}
     vehicles = defaultdict(list)
@@ -68,15 +101,12 @@ def _mine_file(path: Path, contents: dict[str, Any], miner: PriorMiner) -> None:
                 classes.append(cls)
                 codes.append(code)
         if codes:
-            _mine_vehicle(np.array(classes), codes, sizes[image_id], miner)
+            yield AnnotatedVehicle(np.array(classes), codes, sizes[image_id])
 
 
-def _mine_vehicle(
-    classes: np.ndarray, codes: list[dict[str, Any]], size: tuple[int, int], miner: PriorMiner
-) -> None:
-    boxes = coco_mask.toBbox(codes)
-    boxes[:, 2:] += boxes[:, :2]
+def _mine_vehicle(vehicle: AnnotatedVehicle, miner: PriorMiner) -> None:
+    boxes = vehicle.boxes
     frame = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
     # One at a time: all masks of a large photo together would take hundreds of megabytes.
-    masks = [to_grid(decode_codes([code], *size)[0], frame) for code in codes]
-    miner.add(classes, boxes, np.stack(masks))
+    masks = [to_grid(decode_codes([code], *vehicle.size)[0], frame) for code in vehicle.codes]
+    miner.add(vehicle.classes, boxes, np.stack(masks))

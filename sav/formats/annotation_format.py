@@ -47,7 +47,8 @@ class LabelledPhoto:
 
     Attributes:
         image: its file.
-        name: its path relative to the data set, with "/", unique in it.
+        name: its path, with "/", from the folder of its split, or of the data set where the format
+            has one list for all; unique there.
         height: in pixels, EXIF rotation applied.
         width: in pixels.
         instances: its parts, larger ones first where a format paints them over each other.
@@ -108,6 +109,8 @@ class AnnotationFormat:
         write: the photos to a folder, with the names of all classes; None: it is only read.
         photo: the picture that an annotation file holds itself, as the bytes of an image file;
             None where it holds none.
+        splits_apart: it writes a folder or a file for each split, so that photos of two splits may
+            have one name.
         files_by_stem: what it writes has names without the ending of the photos', which must then
             differ in more than that.
     """
@@ -121,4 +124,5 @@ class AnnotationFormat:
     read: Callable[[Entry, int, int], Iterable[Shape]]
     write: Callable[[Iterator[LabelledPhoto], Sequence[str], Path], None] | None = None
     photo: Callable[[Entry], bytes | None] | None = None
+    splits_apart: bool = True
     files_by_stem: bool = True

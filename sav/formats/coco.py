@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sav.errors import SAVError
@@ -18,7 +19,7 @@ from sav.formats.coco_lists import annotations_of, category_names, id_of, images
 from sav.formats.folders import files_below, portable
 from sav.formats.image_names import OTHER_NAME, ImageFolder
 from sav.formats.json_files import read_json
-from sav.formats.records import Shape
+from sav.formats.records import Shape, check_size
 from sav.formats.splits import split_of
 
 _REQUIRED = {
@@ -107,11 +108,7 @@ def _entry(
 
 def _read(entry: Entry, height: int, width: int) -> Iterator[Shape]:
     stated, annotations = entry.content
-    sides = zip(stated, (width, height), strict=True)
-    if any(said is not None and id_of(said) != str(side) for said, side in sides):
-        raise SAVError(
-            f"the image is {width}x{height}, but its annotations are for {stated[0]}x{stated[1]}"
-        )
+    check_size(stated, width, height, "annotated")
     for label, where, annotation in annotations:
         yield _shape(f"{where} of {entry.name}", label, annotation)
 
@@ -169,9 +166,8 @@ def _read_lists(path: Path) -> dict[str, Any]:
 
 def _image_root(contents: dict[str, Any], file: Path, data: Path) -> Path:
     """The folder of a file's photos: what part annotations say, or one that has one of them."""
-    info = contents.get("info")
-    stated = info.get("image_root") if isinstance(info, dict) else None
-    if isinstance(stated, str):
+    stated = info_of(contents, file).get("image_root")
+    if stated is not None:
         return file.parent / stated
     images = [image for image in contents["images"] if isinstance(image, dict)]
     names = [n for n in (image.get("file_name") for image in images) if isinstance(n, str)]
@@ -180,7 +176,30 @@ def _image_root(contents: dict[str, Any], file: Path, data: Path) -> Path:
     for place in map(ImageFolder, filter(Path.is_dir, [here, here / "images", *inside])):
         if any(place.at(name) for name in names) or any(map(place.find, names[:_LOOKED_AT])):
             return place.root
+    absolute = [name for name in names if PurePosixPath(name).is_absolute()]
+    if absolute:
+        folder = PurePosixPath(os.path.commonpath([PurePosixPath(n).parent for n in absolute]))
+        there = f": --images {folder}" if Path(folder).is_dir() else ""
+        raise SAVError(
+            f"{file}: none of its photos is beside it, and their names are absolute; name the "
+            f"folder that they are in with --images{there}"
+        )
     raise SAVError(f"{file}: none of its photos is beside it; name their folder with --images")
+
+
+def info_of(contents: dict[str, Any], path: Path) -> dict[str, str]:
+    """What a COCO file says of itself: "ontology" and "image_root", where it does.
+
+    Raises:
+        SAVError: one of them is no text.
+    """
+    info = contents.get("info")
+    known = info if isinstance(info, dict) else {}
+    stated = {key: known[key] for key in ("ontology", "image_root") if known.get(key) is not None}
+    for key, value in stated.items():
+        if not isinstance(value, str) or "\0" in value:
+            raise SAVError(f"{path}: its info has an '{key}' that is no text")
+    return stated
 
 
 def _files(data: Path) -> list[tuple[Path, str]]:

@@ -10,44 +10,56 @@ from typing import Any
 from sav.errors import SAVError
 from sav.formats.annotation_format import Entry
 from sav.formats.coco import read_coco
+from sav.formats.coco_lists import category_names, id_of, images_by_id
 from sav.formats.json_files import read_json
+from sav.formats.label_studio import has_tasks
 from sav.formats.records import Shape
 
+_BEFORE_LIST = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+"""Marks of encodings, and spaces."""
 
-def is_coco_results(file: Path) -> bool:
-    """Whether a file is a JSON list, which no annotation file is."""
+
+def read_detections(file: Path) -> list[Any] | None:
+    """What is in a file of COCO results; None where it is none, such as tasks of Label Studio.
+
+    Raises:
+        SAVError: it begins as a list in JSON and is broken.
+    """
     if not file.is_file() or file.suffix.lower() != ".json":
-        return False
+        return None
     with file.open("rb") as stream:
-        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+        if not stream.read(64).lstrip(_BEFORE_LIST).startswith(b"["):
+            return None
+    detections = read_json(file)
+    return None if has_tasks(detections) else detections
 
 
-def find_coco_results(file: Path, instances: Path) -> list[Entry]:
+def find_coco_results(file: Path, detections: list[Any], instances: Path) -> list[Entry]:
     """The photos of COCO results.
 
     Args:
-        file: a JSON list of {"image_id", "category_id", "segmentation", "score"}.
+        file: that has the detections.
+        detections: each {"image_id", "category_id", "segmentation", "score"}.
         instances: COCO instances or part annotations, whose images and categories they are of.
 
     Raises:
-        SAVError: one of them is not such a file, or they do not fit together.
+        SAVError: they do not fit together.
     """
-    detections = read_json(file)
-    if not isinstance(detections, list):
-        raise SAVError(f"{file}: not COCO results: it is no list of detections")
     contents = read_coco(instances)
-    names = {str(one["id"]): one["name"] for one in contents["categories"]}
-    images = {str(image["id"]): image["file_name"] for image in contents["images"]}
+    names = category_names(contents["categories"], instances)
+    images, _ = images_by_id(contents["images"], instances)
     grouped: dict[str, list[Any]] = defaultdict(list)
     for i, one in enumerate(detections):
         if not isinstance(one, dict) or not {"image_id", "category_id"} <= one.keys():
             raise SAVError(f"{file}: detection {i}: it has no 'image_id' or no 'category_id'")
-        if str(one["image_id"]) not in images:
+        number = id_of(one["image_id"]) or ""
+        if number not in images:
             raise SAVError(f"{file}: detection {i}: {instances} has no image {one['image_id']}")
-        grouped[str(one["image_id"])].append((i, names.get(str(one["category_id"])), one))
+        grouped[number].append((i, names.get(id_of(one["category_id"]) or ""), one))
     root = instances.parent
     return [
-        Entry(images[number], root, None, found, str(file)) for number, found in grouped.items()
+        Entry(images[number]["file_name"], root, None, found, str(file))
+        for number, found in grouped.items()
     ]
 
 

@@ -55,7 +55,7 @@ def convert(
     """
     if target.write is None:
         raise SAVError(f"--to {target.name}: {target.title} can be read only")
-    entries = _named_once(ready(source, entries, out / "images"))
+    entries = _named_once(ready(source, entries, out / "images"), target)
     task = partial(read_entry, source, reading)
     results = map_in_processes(task, entries, workers=workers, chunk=_CHUNK, title="read")
     kept = [(entry, result) for entry, result in zip(entries, results, strict=True)]
@@ -82,8 +82,10 @@ def convert(
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _named_once(entries: Sequence[Entry]) -> list[Entry]:
-    """With names that are unique in a split: several folders may have a photo of one name."""
+def _named_once(entries: Sequence[Entry], target: AnnotationFormat) -> list[Entry]:
+    """With names that are unique in a split, or in all: several folders may have one name."""
+    if not target.splits_apart:
+        return below(common_root(entries), entries)
     splits: dict[str, list[Entry]] = {}
     for entry in entries:
         splits.setdefault(entry.split, []).append(entry)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 import numpy as np
 
@@ -26,12 +26,13 @@ from sav.formats.image_names import ImageFolder
 from sav.formats.listing import listed, photo_entry, said_of_shape, shape_of, split_named
 from sav.formats.masks import Code
 from sav.formats.outlines import outlines
-from sav.formats.records import PartInstance, Shape, whole
+from sav.formats.records import PartInstance, Shape, check_size, whole
+from sav.formats.xml_text import xml_text
 
 _FILE = "annotations.xml"
-_HEAD = 4096
+_ROOT = "annotations"
+_HEAD = 2**16
 _BLOCK = 2**20
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _Drawn = tuple[str, dict[str, str], dict[str, str]]
 """Of a shape: its tag, the attributes of that, and what the annotator said, by name."""
 
@@ -97,19 +98,26 @@ def _parse(file: Path) -> list[tuple[dict[str, str], list[_Drawn]]]:
 
 
 def _files(data: Path) -> list[Path]:
-    return [file for file in files_of(data, {".xml"}) if _is_cvat(file)]
+    """CVAT's files, and those that no parser understands: reading them says so."""
+    return [file for file in files_of(data, {".xml"}) if _root(file) in (_ROOT, None)]
 
 
-def _is_cvat(file: Path) -> bool:
+def _root(file: Path) -> str | None:
+    """The first tag of a file, in any encoding and after any comment; None: it has none."""
+    tags: list[str] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda tag, _: tags.append(tag)
     try:
         with file.open("rb") as stream:
-            return b"<annotations>" in stream.read(_HEAD)
-    except OSError:
-        return False
+            while not tags and (block := stream.read(_HEAD)):
+                parser.Parse(block)
+    except (OSError, ValueError, LookupError, expat.ExpatError):
+        pass  # what comes behind the tag is for the reader
+    return tags[0] if tags else None
 
 
 def _detect(data: Path) -> bool:
-    return bool(_files(data))
+    return any(_root(file) == _ROOT for file in files_of(data, {".xml"}))
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
@@ -126,10 +134,7 @@ def _find(data: Path, images: Path | None) -> list[Entry]:
 
 def _read(entry: Entry, height: int, width: int) -> Iterator[Shape]:
     stated, shapes = entry.content
-    if None not in stated and stated != (str(width), str(height)):
-        raise SAVError(
-            f"it was drawn on {stated[0]}x{stated[1]} pixels, but the image is {width}x{height}"
-        )
+    check_size(stated, width, height)
     for i, (tag, drawn, said) in enumerate(shapes):
         if tag != "tag":  # says something of the whole photo
             yield _shape(f"{tag} {i} of {entry.name}", tag, drawn, said, (height, width))
@@ -214,16 +219,13 @@ def _write(photos: Iterator[LabelledPhoto], classes: Sequence[str], out: Path) -
 
 
 def _child(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTree.Element:
-    for value in attributes.values():
-        if _NOT_IN_XML.search(value):
-            raise SAVError(f"{value!r}: has a character that XML cannot hold; rename it")
-    return ElementTree.SubElement(parent, tag, attributes)
+    return ElementTree.SubElement(parent, tag, {k: xml_text(v) for k, v in attributes.items()})
 
 
 def _add_label(labels: ElementTree.Element, name: str) -> None:
     """A label, and the attributes without which CVAT drops what shapes say."""
     label = _child(labels, "label")
-    _child(label, "name").text = name
+    _child(label, "name").text = xml_text(name)
     attributes = _child(label, "attributes")
     for said in ("vehicle", "instance", "score"):
         attribute = _child(attributes, "attribute")
@@ -261,4 +263,5 @@ CVAT = AnnotationFormat(
     find=_find,
     read=_read,
     write=_write,
+    splits_apart=False,
 )

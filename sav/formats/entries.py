@@ -31,7 +31,11 @@ def ready(form: AnnotationFormat, entries: Sequence[Entry], folder: Path) -> lis
     for entry in entries:
         if not _SPLIT.fullmatch(entry.split):
             raise SAVError(f"{entry.source}: the split {entry.split!r} has no name for a file")
-    return _each_photo_once([_with_photo(form, entry, folder) for entry in entries])
+    entries = [_with_photo(form, entry, folder) for entry in entries]
+    # What has no photo makes no split of its own.
+    splits = dict.fromkeys(entry.split for entry in entries if entry.image is not None)
+    first = next(iter(splits), "train")
+    return _each_photo_once([e if e.split in splits else replace(e, split=first) for e in entries])
 
 
 def _with_photo(form: AnnotationFormat, entry: Entry, folder: Path) -> Entry:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sav.errors import SAVError
+from sav.formats.images import PICTURE_FORMATS
 from sav.formats.masks import Code, encode_mask, mask_box
 
 _FURTHEST = 1e9
@@ -116,7 +117,7 @@ def picture_mask(data: bytes, max_pixels: int) -> np.ndarray:
         SAVError: it is no picture, broken or too large.
     """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
             if picture.width * picture.height > max_pixels:
                 size = f"{picture.width}x{picture.height}"
                 raise SAVError(f"the picture of its mask is {size}, larger than the photo")

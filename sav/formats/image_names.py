@@ -95,7 +95,7 @@ def existing(path: Path) -> Path | None:
 
 
 class PhotoStems:
-    """Looks photos up by their path without suffix, or by their name where only one has it.
+    """Looks photos up by their path without suffix.
 
     Args:
         photos: files in ``root`` and below.
@@ -103,15 +103,35 @@ class PhotoStems:
     """
 
     def __init__(self, photos: Sequence[Path], root: Path) -> None:
-        self._by_path = {path_stem(path, root): path for path in photos}
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self._by_path: dict[str, list[Path]] = defaultdict(list)
+        self._by_end: dict[str, list[Path]] = defaultdict(list)
         for path in photos:
-            self._by_name[path.stem].append(path)
+            stem = path_stem(path, root)
+            self._by_path[stem].append(path)
+            for end in _ends(stem):
+                self._by_end[end].append(path)
 
-    def find(self, stem: str) -> Path | None:
-        """The photo of a path without suffix, with "/", or None."""
-        same = self._by_name.get(PurePosixPath(stem).name, [])
-        return self._by_path.get(stem) or (same[0] if len(same) == 1 else None)
+    def find(self, stem: str, folder: str = "") -> Path | None:
+        """The photo of a path without suffix, or None.
+
+        Where none has just this path, it is the only one whose path ends as this one does, in as
+        many folders as possible. Two photos that differ in their suffixes alone are none.
+
+        Args:
+            stem: the path, with "/".
+            folder: that it lies in, where that may tell photos of one name apart.
+        """
+        whole = PurePosixPath(folder, stem).as_posix()
+        for found in (self._by_path.get(stem), *map(self._by_end.get, _ends(whole))):
+            if found:
+                return found[0] if len(found) == 1 else None
+        return None
+
+
+def _ends(stem: str) -> list[str]:
+    """The ends of a path, from the whole of it to its last name."""
+    parts = stem.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def path_stem(path: Path, root: Path) -> str:

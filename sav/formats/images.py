@@ -35,6 +35,10 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Files that are taken for photos, by the lower-case ends of their names."""
 
+PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "AVIF", "TIFF", "PPM", "GIF")
+"""What PIL may take a file's bytes for, whatever its name is. It knows more, some of which start
+other programs, such as Ghostscript for PostScript."""
+
 LETTERBOX = "long side to canvas, area or bilinear, masks nearest, top left"
 """Names what :mod:`sav.data.letterbox` does; the model, which imports nothing from there, puts it
 into the fingerprint of galleries."""
@@ -64,7 +68,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """
     try:
         # Not by its name: PIL would map the file into memory, and garbles turned TIFFs then.
-        with path.open("rb") as stream, Image.open(stream) as image:
+        with path.open("rb") as stream, Image.open(stream, formats=PICTURE_FORMATS) as image:
             yield image
     except FileNotFoundError as error:
         raise SAVError("there is no such image") from error
@@ -116,6 +120,18 @@ def read_rgb(path: str | Path) -> np.ndarray:
             return np.asarray(_to_rgb(image))
     except SAVError as error:
         raise SAVError(f"{path}: {error}") from error
+
+
+def image_to_rgb(image: Image.Image) -> np.ndarray:
+    """The pixels of an open image, by the rules of this module: (H, W, 3) uint8 RGB.
+
+    Raises:
+        SAVError: its file is broken, or no rule fits its pixels.
+    """
+    try:
+        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+    except _BROKEN as error:
+        raise SAVError(f"the image cannot be read: {error}") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

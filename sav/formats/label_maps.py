@@ -54,13 +54,23 @@ def _folders(data: Path) -> list[Path]:
     """The folders of label maps in a folder, or it itself; of nested ones the outermost."""
     if not data.is_dir():
         return []
+    # A data set may be called "masks", and have photos and masks in folders of it.
+    alone = _is_of_masks(data)
     found = set()
     for file in files_below(data, _SUFFIXES):
         above = [path for path in file.parents if path.is_relative_to(data)]
-        found.update([path for path in above if path.name.lower() in _MASK_FOLDERS][-1:])
+        named = [path for path in above if path.name.lower() in _MASK_FOLDERS]
+        found.update([path for path in named if path != data or alone][-1:])
         found.update(path for path in above if path.name == _CLASSES)
     classes = [path for path in found if path.name == _CLASSES]
     return sorted(classes or found)
+
+
+def _is_of_masks(folder: Path) -> bool:
+    """Whether it is named as folders of label maps are, and has none of photos in it."""
+    if folder.name.lower() not in _MASK_FOLDERS:
+        return False
+    return not any(p.is_dir() and p.name.lower() in _PHOTO_FOLDERS for p in folder.iterdir())
 
 
 def _masks_in(folder: Path) -> list[Path]:
@@ -78,7 +88,7 @@ def _endings(data: Path) -> list[Path]:
 def _find(data: Path, images: Path | None) -> list[Entry]:
     if data.is_file():
         raise SAVError(f"{data}: name the folder of the masks, not one of them")
-    top = data.parent if data.name.lower() in _MASK_FOLDERS else data
+    top = data.parent if _is_of_masks(data) else data
     folders = _folders(data)
     if not folders and (masks := _endings(data)):
         return _pair(masks, data, ImageFolder(images or data), top, {})
@@ -125,10 +135,11 @@ def _pair(
     files = [path for path in photos.photos if path not in own]
     stems = PhotoStems(files, photos.root)
     names = {place: find_names(place, top) for place in {mask.parent for mask in masks}}
+    above = "" if folder == top else folder.parent.relative_to(top).as_posix()
     entries, used = [], set()
     for mask in masks:
         stem = path_stem(mask, folder)
-        photo = stems.find(stem) or stems.find(stem.removesuffix(_ENDING))
+        photo = stems.find(stem, above) or stems.find(stem.removesuffix(_ENDING), above)
         used.add(photo)
         name = f"{stem}.jpg" if photo is None else photo.relative_to(photos.root).as_posix()
         objects = folder.parent / _OBJECTS / mask.relative_to(folder)
@@ -163,13 +174,12 @@ def _read(entry: Entry, height: int, width: int) -> Iterator[Shape]:
 
 
 def _write(photos: Iterator[LabelledPhoto], classes: Sequence[str], out: Path) -> None:
+    names = labelmap_text(classes)
     numbers = {name: number for number, name in enumerate(classes, start=1)}
-    listed: dict[str, dict[str, str]] = defaultdict(dict)
+    listed: dict[str, list[str]] = defaultdict(list)
     for photo in photos:
         stem = PurePosixPath(photo.name).with_suffix("").as_posix()
-        other = listed[photo.split].setdefault(stem, photo.name)
-        if other != photo.name:
-            raise SAVError(f"{other} and {photo.name} would have one mask; give them other names")
+        listed[photo.split].append(stem)
         parts = list(photo.instances)
         top = topmost([part.mask for part in parts], (photo.height, photo.width)) + 1
         owners = np.array([0, *(numbers[part.label] for part in parts)])
@@ -177,7 +187,7 @@ def _write(photos: Iterator[LabelledPhoto], classes: Sequence[str], out: Path) -
         _write_map(folder / _CLASSES / f"{stem}.png", owners[top], len(classes))
         _write_map(folder / _OBJECTS / f"{stem}.png", top, len(parts))
     for split, stems in listed.items():
-        write_atomic(out / split / "labelmap.txt", labelmap_text(classes))
+        write_atomic(out / split / "labelmap.txt", names)
         lines = "".join(f"{stem}\n" for stem in stems)
         write_atomic(out / split / "ImageSets" / "Segmentation" / f"{split}.txt", lines)
 

@@ -20,9 +20,10 @@ from sav.formats.image_names import ImageFolder
 from sav.formats.images import IMAGE_SUFFIXES
 from sav.formats.json_files import read_json
 from sav.formats.label_studio_regions import region_shapes
-from sav.formats.listing import listed, photo_entry, split_named
+from sav.formats.listing import broken_file, listed, photo_entry, split_named
 from sav.formats.outlines import outlines
 from sav.formats.records import PartInstance, Shape
+from sav.formats.xml_text import xml_text
 
 _FILE, _CONFIG = "label_studio.json", "labeling_config.xml"
 _LOOKED_AT = 20
@@ -30,14 +31,21 @@ _LOCAL_FILES = "/data/local-files/?d="
 _UPLOADED = re.compile("^[0-9a-f]{8}-")
 
 
-def _tasks(file: Path) -> list[dict[str, Any]]:
-    """The tasks of a file; none where it is not Label Studio's."""
-    try:
-        contents = read_json(file)
-    except SAVError:
-        return []
-    tasks = contents if isinstance(contents, list) else []
-    return tasks if tasks and isinstance(tasks[0], dict) and _is_task(tasks[0]) else []
+def _tasks(file: Path) -> list[Any]:
+    """The tasks of a file; none where it is not Label Studio's.
+
+    Raises:
+        SAVError: it is broken.
+    """
+    contents = read_json(file)
+    return contents if has_tasks(contents) else []
+
+
+def has_tasks(contents: Any) -> bool:
+    """Whether the contents of a JSON file are tasks, with annotations or predictions."""
+    return isinstance(contents, list) and any(
+        isinstance(task, dict) and _is_task(task) for task in contents[:_LOOKED_AT]
+    )
 
 
 def _is_task(task: Mapping[str, Any]) -> bool:
@@ -52,13 +60,24 @@ def _answers(task: Mapping[str, Any]) -> Any:
 
 
 def _detect(data: Path) -> bool:
-    return any(_tasks(file) for file in files_of(data, {".json"})[:_LOOKED_AT])
+    return any(map(_is_label_studio, files_of(data, {".json"})[:_LOOKED_AT]))
+
+
+def _is_label_studio(file: Path) -> bool:
+    try:
+        return bool(_tasks(file))
+    except SAVError:
+        return False
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
     entries = []
     for file in files_of(data, {".json"}):
-        tasks = _tasks(file)
+        try:
+            tasks = _tasks(file)
+        except SAVError as error:
+            entries.append(broken_file(file, error))
+            continue
         if not tasks:
             continue
         folder = ImageFolder(images or (data if data.is_dir() else file.parent))
@@ -156,13 +175,14 @@ def _write(photos: Iterator[LabelledPhoto], classes: Sequence[str], out: Path) -
         }
         for photo, results in found
     ]
+    config = _labeling_config(classes)
     write_atomic(out / _FILE, json.dumps(tasks, allow_nan=False) + "\n")
-    write_atomic(out / _CONFIG, _labeling_config(classes))
+    write_atomic(out / _CONFIG, config)
 
 
 def _labeling_config(classes: Sequence[str]) -> str:
     """What a project's labeling interface must have for these results."""
-    labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in classes)
+    labels = "".join(f"    <Label value={quoteattr(xml_text(name))}/>\n" for name in classes)
     tags = "".join(
         f'  <{tag} name="{name}" toName="image">\n{labels}  </{tag}>\n'
         for name, tag in (("polygon", "PolygonLabels"), ("brush", "BrushLabels"))
@@ -211,4 +231,5 @@ LABEL_STUDIO = AnnotationFormat(
     find=_find,
     read=_read,
     write=_write,
+    splits_apart=False,
 )

@@ -12,7 +12,7 @@ from sav.formats.brush import decode_brush
 from sav.formats.geometry import ellipse, number, picture_mask, rectangle
 from sav.formats.listing import said_of_shape, shape_of
 from sav.formats.masks import encode_mask
-from sav.formats.records import Shape
+from sav.formats.records import Shape, check_size
 
 _DRAWN = ("rle", "imageDataURL", "points", "radiusX", "height")
 """What a region has, by its kind: brush, bitmask, polygon, ellipse, rectangle."""
@@ -113,11 +113,7 @@ def _segmentation(region: Mapping[str, Any], height: int, width: int) -> Any:
     value, turn = region["value"], region.get("image_rotation")
     if not any(name in value for name in _DRAWN):
         raise SAVError(f"a region of type {region.get('type')!r} has no area that can be read")
-    stated = region.get("original_width"), region.get("original_height")
-    if None not in stated and stated != (width, height):
-        raise SAVError(
-            f"it was drawn on {stated[0]}x{stated[1]} pixels, but the image is {width}x{height}"
-        )
+    check_size((region.get("original_width"), region.get("original_height")), width, height)
     if turn:
         raise SAVError(f"it was drawn on a photo turned by {turn} degrees; turn that back")
     if "rle" in value:

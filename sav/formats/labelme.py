@@ -23,11 +23,12 @@ from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, Labell
 from sav.formats.folders import files_below, files_of
 from sav.formats.geometry import ellipse, placed
 from sav.formats.image_names import OTHER_NAME, ImageFolder, existing
-from sav.formats.images import IMAGE_SUFFIXES
+from sav.formats.images import IMAGE_SUFFIXES, PICTURE_FORMATS
 from sav.formats.json_files import read_json, read_record
 from sav.formats.masks import Code
 from sav.formats.outlines import outlines
-from sav.formats.records import Shape, reason_of, whole
+from sav.formats.records import Shape, check_size, reason_of, whole
+from sav.formats.splits import split_of
 
 _AREAS = (None, "polygon", "rectangle", "oriented_rectangle", "rotation", "circle")
 """Types of shapes beside masks; "rotation" is X-AnyLabeling's word for oriented rectangles."""
@@ -54,11 +55,7 @@ def read_shapes(file: Path, height: int, width: int) -> Iterator[Shape]:
     """
     contents = _load(file)
     # LabelMe applies the EXIF rotation before it takes the size, as we do.
-    stated = contents.get("imageWidth"), contents.get("imageHeight")
-    if None not in stated and tuple(map(whole, stated)) != (width, height):
-        raise SAVError(
-            f"it was drawn on {stated[0]}x{stated[1]} pixels, but the image is {width}x{height}"
-        )
+    check_size((contents.get("imageWidth"), contents.get("imageHeight")), width, height)
     for number, shape in enumerate(contents["shapes"]):
         yield _shape(f"shape {number}", shape if isinstance(shape, dict) else {}, height, width)
 
@@ -164,7 +161,8 @@ def _find(data: Path, images: Path | None) -> list[Entry]:
     entries = []
     for file in files_of(data, {".json"}):
         name = file.relative_to(base).with_suffix(".jpg").as_posix()
-        blank = Entry(name, folder.root, None, file, str(file))
+        split = split_of(file.relative_to(base).parts[-2::-1])
+        blank = Entry(name, folder.root, None, file, str(file), split)
         try:
             contents = _load(file)
         except SAVError as error:
@@ -204,8 +202,9 @@ def _entry(
 
 
 def _unlabelled(image: Path, root: Path) -> Entry:
-    name = image.relative_to(root).as_posix()
-    return Entry(name, root, None, None, name, lost=("the image has no annotation",))
+    inside = image.relative_to(root)
+    name, split = inside.as_posix(), split_of(inside.parts[-2::-1])
+    return Entry(name, root, None, None, name, split, lost=("the image has no annotation",))
 
 
 def _may_be_labelme(file: Path) -> bool:
@@ -225,7 +224,7 @@ def _photo(entry: Entry) -> bytes | None:
     """The picture in a record, where it is one."""
     try:
         picture = base64.b64decode(read_json(entry.content).get("imageData") or "")
-        with Image.open(io.BytesIO(picture)):
+        with Image.open(io.BytesIO(picture), formats=PICTURE_FORMATS):
             return picture
     except (AttributeError, TypeError, ValueError, OSError, SyntaxError):
         return None

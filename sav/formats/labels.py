@@ -49,8 +49,10 @@ class Labels:
 
     def __post_init__(self) -> None:
         for old, new in self.rename.items():
-            if self.known is not None and new not in self.known:
+            if self.known is not None and new not in (*self.known, *self._classes):
                 raise SAVError(f"--rename {old}={new}: {self._unknown(new)}")
+            if old in self.ignore:
+                raise SAVError(f"--rename {old}={new}: --ignore has it, too")
 
     def read(self, label: Any, notes: Counter[str]) -> str | None:
         """The class of a label; None where it is to be ignored.
@@ -70,16 +72,23 @@ class Labels:
                 "no label" if label is None or isinstance(label, str) else "a label that is no text"
             )
             raise SAVError(f"it has {said}")
-        label = unicodedata.normalize("NFC", label.strip())
+        label = plain_label(label)
         if label in self.ignore:
             notes[f"label '{label}' ignored"] += 1
             return None
         if label in self.rename:
             notes[f"label '{label}' read as '{self.rename[label]}'"] += 1
-            return self.rename[label]
-        if self.known is not None and label not in self.known:
+            return self._classes.get(self.rename[label], self.rename[label])
+        if self.known is None:
+            return label
+        if label not in self._classes:
             raise UnknownLabelError(self._unknown(label))
-        return label
+        return self._classes[label]
+
+    @cached_property
+    def _classes(self) -> dict[str, str]:
+        """Classes by their names as they are compared."""
+        return {plain_label(name): name for name in self.known or ()}
 
     def _numbered(self, number: int) -> str:
         known = self.known if self.by_number and self.known is not None else ()
@@ -115,6 +124,11 @@ class Labels:
         plain = {_plain(name): name for name in reversed(self.known or ())}
         (close,) = difflib.get_close_matches(_plain(label), plain, 1, _CLOSE) or (None,)
         return None if close is None else plain[close]
+
+
+def plain_label(label: str) -> str:
+    """A label without the spaces around it, in one of Unicode's forms; so are those compared."""
+    return unicodedata.normalize("NFC", label.strip())
 
 
 def _plain(label: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sav.errors import SAVError
 from sav.formats.annotation_format import Entry
-from sav.formats.image_names import ImageFolder
+from sav.formats.image_names import OTHER_NAME, ImageFolder
 from sav.formats.records import Shape, reason_of, whole
 from sav.formats.splits import SPLITS
 
@@ -43,9 +44,21 @@ def photo_entry(
         reason = f"{where}: it names no photo"
         return Entry(where, images.root, None, None, str(source), split, lost=(reason,))
     file = images.find(name)
-    if file is not None:
-        name = file.relative_to(images.root).as_posix()
-    return Entry(name, images.root, file, content, str(source), split, lost=tuple(lost))
+    found = name if file is None else file.relative_to(images.root).as_posix()
+    notes = (OTHER_NAME,) if found != posixpath.normpath(name) else ()
+    return Entry(
+        found, images.root, file, content, str(source), split, lost=tuple(lost), notes=notes
+    )
+
+
+def broken_file(file: Path, error: SAVError) -> Entry:
+    """The entry of a file that cannot be read, and may have the annotations of some photos.
+
+    Args:
+        file: beside files of the format.
+        error: names it.
+    """
+    return Entry("", file.parent, None, None, "", lost=(str(error),))
 
 
 def listed(entries: Sequence[Entry], data: Path, images: Path | None) -> list[Entry]:

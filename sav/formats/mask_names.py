@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from sav.errors import SAVError
+from sav.formats.json_files import unique_keys
+from sav.formats.yaml_files import parse_yaml
 
 NAME_FILES = (
     *("labelmap.txt", "label_map.txt", "label_colors.txt", "class_names.txt", "classes.txt"),
@@ -92,9 +93,10 @@ def read_names(file: Path) -> MaskNames:
             return _of_mapping(found, str(file))
         if file.suffix == ".txt":
             return _of_lines([line.strip() for line in text.splitlines()], str(file))
-        contents = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-        return _of_contents(contents, str(file))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError, csv.Error) as error:
+        if file.suffix == ".json":
+            return _of_contents(json.loads(text, object_pairs_hook=unique_keys), str(file))
+        return _of_contents(parse_yaml(text, file), str(file))
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise SAVError(f"{file}: cannot be read: {error}") from error
 
 
@@ -198,8 +200,19 @@ def voc_palette(count: int) -> np.ndarray:
 
 
 def labelmap_text(names: Iterable[str]) -> str:
-    """A labelmap.txt as CVAT and Datumaro have it, with the background first."""
+    """A labelmap.txt as CVAT and Datumaro have it, with the background first.
+
+    Raises:
+        SAVError: a name would be read as another one, or as that of the background.
+    """
     names = ["background", *names]
     rows = zip(names, voc_palette(len(names)).tolist(), strict=True)
     lines = [f"{name}:{red},{green},{blue}::" for name, (red, green, blue) in rows]
+    for name, line in zip(names[1:], lines[1:], strict=True):
+        read = _LINES[0].match(line) if line.splitlines() == [line] and line[0] != "#" else None
+        if read is None or _part(read["name"]) != name:
+            raise SAVError(
+                f"label {name!a}: a label map cannot have it; give it another name by "
+                f"--rename {name!a}=NAME"
+            )
     return "\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n"

@@ -14,17 +14,19 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from sav.errors import SAVError
+from sav.formats.crops import runs_of_mask
+from sav.formats.run_lengths import are_sound, run_lengths
 
 Code = dict[str, Any]
 """A compressed run-length code: {"size": [H, W], "counts": str or bytes}."""
 
 _FURTHEST = 1e9
 """Larger coordinates, in pixels, are taken for slips: products of them lose the pixel."""
+MAX_PIXELS = 2 * 89_478_485
+"""Of an image; it is also the most that PIL opens. Drawing a larger one would take all memory."""
 _LONGEST_OUTLINE = 100_000
 """Pixels that a polygon may be long, beside a quarter of the number that the image has: drawing
 takes memory for all of its outline."""
-_LONGEST_GROUP = 7
-"""Characters of a compressed number; pycocotools' numbers have 32 bits, 5 a character."""
 
 
 def encode_mask(mask: np.ndarray) -> Code:
@@ -33,8 +35,8 @@ def encode_mask(mask: np.ndarray) -> Code:
     Returns:
         COCO's run-length code {"size": [H, W], "counts": str}, ready for JSON.
     """
-    code = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
+    code = _code_of_runs(runs_of_mask(mask), *mask.shape)
+    return {"size": list(mask.shape), "counts": code["counts"].decode("ascii")}
 
 
 def decode_codes(codes: Sequence[Code], height: int, width: int) -> np.ndarray:
@@ -82,6 +84,8 @@ def run_length_code(
     Raises:
         SAVError: it is none of these, has another size, or numbers that cannot be.
     """
+    if height * width > MAX_PIXELS:
+        raise SAVError(f"an image of {width}x{height} is larger than any photo that is read")
     if isinstance(segmentation, np.ndarray):
         if segmentation.shape != (height, width):
             raise SAVError(_other_size(segmentation.shape, height, width))
@@ -93,6 +97,33 @@ def run_length_code(
     if not holes:
         return code
     return shared_code(code, _complement(_draw(list(holes), height, width)))
+
+
+def sound_codes(segmentations: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> bool:
+    """Whether all of them are what :func:`run_length_code` would return; much faster at once.
+
+    Args:
+        segmentations: as there.
+        sizes: height, width of the image of each.
+    """
+    if not all(map(_is_compressed, segmentations, sizes)):
+        return False
+    counts = [segmentation["counts"] for segmentation in segmentations]
+    return are_sound(counts, [height * width for height, width in sizes])
+
+
+def _is_compressed(segmentation: Any, size: tuple[int, int]) -> bool:
+    if not isinstance(segmentation, dict) or segmentation.keys() != {"size", "counts"}:
+        return False
+    stated, counts = segmentation["size"], segmentation["counts"]
+    if not isinstance(stated, list) or [*map(type, stated)] != [int, int] or (*stated,) != size:
+        return False
+    return isinstance(counts, str | bytes) and len(counts) <= _longest(*size)
+
+
+def _longest(height: int, width: int) -> int:
+    """Two characters a run are enough where all runs together are the image."""
+    return 2 * height * width + 64
 
 
 def area(code: Code) -> int:
@@ -215,8 +246,7 @@ def _checked_code(segmentation: dict[str, Any], height: int, width: int) -> Code
     if not isinstance(size, list | tuple) or list(size) != [height, width]:
         raise SAVError(_other_size(size, height, width))
     if isinstance(counts, str | bytes):
-        # Two characters a run are enough where all runs together are the image.
-        runs = run_lengths(counts if len(counts) <= 2 * height * width + 64 else b"")
+        runs = run_lengths(counts if len(counts) <= _longest(height, width) else b"")
     elif isinstance(counts, list) and set(map(type, counts)) <= {int}:
         runs = np.array([min(max(run, -1), 2**40) for run in counts], dtype=np.int64)
     else:
@@ -234,7 +264,7 @@ def _checked_code(segmentation: dict[str, Any], height: int, width: int) -> Code
 
 
 def _code_of_runs(runs: np.ndarray, height: int, width: int) -> Code:
-    return coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
+    return coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
 
 
 def _without_empty(runs: np.ndarray) -> np.ndarray:
@@ -244,34 +274,6 @@ def _without_empty(runs: np.ndarray) -> np.ndarray:
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     lengths = np.add.reduceat(runs, starts)
     return lengths if values[0] == 0 else np.concatenate([[0], lengths])
-
-
-def run_lengths(counts: str | bytes) -> np.ndarray:
-    """The lengths (N,) int64 in a compressed code: 5 bits a character, every third on a difference.
-
-    Raises:
-        SAVError: it has characters that no code has, or ends in the middle of a number.
-    """
-    try:
-        text = counts.encode("ascii") if isinstance(counts, str) else counts
-    except UnicodeEncodeError:
-        text = b"\0"
-    digits = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
-    more = (digits & 0x20) > 0
-    ends = np.flatnonzero(~more)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    longest = (ends - starts).max(initial=0) + 1
-    valid = len(digits) and not more[-1] and ((digits >= 0) & (digits < 64)).all()
-    if not valid or longest > _LONGEST_GROUP:
-        raise SAVError("its run-length code is not one of COCO's compressed codes")
-    place = 5 * (np.arange(len(digits)) - np.repeat(starts, ends - starts + 1))
-    values = np.add.reduceat((digits & 0x1F) << place, starts)
-    negative = (digits[ends] & 0x10) > 0
-    values -= negative * (1 << (place[ends] + 5))
-    # From the fourth on, a number is the difference to the last but one.
-    values[1::2] = values[1::2].cumsum()
-    values[2::2] = values[2::2].cumsum()
-    return values
 
 
 def _other_size(size: Any, height: int, width: int) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sav.errors import SAVError
-from sav.files import write_atomic
+from sav.files import check_folder, write_atomic
 from sav.formats.folders import portable
 from sav.formats.records import Problem, RecordResult
 from sav.ontology import Ontology
@@ -51,6 +51,7 @@ def convert_splits(
         SAVError: a split holds no image, a file cannot be written or is not of ours, or there is a
             problem and ``strict`` is set. No file is written unless all splits succeed.
     """
+    check_folder(out)
     for split in tasks:
         _check_ours(out / f"instances_{split}.json", out / f"report_{split}.json")
     convert = partial(_checked, convert, strict)
@@ -68,7 +69,7 @@ def convert_splits(
     for name, text in texts.items():
         if not _is_there(out / name, text):
             write_atomic(out / name, text)
-    sys.stdout.write(_format_reports(out, reports))
+    sys.stdout.write(_format_reports(out, reports) + _of_before(out, reports))
 
 
 def _check_ours(*files: Path) -> None:
@@ -76,6 +77,13 @@ def _check_ours(*files: Path) -> None:
     for file in files:
         if file.exists() and not (file.is_file() and _OURS in file.read_bytes()[: 2 * len(_OURS)]):
             raise SAVError(f"{file}: exists, and is not of SAV; choose another output folder")
+
+
+def _of_before(out: Path, splits: Collection[str]) -> str:
+    """A line on files of other splits: their photos may be among those of these."""
+    names = [path.name for path in sorted(out.glob("instances_*.json"))]
+    others = [name for name in names if name[len("instances_") : -len(".json")] not in splits]
+    return f"left as before: {', '.join(others)}\n" if others else ""
 
 
 def _is_there(file: Path, text: str) -> bool:

@@ -12,7 +12,7 @@ from sav.formats.annotation_format import AnnotationFormat, Entry, Holds
 from sav.formats.folders import files_below
 from sav.formats.image_names import ImageFolder, existing
 from sav.formats.json_files import read_json, read_record
-from sav.formats.records import Shape
+from sav.formats.records import Shape, check_size
 
 _LOOKED_AT = 20
 
@@ -64,11 +64,7 @@ def _with_photo(blank: Entry, named: str, folder: ImageFolder | None) -> Entry:
 
 def _read(entry: Entry, height: int, width: int) -> Iterator[Shape]:
     contents = read_json(entry.content)
-    stated = contents.get("width"), contents.get("height")
-    if stated != (width, height):
-        raise SAVError(
-            f"it was predicted on {stated[0]}x{stated[1]} pixels, but the image is {width}x{height}"
-        )
+    check_size((contents.get("width"), contents.get("height")), width, height, "predicted")
     if not isinstance(contents["parts"], list):
         raise SAVError("its 'parts' are not a list")
     for number, part in enumerate(contents["parts"]):

@@ -98,6 +98,7 @@ def finish(entry: Entry, size: tuple[int, int], annotated: int, result: RecordRe
         else:
             result.notes["photos left out, all of whose annotations are ignored or tiny"] += 1
         return
+    result.notes["photos annotated as without any part"] += not annotated
     result.image = {"file_name": entry.name, "width": size[1], "height": size[0]}
     if entry.group is not None:
         result.image["group"] = entry.group
@@ -186,7 +187,7 @@ def _piece(
     code = run_length_code(shape.segmentation, *size, holes=shape.holes)
     if not area(code):
         raise SAVError("it covers no pixel of the photo")
-    piece = _Piece(code, _vehicle(vehicle), _score(shape.score))
+    piece = _Piece(code, vehicle_number(vehicle), _score(shape.score))
     if shape.component:
         return {"vehicle": (piece.vehicle,), "photo": ()}.get(reading.joined.get(label)), piece
     return None if instance is None else (instance, piece.vehicle), piece
@@ -205,7 +206,12 @@ def _is_large(instance: PartInstance, reading: Reading, result: RecordResult) ->
     return large
 
 
-def _vehicle(value: Any) -> int | None:
+def vehicle_number(value: Any) -> int | None:
+    """The number of a vehicle as a file has it; None where it is not said.
+
+    Raises:
+        SAVError: it is no whole number.
+    """
     number = whole(value)
     if number is None or (type(number) is int and abs(number) < 2**31):
         return number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -140,7 +140,7 @@ class RecordResult:
     def skip(self, file: Path | str, reason: object, record: str = "") -> RecordResult:
         """Add a problem; see :class:`Problem`. Returns the result itself."""
         name = file.as_posix() if isinstance(file, Path) else file
-        self.problems.append(Problem(*map(_one_line, (name, record, str(reason)))))
+        self.problems.append(Problem(*map(one_line, (name, record, str(reason)))))
         return self
 
 
@@ -160,8 +160,30 @@ def whole(value: Any) -> Any:
     return value
 
 
-def _one_line(text: str) -> str:
-    """What every terminal and file takes: no line breaks, control characters or halves of pairs."""
+def check_size(stated: Sequence[Any], width: int, height: int, verb: str = "drawn") -> None:
+    """Refuse what was made for a photo of another size.
+
+    Args:
+        stated: width and height as the file has them, also as texts; None: not said.
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        verb: what errors say was done.
+
+    Raises:
+        SAVError: a side differs.
+    """
+    sides = zip(stated, (width, height), strict=True)
+    if any(said is not None and whole(said) != side for said, side in sides):
+        said = "x".join(map(str, stated))
+        raise SAVError(f"it was {verb} on {said} pixels, but the image is {width}x{height}")
+
+
+def one_line(text: str) -> str:
+    """What every terminal and file takes: no line breaks, control characters or halves of pairs.
+
+    Args:
+        text: of any length; of a long one the middle is left out.
+    """
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     if text.isprintable():

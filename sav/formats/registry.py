@@ -6,9 +6,10 @@ from pathlib import Path
 
 from sav.errors import SAVError
 from sav.formats.annotation_format import AnnotationFormat, Entry
-from sav.formats.archives import is_archive, unpack
+from sav.formats.archives import ARCHIVE_SUFFIXES, is_archive, unpack
 from sav.formats.coco import COCO
 from sav.formats.cvat import CVAT
+from sav.formats.folders import files_below
 from sav.formats.label_maps import MASKS
 from sav.formats.label_studio import LABEL_STUDIO
 from sav.formats.labelme import LABELME
@@ -40,10 +41,16 @@ def open_data(
         out: folder of what is made of the data.
 
     Raises:
-        SAVError: there is no such data, or none in a known format.
+        SAVError: there is no such data, or none in a known format, or ``out`` lies in it and
+            is not empty.
     """
     if not (data.is_file() or data.is_dir()):  # a pipe would be waited for
         raise SAVError(f"{data}: there is no such file or folder")
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()) and any(out.glob("*")):
+        raise SAVError(
+            f"{out}: lies in {data}, and what it holds would be read as if it were annotated "
+            "there; remove it, or choose an output elsewhere"
+        )
     if is_archive(data):
         unpack(data, out / "unpacked")
         data = out / "unpacked"
@@ -68,5 +75,8 @@ def detect_format(data: Path) -> AnnotationFormat:
     for form in FORMATS.values():
         if form.detect(data):
             return form
-    known = ", ".join(FORMATS)
-    raise SAVError(f"{data}: the format of its annotations is not recognised; name one of {known}")
+    reason = "the format of its annotations is not recognised"
+    packed = files_below(data, ARCHIVE_SUFFIXES) if data.is_dir() else []
+    if packed:
+        raise SAVError(f"{data}: {reason}; it holds an archive, {packed[0].name}: unpack that")
+    raise SAVError(f"{data}: {reason}; name one of {', '.join(FORMATS)}")

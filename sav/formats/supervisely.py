@@ -17,24 +17,37 @@ from PIL import Image
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
+from sav.formats.folders import files_below
 from sav.formats.geometry import cut_to_box, number, picture_mask, placed, rectangle
 from sav.formats.image_names import ImageFolder
 from sav.formats.images import IMAGE_SUFFIXES
 from sav.formats.json_files import read_json, read_record
 from sav.formats.listing import listed, photo_entry, said_of_shape, shape_of, split_named
 from sav.formats.masks import Code
-from sav.formats.records import PartInstance, Shape
+from sav.formats.records import PartInstance, Shape, check_size
 
 _META = "meta.json"
+_ANNOTATIONS = "ann"
 _NESTED = "datasets"
 """The folder of a data set's own data sets."""
 _HEADERS = 2**16
 """Bytes of a picture's file beside its pixels."""
 
 
-def _projects(data: Path) -> list[Path]:
-    """The folders of projects: a meta.json with classes, and annotations below."""
-    return [file.parent for file in sorted(data.rglob(_META)) if _is_meta(file)]
+def _projects(data: Path) -> dict[Path, dict[Path, list[Path]]]:
+    """The folders of projects, which have a meta.json with classes, and their annotations.
+
+    Returns:
+        for each project its folders "ann", and the files in each.
+    """
+    files = files_below(data, {".json"})
+    projects = [file.parent for file in files if file.name == _META and _is_meta(file)]
+    found: dict[Path, dict[Path, list[Path]]] = {}
+    for file in files:
+        above = [project for project in projects if file.is_relative_to(project)]
+        if above and file.parent.name == _ANNOTATIONS:  # of nested projects the innermost
+            found.setdefault(above[-1], {}).setdefault(file.parent, []).append(file)
+    return found
 
 
 def _is_meta(file: Path) -> bool:
@@ -42,8 +55,7 @@ def _is_meta(file: Path) -> bool:
         contents = read_json(file)
     except SAVError:
         return False
-    known = isinstance(contents, dict) and isinstance(contents.get("classes"), list)
-    return known and next(file.parent.rglob("ann"), None) is not None
+    return isinstance(contents, dict) and isinstance(contents.get("classes"), list)
 
 
 def _detect(data: Path) -> bool:
@@ -52,20 +64,22 @@ def _detect(data: Path) -> bool:
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
     entries = []
-    for project in _projects(data):
+    for project, places in _projects(data).items():
         folder = ImageFolder(images or data)
-        for place in sorted(project.rglob("ann")):
-            entries += _entries(place, project, folder)
+        for place, files in places.items():
+            entries += _entries(place, files, project, folder)
     return listed(entries, data, images)
 
 
-def _entries(place: Path, project: Path, folder: ImageFolder) -> Iterator[Entry]:
+def _entries(
+    place: Path, files: Sequence[Path], project: Path, folder: ImageFolder
+) -> Iterator[Entry]:
     parent = place.parent.relative_to(project)
     words = [word for word in parent.parts if word != _NESTED]
     split = split_named(words[0] if words else "")
     own = place.parent / "img"
-    beside = {path.name: path for path in own.iterdir()} if own.is_dir() else {}
-    files = sorted(place.glob("*.json"))
+    photos = files_below(own, IMAGE_SUFFIXES) if own.is_dir() else []
+    beside = {path.name: path for path in photos}
     for file in files:
         # car.jpg.json; old projects have car.json
         names = [file.stem, *(name for name in beside if PurePosixPath(name).stem == file.stem)]
@@ -78,10 +92,9 @@ def _entries(place: Path, project: Path, folder: ImageFolder) -> Iterator[Entry]
             named = known.relative_to(folder.root).as_posix()
         yield photo_entry(str(file), named, folder, file, file, split=split)
     for path in beside.values():
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            lost = ("the image has no annotation",)
-            name = path.relative_to(project).as_posix()
-            yield Entry(name, project, None, None, str(path), split, lost=lost)
+        lost = ("the image has no annotation",)
+        name = path.relative_to(project).as_posix()
+        yield Entry(name, project, None, None, str(path), split, lost=lost)
 
 
 def _read(entry: Entry, height: int, width: int) -> Iterator[Shape]:
@@ -89,9 +102,8 @@ def _read(entry: Entry, height: int, width: int) -> Iterator[Shape]:
     if not isinstance(contents, dict) or not isinstance(contents.get("objects"), list):
         raise SAVError("it has no list 'objects'")
     size = contents.get("size")
-    if isinstance(size, dict) and (size.get("width"), size.get("height")) != (width, height):
-        stated = f"{size.get('width')}x{size.get('height')}"
-        raise SAVError(f"it was drawn on {stated} pixels, but the image is {width}x{height}")
+    if isinstance(size, dict):
+        check_size((size.get("width"), size.get("height")), width, height)
     numbers: dict[str, int] = {}
     for i, one in enumerate(contents["objects"]):
         known = one if isinstance(one, dict) else {}

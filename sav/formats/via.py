@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,14 @@ from sav.formats.folders import files_of
 from sav.formats.geometry import ellipse, number, rectangle
 from sav.formats.image_names import ImageFolder
 from sav.formats.json_files import read_json
-from sav.formats.listing import listed, photo_entry, said_of_shape, shape_of, split_named
+from sav.formats.listing import (
+    broken_file,
+    listed,
+    photo_entry,
+    said_of_shape,
+    shape_of,
+    split_named,
+)
 from sav.formats.outlines import outlines
 from sav.formats.records import PartInstance, Shape
 
@@ -28,29 +36,45 @@ _LABELS = ("label", "name", "class", "type")
 _SAID = ("vehicle", "instance", "score")
 
 
-def _records(file: Path) -> dict[str, Any] | None:
-    """What a file says of photos, by keys of its own; None where it is not VIA's."""
-    try:
-        contents = read_json(file)
-    except SAVError:
-        return None
+def _records(file: Path) -> dict[str, Any]:
+    """What a file says of photos, by keys of its own; nothing where it is not VIA's.
+
+    Raises:
+        SAVError: it is broken.
+    """
+    contents = read_json(file)
     if isinstance(contents, dict) and "_via_img_metadata" in contents:
         contents = contents["_via_img_metadata"]
-    if not isinstance(contents, dict) or not contents:
-        return None
-    first = next(iter(contents.values()))
-    return contents if isinstance(first, dict) and {"filename", "regions"} <= first.keys() else None
+    records = contents if isinstance(contents, dict) else {}
+    first = itertools.islice(records.values(), _LOOKED_AT)
+    return records if any(map(_is_record, first)) else {}
+
+
+def _is_record(record: Any) -> bool:
+    return isinstance(record, dict) and {"filename", "regions"} <= record.keys()
 
 
 def _detect(data: Path) -> bool:
-    return any(_records(file) for file in files_of(data, {".json"})[:_LOOKED_AT])
+    return any(map(_is_via, files_of(data, {".json"})[:_LOOKED_AT]))
+
+
+def _is_via(file: Path) -> bool:
+    try:
+        return bool(_records(file))
+    except SAVError:
+        return False
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
     entries = []
     for file in files_of(data, {".json"}):
+        try:
+            records = _records(file)
+        except SAVError as error:
+            entries.append(broken_file(file, error))
+            continue
         folder = ImageFolder(images or (data if data.is_dir() else file.parent))
-        for key, record in (_records(file) or {}).items():
+        for key, record in records.items():
             known = record if isinstance(record, dict) else {}
             about = known.get("file_attributes")
             split = split_named(about.get("split") if isinstance(about, dict) else None)
@@ -220,4 +244,5 @@ VIA = AnnotationFormat(
     find=_find,
     read=_read,
     write=_write,
+    splits_apart=False,
 )

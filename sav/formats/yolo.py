@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -55,14 +55,13 @@ def _find(data: Path, images: Path | None) -> list[Entry]:
     folder = data.parent if data.is_file() else data
     names = class_names(folder, file)
     pairs = sorted(find_pairs(folder, file, images), key=lambda pair: (len(pair.name), pair.name))
-    entries = [_entry(pair, names, file) for pair in pairs]
-    # What is nowhere makes no split of its own.
-    first = next((entry.split for entry in entries if entry.image), "train")
-    splits = {entry.split for entry in entries if entry.image}
-    return [e if e.split in splits else replace(e, split=first) for e in entries]
+    return [_entry(pair, names, file) for pair in pairs]
 
 
 def _entry(pair: Pair, names: Mapping[int, str], file: Path | None) -> Entry:
+    if pair.problem:
+        lost = (pair.problem,)
+        return Entry(pair.name, pair.root, None, None, pair.name, pair.split, lost=lost)
     if pair.label is not None:
         content = _Labels(pair.label, names)
         return Entry(pair.name, pair.root, pair.photo, content, str(pair.label), pair.split)
@@ -119,12 +118,10 @@ def _parse(
 
 def _write(photos: Iterator[LabelledPhoto], classes: Sequence[str], out: Path) -> None:
     numbers = {name: number for number, name in enumerate(classes)}
-    written: dict[tuple[str, str], str] = {}
+    splits: dict[str, None] = {}
     for photo in photos:
         path = PurePosixPath(photo.name)
-        other = written.setdefault((photo.split, path.with_suffix("").as_posix()), photo.name)
-        if other != photo.name:
-            raise SAVError(f"{other} and {photo.name} would have one label file; rename one")
+        splits.setdefault(photo.split)
         scored = any(part.score is not None for part in photo.instances)
         lines = [_line(photo, part, numbers[part.label], scored) for part in photo.instances]
         label = out / "labels" / photo.split / path.with_suffix(".txt")
@@ -133,7 +130,7 @@ def _write(photos: Iterator[LabelledPhoto], classes: Sequence[str], out: Path) -
         write_atomic(label, "".join(lines))
     # Without "path" Ultralytics starts from the folder of this file.
     keys = {"valid": "val"}
-    folders = {keys.get(split, split): f"images/{split}" for split, _ in written}
+    folders = {keys.get(split, split): f"images/{split}" for split in splits}
     contents = {**folders, "names": dict(enumerate(classes))}
     text = yaml.safe_dump(contents, sort_keys=False, allow_unicode=True)
     write_atomic(out / "data.yaml", text)

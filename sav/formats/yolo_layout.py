@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sav.errors import SAVError
 from sav.formats.folders import files_below
 from sav.formats.image_names import ImageFolder, PhotoStems, path_stem
 from sav.formats.images import IMAGE_SUFFIXES
 from sav.formats.splits import SPLITS, split_of
+from sav.formats.yaml_files import parse_yaml
 
 NAME_FILES = ("classes.txt", "obj.names", "names.txt", "labels.txt")
 """One name a line, beside the labels or above them."""
 _LARGEST_FILE = 2**24
+_LISTED = frozenset({".txt", *IMAGE_SUFFIXES})
+"""What a YAML file or a list may name, beside folders."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Pair:
         label: the text file.
         name: of the photo, relative to the root.
         split: "train", "valid" or "test".
+        problem: why the photo cannot be used, where that is known.
     """
 
     root: Path
@@ -37,6 +40,7 @@ class Pair:
     label: Path | None
     name: str
     split: str
+    problem: str = ""
 
 
 def read_text(file: Path) -> str:
@@ -62,9 +66,10 @@ def read_yaml(file: Path) -> dict[str, Any]:
         SAVError: it cannot be read.
     """
     try:
-        contents = yaml.safe_load(read_text(file))
-    except (SAVError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SAVError(f"{file}: {' '.join(str(error).split())}") from error
+        text = read_text(file)
+    except SAVError as error:
+        raise SAVError(f"{file}: {error}") from error
+    contents = parse_yaml(text, file)
     return contents if isinstance(contents, dict) and "names" in contents else {}
 
 
@@ -185,8 +190,9 @@ def _place(root: Path, value: Any) -> Path | None:
         return None
     for text in (value, value.removeprefix("../")):
         try:
-            if (root / text).exists():
-                return (root / text).resolve()
+            place = (root / text).resolve()
+            if place.is_dir() or (place.is_file() and place.suffix.lower() in _LISTED):
+                return place
         except (OSError, ValueError):  # a name that no file can have
             return None
     return None
@@ -207,11 +213,15 @@ def _of_list(file: Path, root: Path, split: str) -> Iterator[Pair]:
 
 def _of_folder(folder: Path, top: Path, split: str | None = None) -> Iterator[Pair]:
     """The pairs of a folder of photos; their splits by the names of folders where not said."""
-    wanted = {label_path(photo, top): photo for photo in ImageFolder(folder).photos}
-    for label, photo in wanted.items():
-        name = photo.relative_to(folder).as_posix()
-        own = split or _split_of(photo, top)
-        yield Pair(folder, photo, label if label.is_file() else None, name, own)
+    wanted: dict[Path, list[Path]] = defaultdict(list)
+    for photo in ImageFolder(folder).photos:
+        wanted[label_path(photo, top)].append(photo)
+    for label, photos in wanted.items():
+        problem = f"{label.name} is the label file of {len(photos)} photos; rename them and it"
+        for photo in photos:
+            name = photo.relative_to(folder).as_posix()
+            own, label_file = split or _split_of(photo, top), label if label.is_file() else None
+            yield Pair(folder, photo, label_file, name, own, problem if len(photos) > 1 else "")
     for label in _label_files(label_path(folder / "x", top).parent):
         if label not in wanted and is_label(label):
             yield Pair(folder, None, label, label.name, split or _split_of(label, top))
@@ -220,7 +230,9 @@ def _of_folder(folder: Path, top: Path, split: str | None = None) -> Iterator[Pa
 def _of_folders(data: Path) -> Iterator[Pair]:
     """Each folder "images" with a folder "labels" beside it; else the photos beside labels."""
     data = data.resolve()
-    named = [path for path in sorted(data.rglob("images")) if path.is_dir()]
+    photos = files_below(data, IMAGE_SUFFIXES)
+    above = {place for path in photos for place in path.parents if place.is_relative_to(data)}
+    named = sorted(path for path in above if path.name == "images")
     for folder in [p for p in named if (p.parent / "labels").is_dir()] or [data]:
         yield from _of_folder(folder, data)
 
@@ -267,11 +279,13 @@ def _label_files(folder: Path) -> list[Path]:
 
 def has_labels(data: Path) -> bool:
     """Whether a folder has photos with label files, by the first line of one."""
-    folders = [path / "labels" for path in (data, *data.glob("*"))]
-    files = [file for folder in folders if folder.is_dir() for file in _label_files(folder)]
+    if not data.is_dir():
+        return False
+    folders = [path / "labels" for path in (data, *sorted(data.iterdir()))]
+    files = [file for folder in folders for file in _label_files(folder)]
     if not files:
-        photos = {p.with_suffix("") for p in data.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
-        files = [file for file in sorted(data.glob("*.txt")) if file.with_suffix("") in photos]
+        photos = {path.with_suffix("") for path in files_below(data, IMAGE_SUFFIXES)}
+        files = [file for file in _label_files(data) if file.with_suffix("") in photos]
     return any(is_label(file) for file in files[:20])
 
 

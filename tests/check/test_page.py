@@ -43,6 +43,14 @@ def test_the_page_stands_alone(annotations):
     assert f"{len(report.findings) - 1} more findings" in page or len(report.findings) == 1
 
 
+def test_names_that_are_no_text_are_shown(annotations):
+    annotations.contents["images"][0]["file_name"] = "\x1b[31m\udcff.jpg"
+    report = annotations.check()
+    for text in (to_html(report, 1), format_text(report, 1)):
+        assert r"\x1b[31m\udcff.jpg" in text
+        text.encode()
+
+
 def test_names_are_escaped(annotations):
     image = annotations.contents["images"][0]
     image["file_name"] = "<script>x.jpg"

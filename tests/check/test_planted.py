@@ -183,7 +183,16 @@ def test_what_cannot_be_read_is_reported_and_the_rest_checked(annotations):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("file_name", None), ("width", 0), ("height", "128"), ("id", 2)]
+    ("key", "value"),
+    [
+        ("file_name", None),
+        ("width", 0),
+        ("width", 10**9),  # of which no mask can be drawn
+        ("width", True),
+        ("height", "128"),
+        ("id", 2),
+        ("id", [1]),
+    ],
 )
 def test_an_image_record_that_makes_no_sense(annotations, key, value):
     annotations.contents["images"][0][key] = value
@@ -220,3 +229,41 @@ def test_too_few_vehicles_for_priors(annotations):
     report = annotations.check()
     assert any("too few" in note for note in report.notes)
     assert not [f for f in report.findings if f.kind in ("sides", "class", "missing", "together")]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"info": {"ontology": ["dsmlr"]}}, "'ontology' that is no text"),
+        ({"info": {"ontology": "dsmlr", "image_root": 5}}, "'image_root' that is no text"),
+        ({"info": "dsmlr"}, "names no ontology"),
+        ({"categories": [{"id": 1, "name": "wheel"}, {"id": 1, "name": "hood"}]}, "category id 1"),
+        ({"images": []}, "there is no image|no image is listed"),
+    ],
+)
+def test_a_file_that_makes_no_sense(annotations, change, what):
+    annotations.contents.update(change)
+    with pytest.raises(SAVError, match=what):
+        read_data([annotations.write()])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("id", [2], "its id is none"),
+        ("category_id", [1], "there is no category [1]"),
+        ("vehicle_id", [0], "its vehicle [0] is not a whole number"),
+        ("segmentation", {"size": [2, 2], "counts": [0, 4]}, "the segmentation is 2x2"),
+    ],
+)
+def test_an_annotation_that_makes_no_sense_is_a_finding(annotations, key, value, what):
+    annotations.contents["annotations"][0][key] = value
+    findings = annotations.check().findings
+    assert what in next(finding.text for finding in findings if finding.kind == "broken")
+
+
+def test_copies_of_a_mask_are_told_once_each(annotations):
+    first = annotations.contents["annotations"][0]
+    copies = [annotations.add(first)["id"] for _ in range(4)]
+    twice = [finding for finding in annotations.check().findings if finding.kind == "twice"]
+    assert sorted(finding.parts for finding in twice) == [(first["id"], one) for one in copies]

@@ -199,6 +199,7 @@ from sav.config import add_sav_config
 from sav.d2 import get_cfg
 from sav.data.annotations import part_map_from_annotations
 from sav.data.mapper import PartDatasetMapper
+from sav.evaluation.photo import Truth
 from sav.evaluation.vehicle_metrics import VehicleParts
 
 path = sys.argv[1]
@@ -212,7 +213,7 @@ cfg.INPUT.SAV.SIZE = 64
 use = {
     "mapper": PartDatasetMapper(cfg, is_train=True),
     "part map": part_map_from_annotations,
-    "vehicles": VehicleParts.of_truth,
+    "vehicles": lambda record: VehicleParts.of_truth(Truth.of(record)),
 }[sys.argv[2]]
 use(record)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

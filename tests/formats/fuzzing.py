@@ -116,7 +116,10 @@ def _spoil_tree(content: bytes, rng: random.Random) -> bytes:
         node[key] = json.loads(json.dumps(other[from_key])) if from_key in _keys(other) else 0
     else:
         node[key] = rng.choice(ODD)
-    return json.dumps(tree).encode()
+    try:
+        return json.dumps(tree).encode()
+    except RecursionError:  # lists in lists in lists: deeper than a file can be written
+        return content
 
 
 def _keys(node: dict | list) -> object:

@@ -161,7 +161,7 @@ def test_bad_annotations_are_named(source, tmp_path):
     report = json.loads((tmp_path / "out" / "report_train.json").read_text())
     reasons = [f"{p['record']}: {p['reason']}" for p in report["skipped"]]
     lost = "left out, because none of its 1 annotations can be used"
-    stated = "the image is 40x32, but its annotations are for 41x32"
+    stated = "it was annotated on 41x32 pixels, but the image is 40x32"
     assert reasons == [
         "annotation 1 of train1.jpg (hood): a polygon has fewer than 3 points",
         "annotation 2 of train2.jpg (hood): a polygon has a coordinate that is not a number, or "

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from sav.errors import SAVError
 from sav.formats.coco import COCO
 from sav.formats.converting import convert
 from sav.formats.folders import files_below
+from sav.formats.label_maps import MASKS
 from sav.formats.labelme import LABELME
 from sav.formats.preparing import Preparation, prepare_parts
 from sav.formats.reading import Reading
-from sav.formats.registry import open_data
+from sav.formats.registry import FORMATS, open_data
+from sav.formats.yolo import YOLO
 from sav.ontology import load_ontology
 
 BOX = [4, 4, 24, 4, 24, 24, 4, 24]
@@ -70,8 +73,9 @@ def test_photos_of_one_name_in_several_folders_stay_apart(tmp_path, capsys):
 
 def test_two_photos_that_would_be_one_file_are_an_error(tmp_path, capsys):
     coco(tmp_path / "data", "a.jpg", "a.png")
-    with pytest.raises(SAVError, match=r"a.jpg and a.png: both would be one file"):
-        to(LABELME, tmp_path / "data", tmp_path / "out", capsys)
+    for form in (LABELME, YOLO, MASKS):
+        with pytest.raises(SAVError, match=r"a.jpg and a.png: both would be one file"):
+            to(form, tmp_path / "data", tmp_path / "out", capsys)
     assert not (tmp_path / "out").exists()
     assert "2 photos" in to(COCO, tmp_path / "data", tmp_path / "out", capsys)
 
@@ -88,6 +92,21 @@ def test_a_photo_in_two_splits_is_in_none(tmp_path, capsys):
     assert "1 photos, 1 parts" in said
 
 
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.write])
+def test_photos_of_one_name_in_two_splits_are_found_again(tmp_path, capsys, name):
+    for split in ("train", "valid"):
+        coco(tmp_path / "data" / split, "monday/1.jpg", "2.jpg")
+        (tmp_path / "data" / split / "x.json").rename(
+            tmp_path / "data" / split / f"instances_{split}.json"
+        )
+    to(FORMATS[name], tmp_path / "data", tmp_path / "out", capsys)
+    images = None if name == "coco" else tmp_path / "data"
+    source, entries = open_data(tmp_path / "out", images, None, tmp_path / "again")
+    assert source.name == name
+    assert {entry.split for entry in entries} == {"train", "valid"}
+    assert len({entry.image for entry in entries if entry.image is not None}) == len(entries) == 4
+
+
 def prepare(data, out, **options):
     form, entries = open_data(data, None, None, out)
     ontology = load_ontology("vehicleseg10k")
@@ -97,12 +116,45 @@ def prepare(data, out, **options):
 def test_files_of_others_are_not_written_over(tmp_path):
     coco(tmp_path / "data", "a.jpg")
     (tmp_path / "data" / "x.json").rename(tmp_path / "data" / "instances_train.json")
-    before = (tmp_path / "data" / "instances_train.json").read_bytes()
+    other = tmp_path / "other" / "instances_train.json"
+    other.parent.mkdir()
+    other.write_text("{}")
     with pytest.raises(SAVError, match="is not of SAV"):
-        prepare(tmp_path / "data", tmp_path / "data")
-    assert (tmp_path / "data" / "instances_train.json").read_bytes() == before
+        prepare(tmp_path / "data", tmp_path / "other")
+    assert other.read_text() == "{}"
     for _ in range(2):  # its own it does
         prepare(tmp_path / "data", tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", ["data/out", "data/sub/../out"])
+def test_what_is_written_is_not_read_as_if_it_were_the_data(tmp_path, place):
+    coco(tmp_path / "data", "a.jpg")
+    (tmp_path / "data" / "sub").mkdir()
+    prepare(tmp_path / "data", tmp_path / place)
+    for out in (place, "data"):
+        with pytest.raises(SAVError, match="choose an output elsewhere"):
+            prepare(tmp_path / "data", tmp_path / out)
+
+
+def test_files_of_an_earlier_preparation_are_named(tmp_path, capsys):
+    coco(tmp_path / "data", "a.jpg", "b.jpg")
+    prepare(tmp_path / "data", tmp_path / "out", valid=1)
+    assert "left as before" not in capsys.readouterr().out
+    prepare(tmp_path / "data", tmp_path / "out")  # train has the photo of valid now
+    assert "left as before: instances_valid.json" in capsys.readouterr().out
+
+
+def test_an_archive_is_prepared_twice_and_archives_in_it_are_named(tmp_path, capsys):
+    coco(tmp_path / "data", "a.jpg")
+    archive = shutil.make_archive(tmp_path / "packed", "zip", tmp_path / "data")
+    for _ in range(2):
+        prepare(Path(archive), tmp_path / "out")
+        assert "images" in capsys.readouterr().out
+    (tmp_path / "outer").mkdir()
+    shutil.move(archive, tmp_path / "outer" / "inner.zip")
+    outer = shutil.make_archive(tmp_path / "outer", "tar", tmp_path / "outer")
+    with pytest.raises(SAVError, match=r"it holds an archive, inner\.zip: unpack that"):
+        prepare(Path(outer), tmp_path / "out2")
 
 
 def test_names_are_chosen_for_validation_with_their_folders(tmp_path):
@@ -139,3 +191,19 @@ def test_folders_are_read_once_whatever_links_there_are(tmp_path):
     assert names == ["b.JSON", "far/a.json", "lost.json"]
     with pytest.raises(SAVError, match="cannot be read"):
         files_below(Path(tmp_path, "gone"), {".json"})
+
+
+@pytest.mark.parametrize("name", ["cvat", "label_studio"])
+def test_what_xml_cannot_hold_is_said(tmp_path, name):
+    with pytest.raises(SAVError, match="a character that XML cannot hold"):
+        FORMATS[name].write(iter(()), ["door\x01"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_photos_without_annotations_are_counted(tmp_path, capsys):
+    coco(tmp_path / "data", "a.jpg", "b.jpg")
+    contents = json.loads((tmp_path / "data" / "x.json").read_text())
+    contents["annotations"].pop()
+    (tmp_path / "data" / "x.json").write_text(json.dumps(contents))
+    said = to(COCO, tmp_path / "data", tmp_path / "out", capsys)
+    assert "photos annotated as without any part: 1" in said

@@ -181,3 +181,21 @@ def test_what_datumaro_writes(tmp_path):
     assert (found["hood", None] == box(2, 2, 10, 6) | box(2, 42, 10, 46)).all()
     assert (found["door", None] == box(36, 30, 56, 40)).all()
     assert [entry.split for entry in CVAT.find(file, tmp_path)] == ["valid"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_known_by_its_first_tag_in_any_encoding(tmp_path, encoding):
+    photo(tmp_path, "a.jpg")
+    head = f'<?xml version="1.0" encoding="{encoding[:6].rstrip("-")}"?>\n<!-- {"x" * 70_000} -->'
+    shape = '<polygon label="door" points="4,4;24,4;24,24"/>'
+    image = f'<image id="0" name="a.jpg" width="64" height="48">{shape}</image>'
+    text = f"{head}<annotations>{image}</annotations>"
+    (tmp_path / "x.xml").write_bytes(text.encode(encoding))
+    assert detect_format(tmp_path).name == "cvat"
+    parts, problems = read_all("cvat", tmp_path)
+    assert ([part.label for part in parts["a.jpg"]], problems) == (["door"], [])
+    (tmp_path / "other.xml").write_text("<annotation><filename>b.jpg</filename></annotation>")
+    assert read_all("cvat", tmp_path)[0].keys() == {"a.jpg"}
+    (tmp_path / "broken.xml").write_text("<")
+    with pytest.raises(SAVError, match=r"broken\.xml: not valid XML"):
+        read_all("cvat", tmp_path)

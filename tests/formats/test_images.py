@@ -154,3 +154,13 @@ def test_what_is_left_out_is_named_by_its_ending(tmp_path):
     )
     assert list_left_out([tmp_path / "a.gif"]) == "1 file left out: .gif"
     assert list_left_out([]) == ""
+
+
+@pytest.mark.parametrize("form", ["EPS", "PDF", "JPEG2000"])
+def test_only_formats_of_photos_are_decoded_whatever_the_name(tmp_path, form):
+    """PIL gives PostScript to Ghostscript, which is no place for a stranger's file."""
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(COLOR).save(path, form)
+    for reads in (read_rgb, read_image_size):
+        with pytest.raises(SAVError, match="of an unknown format"):
+            reads(path)

@@ -9,6 +9,7 @@ from PIL import Image
 from sav.cli import dispatch
 from sav.errors import SAVError
 from sav.formats.index_mask import codes_of_map, joined_components, shapes_of_labels
+from sav.formats.label_maps import MASKS
 from sav.formats.labels import Labels
 from sav.formats.mask_names import read_names, voc_palette
 from sav.formats.mask_pixels import names_in_png
@@ -305,3 +306,35 @@ def test_the_masks_of_a_map_are_its_values():
     assert codes_of_map(np.zeros((3, 4), dtype=int)) == []
     ((number, code, _),) = codes_of_map(np.full((3, 4), 7))
     assert (number, run_length_code(code, 3, 4)["size"]) == (7, [3, 4])
+
+
+@pytest.mark.parametrize("name", ["a:b", "background", "BG", "_background_", "#a", "a\nb", "void"])
+def test_a_label_that_a_label_map_cannot_have_is_said(tmp_path, name):
+    with pytest.raises(SAVError, match="a label map cannot have it"):
+        MASKS.write(iter(()), ["door", name], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_may_be_called_as_its_masks_are(tmp_path):
+    data = tmp_path / "masks"
+    photo(data / "images")
+    (data / "masks").mkdir()
+    labels = np.zeros(SIZE, dtype=np.uint8)
+    labels[4:20, 4:20] = 1
+    Image.fromarray(labels).save(data / "masks" / "car.png")
+    (data / "masks" / "classes.txt").write_text("door\n")
+    parts, problems = read_all("masks", data)
+    assert ([part.label for part in parts["car.jpg"]], problems) == (["door"], [])
+
+
+def test_a_mask_of_two_photos_is_of_none(tmp_path):
+    photo(tmp_path / "images", "car.jpg")
+    photo(tmp_path / "images", "car.png")
+    photo(tmp_path / "images", "bus.jpg")
+    (tmp_path / "masks").mkdir()
+    for name in ("car", "bus"):
+        Image.fromarray(np.ones(SIZE, dtype=np.uint8)).save(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "masks" / "classes.txt").write_text("door\n")
+    parts, problems = read_all("masks", tmp_path)
+    assert list(parts) == ["bus.jpg"]
+    assert len(problems) == 3

@@ -269,3 +269,17 @@ def test_predictions_are_written_as_such_and_the_labeling_interface_with_them(tm
     assert 'value="a &lt;b&gt;"' in (folder / "labeling_config.xml").read_text()
     parts, problems = read_all("label_studio", folder)
     assert ([len(found) for found in parts.values()], problems) == ([1, 0], [])
+
+
+def test_a_file_that_is_cut_off_is_a_problem_beside_others(tmp_path):
+    for name in ("a", "b"):
+        photo(tmp_path, f"{name}.jpg")
+        value = {"points": [[10, 10], [50, 10], [50, 50]], "polygonlabels": ["door"]}
+        task = {"data": {"image": f"{name}.jpg"}, "annotations": [{"result": [{"value": value}]}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps([None, task]))
+    parts, _ = read_all("label_studio", tmp_path)
+    assert set(parts) == {"a.jpg", "b.jpg"}
+    (tmp_path / "b.json").write_text((tmp_path / "b.json").read_text()[:-9])
+    parts, problems = read_all("label_studio", tmp_path)
+    assert set(parts) == {"a.jpg"}
+    assert any("b.json: not valid JSON" in problem for problem in problems)

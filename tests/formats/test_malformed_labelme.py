@@ -230,7 +230,7 @@ def part(**fields):
         (prediction(parts=None), LOST, "its 'parts' are not a list"),
         (prediction(parts=[None]), LOST, "it is not an object"),
         (prediction(parts=["Wheel"]), LOST, "it is not an object"),
-        (prediction(width=None), LOST, "predicted on Nonex48"),
+        (prediction(width="wide"), LOST, "predicted on widex48"),
         (prediction(width=65), LOST, "predicted on 65x48"),
         (prediction(file=None), LOST, "there is no such image"),
         (prediction(file="x" * 5000), LOST, "there is no such image"),

@@ -126,6 +126,7 @@ def test_clipped_polygons_cover_what_the_whole_ones_cover_of_the_image(seed):
         ({"size": [6, 8], "counts": "PPPP"}, "not one of COCO"),
         ({"size": [6, 8], "counts": "00000"}, "add up"),
         ({"size": [6, 8], "counts": "\u00e9"}, "not one of COCO"),
+        ({"size": [6, 8], "counts": "\ud800"}, "not one of COCO"),
         (np.ones((8, 6), bool), "6x8"),
     ],
 )
@@ -145,3 +146,11 @@ def test_compressed_codes_are_checked_number_by_number():
 def test_holes_are_taken_away():
     code = run_length_code([[1, 1, 9, 1, 9, 9, 1, 9]], 10, 10, holes=[[3, 3, 5, 3, 5, 5, 3, 5]])
     assert coco_mask.area(code) == 64 - 4
+
+
+@pytest.mark.parametrize("segmentation", [[[0, 0, 9, 0, 9, 9]], {"counts": [10**10]}])
+def test_no_mask_is_drawn_of_an_image_that_nobody_can_open(segmentation):
+    if isinstance(segmentation, dict):
+        segmentation = {"size": [10**5, 10**5], **segmentation}
+    with pytest.raises(SAVError, match="larger than any photo that is read"):
+        run_length_code(segmentation, 10**5, 10**5)

@@ -222,3 +222,23 @@ def test_photos_in_folders_are_nested_data_sets(tmp_path):
 def test_other_folders_are_no_projects(tmp_path, classes):
     (tmp_path / "meta.json").write_text(json.dumps({"classes": classes}))
     assert not SUPERVISELY.detect(tmp_path)
+
+
+def test_hidden_files_are_left_out_and_links_followed(read, project, tmp_path):
+    read(SQUARE)
+    for name in ("ann/._car.jpg.json", "img/._car.jpg", "ann/notes.txt"):
+        (project / name).write_bytes(b"\0\5\x16\7")
+    found = read(SQUARE)
+    assert (len(found[0]), found[1]) == (1, [])
+    (tmp_path / "linked").mkdir()
+    shutil.copy(tmp_path / "meta.json", tmp_path / "linked")
+    (tmp_path / "linked" / "bus").symlink_to(project)
+    (parts, problems) = read_all("supervisely", tmp_path / "linked")
+    assert (parts.keys(), problems) == ({"bus/img/car.jpg"}, [])
+
+
+def test_sizes_may_be_texts(read):
+    assert len(read(SQUARE, size={"width": "64", "height": "48"})[0]) == 1
+    parts, problems = read(SQUARE, size={"width": "64", "height": "49"})
+    assert parts is None
+    assert "it was drawn on 64x49 pixels, but the image is 64x48" in problems[0]

@@ -132,3 +132,18 @@ def test_files_as_via_writes_them(tmp_path, name):
     parts, problems = read_all("via", file, folder)
     assert not problems
     assert [(part.label, part.area) for part in parts["car.jpg"]] == [("hood", 256), ("door", 200)]
+
+
+def test_a_file_that_is_cut_off_is_a_problem_beside_others(tmp_path):
+    for name in ("a", "b"):
+        photo(tmp_path, f"{name}.jpg")
+        shape = {"name": "rect", "x": 4, "y": 4, "width": 8, "height": 8}
+        region = {"shape_attributes": shape, "region_attributes": {"label": "door"}}
+        record = {"filename": f"{name}.jpg", "regions": [region]}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"no record": None, name: record}))
+    parts, _ = read_all("via", tmp_path)
+    assert set(parts) == {"a.jpg", "b.jpg"}
+    (tmp_path / "b.json").write_text((tmp_path / "b.json").read_text()[:-9])
+    parts, problems = read_all("via", tmp_path)
+    assert set(parts) == {"a.jpg"}
+    assert any("b.json: not valid JSON" in problem for problem in problems)

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 from sav.cli import dispatch
 from sav.errors import SAVError
 from sav.formats.annotation_format import LabelledPhoto
+from sav.formats.entries import ready
 from sav.formats.labels import Labels
 from sav.formats.outlines import join_polygons
 from sav.formats.reading import Reading
@@ -173,8 +174,12 @@ def test_text_in_another_encoding_is_that_file_s_problem(tmp_path):
         ("names: {a: b}\ntrain: images/train", "names: 'a' has no number"),
         ("names: [[a]]\ntrain: images/train", "names: '0' has no number or no text"),
         ("names: [a, b]\nnc: 3\ntrain: images/train", "has 2 names, but says nc: 3"),
-        ("names: [a", "data.yaml: while parsing"),
+        ("names: [a", "data.yaml: not valid YAML: while parsing"),
         ("a: &a [x]\nb: &b [*a, *a]\nnames: [*b]\ntrain: x", "no text as a name"),
+        ("a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nnames: [a]\ntrain: x", "it has a merge key"),
+        ("names: {0: a, 0: b}\ntrain: x", "a key is there twice"),
+        ("names: [a]\nx: " + "[" * 3000, "nested too deeply"),
+        ("names: [a]\nx: " + "y" * 2**20, "more than 1 MiB"),
     ],
 )
 def test_a_wrong_data_yaml_is_one_error(tmp_path, change, message):
@@ -189,7 +194,9 @@ def test_a_split_that_is_not_there_is_a_problem(tmp_path):
     parts, problems = read(root)
     assert parts.keys() == {"car.jpg"}
     assert "test: ../test/images: there is no such image, list or folder" in problems[0]
-    assert {entry.split for entry in FORMATS["yolo"].find(root, None)} == {"train"}
+    form = FORMATS["yolo"]
+    entries = ready(form, form.find(root, None), tmp_path / "pictures")
+    assert {entry.split for entry in entries} == {"train"}
 
 
 def test_without_names_numbers_are_classes_only_where_the_user_says_so(tmp_path):
@@ -243,10 +250,35 @@ def draw(polygons):
     return coco_mask.decode(coco_mask.merge(codes))
 
 
-def test_two_photos_of_one_label_file_are_an_error(tmp_path):
-    folder = photo(tmp_path / "photos", "a.jpg")
-    Image.open(folder / "a.jpg").save(folder / "a.png")
-    photos = [LabelledPhoto(folder / name, name, *SIZE, []) for name in ("a.jpg", "a.png")]
-    for name in ("yolo", "masks"):
-        with pytest.raises(SAVError, match=r"a\.jpg and a\.png would have one"):
-            FORMATS[name].write(iter(photos), ["door"], tmp_path / name)
+def test_two_photos_of_one_label_file_are_problems(tmp_path):
+    root = data_set(tmp_path / "set", f"0 {SQUARE}")
+    (first,) = (root / "images" / "train").iterdir()
+    Image.open(first).save(first.with_suffix(".png"))
+    parts, problems = read_all("yolo", root)
+    assert not parts
+    assert len(problems) == 2
+    assert "is the label file of 2 photos" in problems[0]
+
+
+def test_photos_of_one_name_in_several_folders_are_found_elsewhere(tmp_path):
+    for day in ("monday", "tuesday"):
+        photo(tmp_path / "photos" / day, "1.jpg")
+        (tmp_path / "labels" / "train" / day).mkdir(parents=True)
+        (tmp_path / "labels" / "train" / day / "1.txt").write_text(f"0 {SQUARE}\n")
+    (tmp_path / "classes.txt").write_text("door\n")
+    parts, problems = read_all("yolo", tmp_path, tmp_path / "photos")
+    assert (set(parts), problems) == ({"monday/1.jpg", "tuesday/1.jpg"}, [])
+
+
+def test_hidden_folders_and_other_files_are_not_read(tmp_path):
+    root = data_set(tmp_path / "set", f"0 {SQUARE}")
+    (root / "data.yaml").rename(root / "classes.txt")
+    (root / "classes.txt").write_text("door\n")
+    photo(root / ".cache" / "images", "b.jpg")
+    (root / ".cache" / "labels").mkdir()
+    parts, problems = read_all("yolo", root)
+    assert (len(parts), problems) == (1, [])
+    (root / "data.yaml").write_text("train: /etc/hostname\nnames: [door]\n")
+    _, problems = read_all("yolo", root)
+    (problem,) = problems
+    assert "train: /etc/hostname: there is no such image, list or folder" in problem
