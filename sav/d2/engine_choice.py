@@ -24,8 +24,8 @@ def choose_engine() -> str:
     installed = importlib.util.find_spec("detectron2") is not None
     if wanted == "detectron2" and not installed:
         raise SAVError(
-            "SAV_ENGINE=detectron2: detectron2 is not installed; install it as the README says, "
-            "or use SAV_ENGINE=builtin"
+            "SAV_ENGINE=detectron2: detectron2 is not installed; install it as "
+            "docs/install.md says, or use SAV_ENGINE=builtin"
         )
     if wanted == "auto":
         return "detectron2" if installed else "builtin"

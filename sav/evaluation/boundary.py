@@ -10,13 +10,12 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from sav.drawing.parts import CONFIDENT
 from sav.evaluation.matching import THRESHOLDS
-from sav.evaluation.photo import Code, Detections, Truth
-from sav.formats.crops import decode_crop
+from sav.evaluation.photo import Detections, Truth
+from sav.formats.crops import Crop
 
 _WIDTH = 0.02
 
@@ -27,7 +26,7 @@ class Border(NamedTuple):
     Attributes:
         top: row of the photo in which the box of the mask starts.
         left: its column.
-        pixels: (h, w) bool, the border in that box.
+        pixels: (h + 1, w + 1) bool, the border in that box, and a row and a column without it.
         area: number of its pixels.
     """
 
@@ -37,21 +36,26 @@ class Border(NamedTuple):
     area: int
 
     @classmethod
-    def of(cls, code: Code) -> Border:
-        """From a mask with at least one pixel."""
-        top, left, mask = decode_crop(code)
-        side = 2 * max(1, round(_WIDTH * math.hypot(*code["size"]))) + 1
-        # A square around an inner pixel lies in the mask; the photo's edge is an outline, too. Sums
-        # cost the same for squares of all sizes. Transposed, the crop lies row by row.
-        inner = cv2.boxFilter(
-            mask.T.view(np.uint8),
-            cv2.CV_32S,
-            (side, side),
-            normalize=False,
-            borderType=cv2.BORDER_CONSTANT,
+    def of(cls, crop: Crop, width: int) -> Border:
+        """From a mask with at least one pixel.
+
+        Args:
+            crop: the mask.
+            width: of the border in pixels.
+        """
+        side, row = 2 * width + 1, crop.padded.shape[1]
+        # A square around an inner pixel lies in the mask; the photo's edge is an outline, too.
+        # Pixels lie in one line: what runs over the end of a row meets a column without mask.
+        pixels = crop.padded.ravel().copy()
+        if min(crop.mask.shape) >= side:
+            inner = _all_of(_all_of(crop.padded.ravel(), side, 1), side, row)
+            pixels[width * (row + 1) :][: len(inner)] ^= inner
+        return cls(
+            crop.top,
+            crop.left,
+            pixels.reshape(crop.padded.shape),
+            int(np.count_nonzero(pixels)),
         )
-        pixels = mask & (side * side > inner.T)
-        return cls(top, left, pixels, int(np.count_nonzero(pixels)))
 
     def iou(self, other: Border) -> float:
         """In [0, 1]."""
@@ -60,6 +64,25 @@ class Border(NamedTuple):
         height, width = np.minimum(ours.shape, theirs.shape)
         shared = np.count_nonzero(ours[:height, :width] & theirs[:height, :width])
         return shared / (self.area + other.area - shared)
+
+
+def _all_of(pixels: np.ndarray, count: int, step: int) -> np.ndarray:
+    """Whether a pixel and the next ones, `count` in all and each a step from the last, are set.
+
+    Args:
+        pixels: (n,) bool.
+        count: at least 1.
+        step: in pixels.
+
+    Returns:
+        (n - (count - 1) * step,) bool.
+    """
+    done = 1
+    while done < count:
+        more = min(done, count - done)
+        pixels = pixels[: -more * step] & pixels[more * step :]
+        done += more
+    return pixels
 
 
 def border_ious(truth: Truth, found: Detections, iou: np.ndarray) -> np.ndarray:
@@ -74,8 +97,9 @@ def border_ious(truth: Truth, found: Detections, iou: np.ndarray) -> np.ndarray:
         (N, M) float64, 0 for a crowd and another class, and where it matters to no metric: a mask
         IoU below 0.5 and a score below CONFIDENT.
     """
-    true_border = lru_cache(None)(lambda column: Border.of(truth.codes[column]))
-    found_border = lru_cache(None)(lambda row: Border.of(found.codes[row]))
+    width = max(1, round(_WIDTH * math.hypot(*truth.size)))
+    true_border = lru_cache(None)(lambda column: Border.of(truth.masks.crop(column), width))
+    found_border = lru_cache(None)(lambda row: Border.of(found.masks.crop(row), width))
     # Others neither match by their borders nor are shown.
     needed = (iou >= THRESHOLDS.min()) | ((iou > 0) & (found.scores[:, None] >= CONFIDENT))
     pairs = needed & (found.classes[:, None] == truth.classes) & ~truth.crowd
@@ -90,5 +114,5 @@ def best_border_ious(truth: Truth, found: Detections, borders: np.ndarray) -> np
 
     Detections with a score of at least CONFIDENT count; (m,) float64.
     """
-    shown = borders[found.scores >= CONFIDENT][:, ~truth.crowd]
+    shown = borders[found.shown][:, ~truth.crowd]
     return shown.max(axis=0, initial=0)

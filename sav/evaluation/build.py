@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sav.d2 import CfgNode, DatasetCatalog, DatasetEvaluators, MetadataCatalog, comm
+from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog, comm
 from sav.evaluation.empty_photos import EmptyPhotosEvaluator
+from sav.evaluation.evaluator import PhotoEvaluator, PhotoEvaluators
 from sav.evaluation.instances import InstanceEvaluator
 from sav.evaluation.parts import PartEvaluator
 from sav.evaluation.prediction_sheet import PredictionSheet
@@ -19,7 +20,7 @@ DETECTIONS_FILE = "coco_instances_results.json"
 
 def build_part_evaluator(
     cfg: CfgNode, dataset_name: str, *, report: bool = False
-) -> DatasetEvaluators:
+) -> PhotoEvaluators:
     """Metrics of instances, parts, vehicles and empty photos, and a sheet.
 
     The sheet is OUTPUT_DIR/predictions.png for the first data set of DATASETS.TEST and
@@ -37,31 +38,39 @@ def build_part_evaluator(
     detections = run / "inference" / dataset_name / DETECTIONS_FILE
     instances = InstanceEvaluator(dataset_name, records, detections)
     parts = PartEvaluator(dataset_name, records)
-    others = [
+    others: list[PhotoEvaluator] = [
         VehicleEvaluator(dataset_name, records),
         EmptyPhotosEvaluator(dataset_name, records),
         PredictionSheet(dataset_name, records, run / f"predictions{suffix}.png"),
     ]
     if not report:
-        return DatasetEvaluators([instances, parts, *others])
-    worst = WorstPhotos(dataset_name, records, parts)
-    return _Reported([instances, parts, *others, worst], dataset_name, run, suffix)
+        return PhotoEvaluators([instances, parts, *others], dataset_name, records)
+    others.append(WorstPhotos(dataset_name, records, parts))
+    return _Reported([instances, parts, *others], dataset_name, records, run, suffix)
 
 
-class _Reported(DatasetEvaluators):
+class _Reported(PhotoEvaluators):
     """Evaluators, and the report that is written when all have their results.
 
     Args:
         evaluators: of instances and of parts come first, of the worst photos last.
         dataset_name: a registered part data set.
+        records: those of the data set.
         run: folder of the report.
         suffix: of its files' names.
     """
 
-    def __init__(self, evaluators: list[Any], dataset_name: str, run: Path, suffix: str) -> None:
-        super().__init__(evaluators)
+    def __init__(
+        self,
+        evaluators: list[Any],
+        dataset_name: str,
+        records: list[dict[str, Any]],
+        run: Path,
+        suffix: str,
+    ) -> None:
+        super().__init__(evaluators, dataset_name, records)
         self._instances, self._parts, *_, self._worst = evaluators
-        self._name, self._run, self._suffix = dataset_name, run, suffix
+        self._run, self._suffix = run, suffix
 
     def evaluate(self) -> dict[str, Any]:
         """The joined results, as without a report."""

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from sav.drawing.parts import CONFIDENT
+from sav.errors import SAVError
 from sav.evaluation.matching import Matches, unpack
 
 BINS = 10
@@ -67,6 +70,42 @@ def calibration(photos: Sequence[Matches]) -> dict[str, float]:
         f"precision@{CONFIDENT}": 100 * float(shown.precision[0]),
         f"recall@{CONFIDENT}": 100 * float(shown.recall[0]),
     }
+
+
+def fit_line(photos: Sequence[Matches]) -> tuple[float, float]:
+    """The line over the scores' logits that makes them probabilities of being right.
+
+    The likeliest one (Platt, Probabilistic Outputs for Support Vector Machines, 1999). Use photos
+    that the model has not learned from.
+
+    Returns:
+        Slope and intercept, for MODEL.SAV.TEST.CALIBRATION.
+
+    Raises:
+        SAVError: no detection is right, or none is wrong.
+    """
+    scores, right, _ = _judged(photos)
+    if right.all() or not right.any():
+        raise SAVError("scores cannot be calibrated: give photos with right and wrong detections")
+    logits = logit(np.clip(scores, 1e-6, 1 - 1e-6))
+
+    def surprise(line: np.ndarray) -> float:
+        odds = line[0] * logits + line[1]
+        return float(np.mean(np.logaddexp(0, np.where(right, -odds, odds))))
+
+    slope, intercept = minimize(surprise, [1.0, 0.0]).x
+    return float(slope), float(intercept)
+
+
+def along(photos: Sequence[Matches], line: tuple[float, float]) -> list[Matches]:
+    """The same detections with the scores that a line gives them."""
+    slope, intercept = line
+    return [
+        photo._replace(
+            scores=expit(slope * logit(np.clip(photo.scores, 1e-6, 1 - 1e-6)) + intercept)
+        )
+        for photo in photos
+    ]
 
 
 def reliability(photos: Sequence[Matches]) -> Reliability:

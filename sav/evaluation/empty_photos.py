@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Sequence
 from typing import Any
 
-from sav.d2 import DatasetEvaluator, comm
+from sav.d2 import comm
 from sav.drawing.parts import CONFIDENT, keep_confident
-from sav.evaluation.records import truth_of
+from sav.evaluation.evaluator import Photo, PhotoEvaluator
 
 
-class EmptyPhotosEvaluator(DatasetEvaluator):
-    """Counts the parts that are found, with a score of at least CONFIDENT, in unannotated photos.
-
-    Args:
-        dataset_name: a registered part data set, for error messages.
-        records: those of the data set; the model's inputs carry no annotations.
-    """
-
-    def __init__(self, dataset_name: str, records: Sequence[dict[str, Any]]) -> None:
-        self._name = dataset_name
-        self._is_empty = {record["image_id"]: not record["annotations"] for record in records}
-        self.reset()
+class EmptyPhotosEvaluator(PhotoEvaluator):
+    """Counts the parts that are shown, with a score of at least CONFIDENT, in such photos."""
 
     def reset(self) -> None:
         """Forget all images."""
         self._parts: dict[Any, int] = {}
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Count the parts of a batch.
-
-        Args:
-            inputs: the model's inputs, of which only "image_id" is read.
-            outputs: for each "instances" with scores.
-
-        Raises:
-            SAVError: an image is not in the data set.
-        """
-        for given, output in zip(inputs, outputs, strict=True):
-            image_id = given["image_id"]
-            if truth_of(self._is_empty, image_id, self._name):
-                self._parts[image_id] = len(keep_confident(output["instances"], CONFIDENT))
+    def add(self, photo: Photo) -> None:
+        """Count the parts of a photo."""
+        if not photo.record["annotations"]:
+            self._parts[photo.image_id] = len(keep_confident(photo.instances, CONFIDENT))
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Add up the counts of all processes.

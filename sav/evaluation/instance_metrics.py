@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from sav.evaluation.average_precision import average_precision
 from sav.evaluation.boundary import best_border_ious, border_ious
@@ -40,9 +39,7 @@ def count_instances(truth: Truth, found: Detections, num_classes: int) -> Instan
         num_classes: C.
     """
     true = truth.classes, truth.areas, truth.crowd
-    # One by one: pycocotools cannot take more than 255 at once.
-    of_masks = np.array([coco_mask.area(code) for code in found.codes], dtype=np.float64)
-    masks = Sides(found.classes, found.scores, of_masks, *true)
+    masks = Sides(found.classes, found.scores, found.masks.areas, *true)
     boxes = masks._replace(found_areas=found.boxes[:, 2] * found.boxes[:, 3])
     iou = mask_ious(found.codes, truth.codes, truth.crowd)
     borders = border_ious(truth, found, iou)

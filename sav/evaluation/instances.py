@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sav.d2 import DatasetEvaluator, MetadataCatalog, comm
+from sav.d2 import MetadataCatalog, comm
 from sav.evaluation.detections_file import DetectionsFile
+from sav.evaluation.evaluator import Photo, PhotoEvaluator
 from sav.evaluation.instance_metrics import InstanceCounts, count_instances, instance_metrics
 from sav.evaluation.matching import Matches
-from sav.evaluation.photo import Detections, Truth
-from sav.evaluation.records import truth_of
 
 
-class InstanceEvaluator(DatasetEvaluator):
+class InstanceEvaluator(PhotoEvaluator):
     """Matches each photo's instances at once, and keeps some numbers of each.
 
     So memory does not grow by masks, and several processes give the numbers of one bit by bit.
@@ -32,36 +31,23 @@ class InstanceEvaluator(DatasetEvaluator):
     matches: list[Matches]
 
     def __init__(self, dataset_name: str, records: Sequence[dict[str, Any]], path: Path) -> None:
-        self._name = dataset_name
-        self._records = {record["image_id"]: record for record in records}
         self._path = path
         metadata = MetadataCatalog.get(dataset_name)
         self._class_names = metadata.thing_classes
         dataset_ids = metadata.thing_dataset_id_to_contiguous_id
         self._category_ids = {class_id: id_ for id_, class_id in dataset_ids.items()}
-        self.reset()
+        super().__init__(dataset_name, records)
 
     def reset(self) -> None:
         """Forget all images."""
         self._counts: dict[Any, InstanceCounts] = {}
         self._file = DetectionsFile(self._path, self._category_ids)
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Match the instances of a batch.
-
-        Args:
-            inputs: the model's inputs, of which only "image_id" is read.
-            outputs: for each "instances" with pred_masks, pred_boxes, pred_classes and scores.
-
-        Raises:
-            SAVError: an image is not in the data set.
-        """
-        for given, output in zip(inputs, outputs, strict=True):
-            image_id = given["image_id"]
-            truth = Truth.of(truth_of(self._records, image_id, self._name))
-            found = Detections.of(output["instances"])
-            self._counts[image_id] = count_instances(truth, found, len(self._class_names))
-            self._file.add(image_id, found)
+    def add(self, photo: Photo) -> None:
+        """Match the instances of a photo."""
+        counts = count_instances(photo.truth, photo.found, len(self._class_names))
+        self._counts[photo.image_id] = counts
+        self._file.add(photo.image_id, photo.found)
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Write the detections, and reduce the counts of all processes.

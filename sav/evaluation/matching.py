@@ -22,6 +22,7 @@ MOST = 100
 
 _SHAPE = len(SIZES), len(THRESHOLDS)
 _BITS = math.prod(_SHAPE)
+_SIZE, _THRESHOLD = np.ogrid[: _SHAPE[0], : _SHAPE[1]]
 _CLOSE = THRESHOLDS.min()
 _NONE = -3.0  # below any IoU, and below that of an annotation that need not be found, less 2
 
@@ -126,10 +127,9 @@ def _take(
     lesser = 2 * skipped[:, columns].transpose(1, 0, 2)[:, :, None]
     worth = np.where(at >= THRESHOLDS[:, None], at - lesser, _NONE)
     free = np.ones((*_SHAPE, iou.shape[1]), dtype=bool)
-    sizes, thresholds = np.ogrid[: _SHAPE[0], : _SHAPE[1]]
     for step in np.unique(rank[rows]):
         now = np.flatnonzero(rank[rows] == step)
-        is_free = free[sizes[..., None], thresholds[..., None], columns[now, None, None]]
+        is_free = free[_SIZE[..., None], _THRESHOLD[..., None], columns[now, None, None]]
         value = np.where(is_free, worth[now], _NONE)
         best = value.max(axis=-1)
         taken = best > _NONE

@@ -36,8 +36,9 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
         raise ValueError(f"prediction is {prediction.shape}, the image is {truth.shape}")
     # Labels change at few pixels, so stretches of equal ones are counted, not pixels.
     truth, prediction = truth.ravel(), prediction.ravel()
-    changes = (truth[1:] != truth[:-1]) | (prediction[1:] != prediction[:-1])
-    starts = np.flatnonzero(np.concatenate([[truth.size > 0], changes]))
+    changes = truth[1:] != truth[:-1]
+    changes |= prediction[1:] != prediction[:-1]
+    starts = np.concatenate([np.arange(min(truth.size, 1)), np.flatnonzero(changes) + 1])
     lengths = np.diff(starts, append=truth.size)
     truth, prediction = truth[starts].astype(np.int64), prediction[starts].astype(np.int64)
     counted = truth != IGNORED

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from sav.d2 import DatasetEvaluator, Instances, MetadataCatalog, comm
+from sav.d2 import Instances, MetadataCatalog, comm
 from sav.data.annotations import load_instance_masks
 from sav.drawing.parts import CONFIDENT, draw_parts, drawing_size, keep_confident, resize_image
 from sav.drawing.sheet import Panel, write_sheet
+from sav.evaluation.evaluator import Photo, PhotoEvaluator
 from sav.formats.images import read_rgb
 from sav.ontology import load_ontology
 
@@ -21,7 +22,7 @@ _PANEL = 560
 """Long side of one picture, in pixels."""
 
 
-class PredictionSheet(DatasetEvaluator):
+class PredictionSheet(PhotoEvaluator):
     """Draws some images of the test set, spread evenly through it, into one PNG.
 
     It measures nothing: its results are empty.
@@ -36,26 +37,24 @@ class PredictionSheet(DatasetEvaluator):
         count = min(_ROWS, len(records))
         # The middles of `count` equal stretches of the data set.
         chosen = [(2 * i + 1) * len(records) // (2 * count) for i in range(count)]
-        self._records = {records[i]["image_id"]: records[i] for i in chosen}
+        self._chosen = {records[i]["image_id"]: records[i] for i in chosen}
         self._path = path
         self._ontology = load_ontology(MetadataCatalog.get(dataset_name).ontology)
-        self.reset()
+        super().__init__(dataset_name, records)
 
     def reset(self) -> None:
         """Forget the predictions kept."""
         self._kept: dict[Any, Instances] = {}
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Keep the confident predictions of the chosen images."""
-        for given, output in zip(inputs, outputs, strict=True):
-            if given["image_id"] in self._records:
-                parts = output["instances"].to(torch.device("cpu"))
-                self._kept[given["image_id"]] = keep_confident(parts, CONFIDENT)
+    def add(self, photo: Photo) -> None:
+        """Keep the confident predictions, if the photo is one of the chosen."""
+        if photo.image_id in self._chosen:
+            self._kept[photo.image_id] = keep_confident(photo.instances, CONFIDENT)
 
     def evaluate(self) -> dict[str, Any]:
         """Write the sheet on the first process; returns {}."""
         kept = ChainMap(*comm.gather(self._kept))
-        rows = [self._row(record, kept[i]) for i, record in self._records.items() if i in kept]
+        rows = [self._row(record, kept[i]) for i, record in self._chosen.items() if i in kept]
         if rows:
             titles = ["photo", "truth", f"prediction, score at least {CONFIDENT:.0%}"]
             rows[0] = [Panel(p.picture, [title]) for p, title in zip(rows[0], titles, strict=True)]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from PIL import Image
 
+from sav.drawing.page import data_uri, jpeg_uri, render_page
 from sav.drawing.parts import CONFIDENT
 from sav.evaluation.matching import Matches
 from sav.evaluation.plots import confusion_picture, curves_picture
@@ -21,7 +18,6 @@ from sav.evaluation.worst_photos import WorstPhoto
 from sav.files import write_atomic
 
 _TEMPLATE = Path(__file__).with_name("report.html")
-_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,8 @@ def write_report(folder: Path, suffix: str, report: Report) -> None:
     for name, content in pictures.items():
         write_atomic(folder / f"{name}{suffix}.png", content)
     tasks = report.tasks
-    # Names of data sets, classes and files may hold anything; the template escapes them.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    page = environment.from_string(_TEMPLATE.read_text("utf-8")).render(
+    page = render_page(
+        _TEMPLATE,
         title=report.title,
         photos=len(report.matches),
         threshold=CONFIDENT,
@@ -76,7 +71,7 @@ def write_report(folder: Path, suffix: str, report: Report) -> None:
             for name in report.class_names
         },
         worst=[_case(photo) for photo in report.worst],
-        **{name: _data_uri("png", content) for name, content in pictures.items()},
+        **{name: data_uri("png", content) for name, content in pictures.items()},
     )
     write_atomic(folder / f"report{suffix}.html", page)
 
@@ -92,15 +87,9 @@ def _case(photo: WorstPhoto) -> dict[str, str]:
     """What the template shows of a photo."""
     truth, found = photo.pictures()
     gap = np.full((truth.shape[0], 8, 3), 255, dtype=np.uint8)
-    stream = BytesIO()
-    both = Image.fromarray(np.concatenate([truth, gap, found], axis=1))
-    both.save(stream, "JPEG", quality=_QUALITY)
+    both = np.concatenate([truth, gap, found], axis=1)
     return {
         "name": Path(photo.record["file_name"]).name,
         "miou": f"{photo.kept.miou:.1f}",
-        "picture": _data_uri("jpeg", stream.getvalue()),
+        "picture": jpeg_uri(both),
     }
-
-
-def _data_uri(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

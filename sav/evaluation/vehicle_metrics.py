@@ -22,14 +22,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from sav.d2 import Instances
-from sav.data.annotations import load_instance_codes
-from sav.evaluation.photo import encode_masks
+from sav.evaluation.photo import Detections, Truth
 from sav.formats.masks import Code
 
 _MATCH = 0.5
@@ -56,15 +54,22 @@ class VehicleParts:
         return cls([codes[index] for index in kept], classes[kept], ids[kept])
 
     @classmethod
-    def of_truth(cls, record: dict[str, Any]) -> VehicleParts:
-        """From a data set record."""
-        return cls.of(*load_instance_codes(record))
+    def of_truth(cls, truth: Truth) -> VehicleParts:
+        """From the annotated parts, without crowds."""
+        return cls._of_some(truth, np.flatnonzero(~truth.crowd), truth.vehicles)
 
     @classmethod
-    def of_prediction(cls, parts: Instances) -> VehicleParts:
-        """From predicted instances, the best score first."""
-        parts = parts[parts.scores.argsort(descending=True, stable=True)].to("cpu")
-        return cls.of(encode_masks(parts), parts.pred_classes.numpy(), parts.vehicle_ids.numpy())
+    def of_prediction(cls, found: Detections, vehicles: np.ndarray) -> VehicleParts:
+        """From the detections that are shown, the best score first; vehicles are (N,) int64."""
+        best_first = found.shown[np.argsort(-found.scores[found.shown], kind="stable")]
+        return cls._of_some(found, best_first, vehicles)
+
+    @classmethod
+    def _of_some(
+        cls, side: Truth | Detections, places: np.ndarray, vehicles: np.ndarray
+    ) -> VehicleParts:
+        codes = [side.codes[place] for place in places]
+        return cls.of(codes, side.classes[places], vehicles[places])
 
     def by_vehicle(self) -> list[dict[int, Code]]:
         """Of each vehicle, in the order of the ids, the union of its parts by class."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from sav.d2 import DatasetEvaluator, Instances, MetadataCatalog, comm
-from sav.drawing.parts import CONFIDENT, draw_parts, keep_confident
+from sav.d2 import Instances, MetadataCatalog, comm
+from sav.drawing.parts import draw_parts
+from sav.evaluation.evaluator import Photo, PhotoEvaluator
 from sav.evaluation.metrics import photo_miou
 from sav.evaluation.parts import PartEvaluator
-from sav.evaluation.photo import encode_masks
 from sav.evaluation.prediction_sheet import truth_instances
 from sav.formats.images import read_rgb
 from sav.formats.masks import Code, decode_codes
@@ -77,7 +77,7 @@ class WorstPhoto:
         ]
 
 
-class WorstPhotos(DatasetEvaluator):
+class WorstPhotos(PhotoEvaluator):
     """Keeps what was found in the worst photos, of which there are at most MOST in each process.
 
     It measures nothing: its results are empty.
@@ -97,26 +97,24 @@ class WorstPhotos(DatasetEvaluator):
     def __init__(
         self, dataset_name: str, records: Sequence[dict[str, Any]], parts: PartEvaluator
     ) -> None:
-        self._records = {record["image_id"]: record for record in records}
         self._parts = parts
         self._ontology = load_ontology(MetadataCatalog.get(dataset_name).ontology)
-        self.reset()
+        super().__init__(dataset_name, records)
 
     def reset(self) -> None:
         """Forget all images."""
         self._kept: dict[Any, KeptPhoto] = {}
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Keep the photos of a batch that are among the worst so far."""
-        for given, output in zip(inputs, outputs, strict=True):
-            image_id = given["image_id"]
-            miou = photo_miou(self._parts.confusion_of(image_id))
-            if math.isnan(miou) or not self._is_bad(miou):
-                continue
-            parts = keep_confident(output["instances"], CONFIDENT).to("cpu")
-            kept = encode_masks(parts), parts.pred_classes.numpy(), parts.scores.numpy()
-            self._kept[image_id] = KeptPhoto(miou, *kept)
-            self._kept = dict(self._worst(self._kept))
+    def add(self, photo: Photo) -> None:
+        """Keep a photo that is among the worst so far."""
+        miou = photo_miou(self._parts.confusion_of(photo.image_id))
+        if math.isnan(miou) or not self._is_bad(miou):
+            return
+        found, places = photo.found, photo.found.shown
+        codes = [found.codes[place] for place in places]
+        kept = codes, found.classes[places], found.scores[places].astype(np.float32)
+        self._kept[photo.image_id] = KeptPhoto(miou, *kept)
+        self._kept = dict(self._worst(self._kept))
 
     def evaluate(self) -> dict[str, Any]:
         """Choose the worst photos of all processes; returns {}."""

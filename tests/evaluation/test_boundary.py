@@ -1,11 +1,14 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 from faster_coco_eval import COCO, COCOeval_faster
 
+from sav.evaluation.boundary import Border
 from sav.evaluation.instance_metrics import count_instances, instance_metrics
 from sav.evaluation.photo import Truth
+from sav.formats.crops import decode_crop
 from sav.formats.masks import encode_mask
 
 from .photos import NAMES, both_sides, coco_evaluation, detections, random_photo
@@ -45,6 +48,30 @@ def test_a_border_beside_the_right_one_counts_less_than_the_mask():
     assert mask > 0.8
     assert 10 < metrics["IoU"] < 40
     assert metrics["AP"] < 10
+
+
+@pytest.mark.parametrize("width", [1, 3, 8])
+def test_a_border_is_the_mask_without_what_is_inside(width):
+    """Of masks with holes, with bays, in several pieces, at the edges, and of any size."""
+    rng = np.random.default_rng(width)
+    square = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    inner_pixels = 0
+    for _ in range(60):
+        mask = np.zeros(rng.integers(1, 90, 2), np.uint8)
+        for value in (1, 1, 1, 0, 0):
+            top, left = rng.integers(0, mask.shape)
+            height, width_ = rng.integers(1, 60, 2)
+            mask[top : top + height, left : left + width_] = value
+        if not mask.any():
+            continue
+        padded = cv2.copyMakeBorder(mask, *4 * [width], cv2.BORDER_CONSTANT)
+        inner = cv2.erode(padded, square)[width:-width, width:-width]
+        inner_pixels += inner.sum()
+        crop = decode_crop(encode_mask(mask))
+        border = Border.of(crop, width)
+        assert np.array_equal(border.pixels[:-1, :-1], (mask > inner)[crop.window()])
+        assert border.area == border.pixels.sum() == (mask > inner).sum()
+    assert inner_pixels
 
 
 def test_only_parts_of_the_class_that_are_shown_count():

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
-from sav.evaluation.calibration import STEPS, calibration, curves, reliability
+from sav.errors import SAVError
+from sav.evaluation.calibration import STEPS, along, calibration, curves, fit_line, reliability
 from sav.evaluation.instance_metrics import count_instances
 from sav.evaluation.photo import Truth
 from sav.formats.masks import encode_mask
@@ -86,3 +88,33 @@ def test_photos_add_up():
     wrong = matches([part(WHEEL, 0)], [part(WHEEL, 9, score=0.75)])
     found = calibration([right, wrong, wrong, right])
     assert found == {"ECE": pytest.approx(25), "precision@0.3": 50, "recall@0.3": 50}
+
+
+def scored(rng, number, line):
+    """A photo with detections that are right as often as a line over their logits says."""
+    scores = rng.uniform(0.05, 0.9, number)
+    right = rng.random(number) < expit(line[0] * logit(scores) + line[1])
+    size = 60
+    truth = [part(WHEEL, 5 * (i % 12)) for i in range(size // 5)]
+    found = [
+        part(WHEEL if hit else DOOR, 5 * i, score=score)
+        for i, (score, hit) in enumerate(zip(scores, right, strict=True))
+    ]
+    return matches(truth, found)
+
+
+def test_the_line_that_makes_scores_probabilities():
+    rng = np.random.default_rng(0)
+    photos = [scored(rng, 12, (1.4, 0.9)) for _ in range(500)]
+    line = fit_line(photos)
+    assert line == pytest.approx((1.4, 0.9), abs=0.15)
+    assert calibration(photos)["ECE"] > 10
+    assert calibration(along(photos, line))["ECE"] < 2
+
+
+def test_a_line_needs_right_and_wrong_detections():
+    right = matches([part(WHEEL, 0)], [part(WHEEL, 0, score=0.75)])
+    wrong = matches([part(WHEEL, 0)], [part(WHEEL, 9, score=0.75)])
+    for photos in ([right], [wrong], []):
+        with pytest.raises(SAVError, match="right and wrong"):
+            fit_line(photos)
