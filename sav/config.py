@@ -125,6 +125,9 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SAV.TEST.GALLERY = ""  # folder; empty: evaluation builds one of DATASETS.TRAIN
     cfg.MODEL.SAV.TEST.BATCH = 8  # photos a forward pass
     cfg.MODEL.SAV.TEST.SCORE_THRESHOLD = 0.05
+    # Slope and intercept over the logits of scores, so that a score is the probability of being
+    # right; benchmarks/calibration.py finds them.
+    cfg.MODEL.SAV.TEST.CALIBRATION = (1.0, 0.0)
     # Vehicles whose long side is a smaller share of their photo's are cut out and predicted again.
     # 0 for none.
     cfg.MODEL.SAV.TEST.CROPS = 0.6
