@@ -137,6 +137,22 @@ class Neighbours:
     similarity: torch.Tensor
     exists: torch.Tensor
 
+    @classmethod
+    def at(
+        cls, stored: Exemplars, rows: torch.Tensor, similarity: torch.Tensor, device: torch.device
+    ) -> Neighbours:
+        """The exemplars of rows (B, k), -1 for none, with their similarity (B, k), on a device."""
+        index, exists = rows.clamp(min=0), rows >= 0
+        return cls(
+            prototypes=stored.prototypes[index].to(device, torch.float32),
+            layouts=stored.layouts[index].to(device, torch.float32) / 255,
+            predicted_layouts=stored.predicted_layouts[index].to(device, torch.float32) / 255,
+            present=(stored.present[index] & exists[..., None]).to(device),
+            known=(stored.known[index] & exists[..., None]).to(device),
+            similarity=similarity.to(device),
+            exists=exists.to(device),
+        )
+
     def mirror(self, which: torch.Tensor, mirror_ids: torch.Tensor) -> Neighbours:
         """With the mirror images of some, (B, k) bool, in their places.
 
@@ -146,12 +162,18 @@ class Neighbours:
         parts = F.pad(mirror_ids, (0, 1), value=len(mirror_ids))  # surroundings stay what they are
         grid = which[..., None, None, None]
         predicted = self.predicted_layouts
+        turned = which[..., None]
+        # Not torch.where, for which ONNX Runtime has no kernel of booleans.
+        present, known = (
+            (flags[:, :, mirror_ids] & turned) | (flags & ~turned)
+            for flags in (self.present, self.known)
+        )
         return Neighbours(
             torch.where(which[..., None, None], self.prototypes[:, :, parts], self.prototypes),
             torch.where(grid, self.layouts[:, :, mirror_ids].flip(-1), self.layouts),
             torch.where(grid, predicted[:, :, mirror_ids].flip(-1), predicted),
-            torch.where(which[..., None], self.present[:, :, mirror_ids], self.present),
-            torch.where(which[..., None], self.known[:, :, mirror_ids], self.known),
+            present,
+            known,
             self.similarity,
             self.exists,
         )

@@ -176,16 +176,7 @@ class Gallery:
 
     def at(self, rows: torch.Tensor, similarity: torch.Tensor, device: torch.device) -> Neighbours:
         """The exemplars of rows (B, k), -1 for none; see :meth:`search`."""
-        stored, index, exists = self._stored, rows.clamp(min=0), rows >= 0
-        return Neighbours(
-            prototypes=stored.prototypes[index].to(device, torch.float32),
-            layouts=stored.layouts[index].to(device, torch.float32) / 255,
-            predicted_layouts=stored.predicted_layouts[index].to(device, torch.float32) / 255,
-            present=(stored.present[index] & exists[..., None]).to(device),
-            known=(stored.known[index] & exists[..., None]).to(device),
-            similarity=similarity.to(device),
-            exists=exists.to(device),
-        )
+        return Neighbours.at(self._stored, rows, similarity, device)
 
     def check_fingerprint(self, expected: dict[str, Any], where: str) -> None:
         """Refuse a gallery that was made for something else.

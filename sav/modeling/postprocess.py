@@ -31,7 +31,7 @@ def part_probabilities(
         (B, C, h, w) float32.
     """
     absent = 1 - presence.float()[..., None, None] * logits.float().sigmoid()
-    none_of = torch.ones(len(logits), num_classes, *logits.shape[2:], device=logits.device)
+    none_of = torch.ones(logits.shape[0], num_classes, *logits.shape[2:], device=logits.device)
     index = query_classes[:, None, None].expand_as(absent)
     return 1 - none_of.scatter_reduce(1, index, absent, "prod")
 

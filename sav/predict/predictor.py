@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -24,7 +24,13 @@ from sav.modeling.meta_arch import SAV
 from sav.modeling.weights import gallery_fingerprint, load_weights
 from sav.ontology import Ontology, find_view
 from sav.precision import Precision
+from sav.predict.inputs import PhotoLike, to_array, whole_pixels
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, SHIPPED, WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    import supervision
+
+Boxes = Sequence[Sequence[float]] | np.ndarray
 
 
 class Neighbour(NamedTuple):
@@ -55,8 +61,8 @@ class SAVPredictor:
         for mask, cls in zip(parts.pred_masks, parts.pred_classes):
             print(predictor.class_names[cls], mask.sum())
 
-    Several processes: start them by "spawn", or let each load its own before any has predicted; a
-    fork of a process that has predicted lacks its threads.
+    Threads may share a predictor. Several processes: start them by "spawn", or let each load its
+    own before any has predicted; a fork of a process that has predicted lacks its threads.
 
     Args:
         cfg: the config that the model was built from.
@@ -148,13 +154,20 @@ class SAVPredictor:
         """Names by class id."""
         return self.ontology.class_names
 
+    @overload
+    def __call__(self, image: PhotoLike, boxes: Boxes | None = None) -> Instances: ...
+
+    @overload
+    def __call__(self, image: list[PhotoLike]) -> list[Instances]: ...
+
     def __call__(
-        self, image: np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
-    ) -> Instances:
-        """Find the parts in one photo.
+        self, image: PhotoLike | list[PhotoLike], boxes: Boxes | None = None
+    ) -> Instances | list[Instances]:
+        """Find the parts in one photo, or in each of a list of photos.
 
         Args:
-            image: (H, W, 3) uint8 RGB.
+            image: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), both uint8 RGB,
+                see :func:`~sav.predict.inputs.to_array`; or a list of such.
             boxes: (M, 4) XYXY in pixels, the vehicles that any detector has found. The model looks
                 at these alone, each cut out and enlarged. None lets it find the vehicles itself.
 
@@ -164,18 +177,22 @@ class SAVPredictor:
             boxes the row of the vehicle's box.
 
         Raises:
-            SAVError: the array is not such an image, or a box has no pixel in it.
+            SAVError: that is no photo, a box has no pixel in it, or there are boxes for a list.
         """
+        if isinstance(image, list | tuple):
+            if boxes is not None:
+                raise SAVError("boxes are of one photo; give the photos of a list one by one")
+            return self.predict_batch(image)
         if boxes is None:
             return self.predict_batch([image])[0]
         return self._predict_boxes(image, boxes)
 
-    def predict_batch(self, images: Sequence[np.ndarray]) -> list[Instances]:
+    def predict_batch(self, images: Iterable[PhotoLike]) -> list[Instances]:
         """Find the parts in several photos of any sizes in one pass, as :meth:`__call__` in one."""
         return [output["instances"] for output in self.predict_outputs(images)]
 
     @torch.no_grad()
-    def predict_outputs(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    def predict_outputs(self, images: Iterable[PhotoLike]) -> list[dict[str, Any]]:
         """Like :meth:`predict_batch`, with the label map of each photo.
 
         Returns:
@@ -183,21 +200,21 @@ class SAVPredictor:
             0 background}, on the CPU.
 
         Raises:
-            SAVError: an array is not (H, W, 3) uint8; or this process was forked, see
+            SAVError: one is no photo; or this process was forked, see
                 :class:`SAVPredictor`.
         """
-        inputs = [self._to_input(image) for image in images]
+        inputs = [self._to_input(to_array(image)) for image in images]
         if not inputs:
             return []
         with self._precision.autocast():
             return self._predict_on_cpu(inputs)
 
     @torch.no_grad()
-    def _predict_boxes(self, image: np.ndarray, boxes: Sequence[Sequence[float]]) -> Instances:
-        item = self._to_input(image)
+    def _predict_boxes(self, image: PhotoLike, boxes: Boxes) -> Instances:
+        item = self._to_input(to_array(image))
         size = item["height"], item["width"]
         output = nothing_found(size)
-        vehicles = dict(enumerate(_whole_pixels(boxes, size)))
+        vehicles = dict(enumerate(whole_pixels(boxes, size)))
         with self._precision.autocast():
             predict_crops(self._predict_on_cpu, item, output, vehicles)
         return output["instances"]
@@ -216,11 +233,36 @@ class SAVPredictor:
             )
         self._process = os.getpid()
 
-    def nearest(self, image: np.ndarray, count: int, *, copies: bool = True) -> list[Neighbour]:
+    def to_supervision(self, parts: Instances) -> supervision.Detections:
+        """Parts of this predictor for the package supervision, see docs/export.md.
+
+        Returns:
+            Detections in the same order, with "class_name" and "vehicle_id" in their data.
+
+        Raises:
+            SAVError: supervision is not installed.
+        """
+        try:
+            import supervision  # noqa: PLC0415
+        except ImportError as error:
+            raise SAVError(
+                f"this needs the package supervision ({error}): pip install supervision"
+            ) from error
+        classes = parts.pred_classes.numpy()
+        names = np.array(self.class_names, dtype=np.str_)[classes]
+        return supervision.Detections(
+            xyxy=parts.pred_boxes.tensor.numpy(),
+            mask=parts.pred_masks.numpy(),
+            confidence=parts.scores.numpy(),
+            class_id=classes,
+            data={"class_name": names, "vehicle_id": parts.vehicle_ids.numpy()},
+        )
+
+    def nearest(self, image: PhotoLike, count: int, *, copies: bool = True) -> list[Neighbour]:
         """Find the exemplars that the model uses to predict the parts in a photo.
 
         Args:
-            image: (H, W, 3) uint8 RGB.
+            image: see :meth:`__call__`.
             count: how many exemplars of each vehicle that is predicted there.
             copies: False leaves out copies of this photo, as training does.
 
@@ -229,15 +271,15 @@ class SAVPredictor:
             there are no more.
 
         Raises:
-            SAVError: the array is not such an image, or the model has no context module.
+            SAVError: that is no photo, or the model has no context module.
         """
         if self.model.context is None:
             raise SAVError("MODEL.SAV.CONTEXT.ENABLED is False: this model looks into no gallery")
-        inputs = [self._to_input(image)]
+        inputs = [self._to_input(to_array(image))]
         self._check_process()
         with self._precision.autocast():
             keys = self.model.retrieval_keys(inputs)
-        photo = None if copies else Photo("", hash=photo_hash(image))
+        photo = None if copies else Photo("", hash=photo_hash(to_array(image)))
         gallery = self.model.context.gallery
         found = gallery.search_with_mirror(keys, count, [photo] * len(keys.keys))
         return [
@@ -249,40 +291,7 @@ class SAVPredictor:
 
     def _to_input(self, image: np.ndarray) -> dict[str, Any]:
         """Check a photo and bring it to the model's size."""
-        if not isinstance(image, np.ndarray):
-            kind = type(image).__name__
-            raise SAVError(f"image is a {kind}; give a numpy array (H, W, 3) uint8 RGB")
-        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise SAVError(f"image has shape {image.shape}; give an array (H, W, 3) in RGB order")
-        if image.dtype != np.uint8:
-            raise SAVError(f"image has dtype {image.dtype}; give uint8, 0 to 255")
         height, width = image.shape[:2]
         crop = PhotoCrops(image, Letterbox(self.model.preprocess.size))
         whole = crop((0, 0, width, height))
         return {**whole, "crop": crop, "vocabulary": self.ontology.name}
-
-
-def _whole_pixels(
-    boxes: Sequence[Sequence[float]] | np.ndarray, size: tuple[int, int]
-) -> list[tuple[int, int, int, int]]:
-    """Check XYXY boxes, and round them outwards, as far as the photo (height, width) goes."""
-    try:
-        array = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise SAVError(f"boxes are no (M, 4) numbers: {error}") from error
-    if array.size == 0:
-        return []
-    if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
-        raise SAVError(
-            f"boxes have shape {array.shape}; give (M, 4) numbers: left, top, right, bottom"
-        )
-    height, width = size
-    least, most = np.floor(array[:, :2]), np.ceil(array[:, 2:])
-    whole = np.hstack([least, most]).clip(0, [width, height, width, height]).astype(int)
-    for row, (left, top, right, bottom) in enumerate(whole.tolist()):
-        if left >= right or top >= bottom:
-            raise SAVError(
-                f"box {row}, {array[row].tolist()}, has no pixel in the photo of {width}x{height}; "
-                "give left, top, right, bottom in pixels"
-            )
-    return [tuple(box) for box in whole.tolist()]

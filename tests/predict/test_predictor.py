@@ -1,10 +1,14 @@
 import json
 import os
 import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import supervision
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -68,6 +72,60 @@ def test_batches_may_be_arrays_or_iterators(predictor, photo):
     assert predictor.predict_batch(stack[:0]) == []
 
 
+def test_photos_may_come_in_any_form(predictor, photo, tmp_path):
+    image = photo(60, 90)
+    turned = Image.fromarray(np.rot90(image))  # as a camera held upright writes it
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    forms = [
+        image,
+        torch.from_numpy(image).permute(2, 0, 1),
+        Image.fromarray(image),
+        str(tmp_path / "turned.png"),
+        tmp_path / "turned.png",
+    ]
+    expected = predictor(image)
+    for form in (*forms, Image.open(tmp_path / "turned.png")):
+        same(predictor(form), expected)
+    for parts in (*predictor(forms), *predictor.predict_batch(tuple(forms))):
+        same(parts, expected)
+    with pytest.raises(SAVError, match="boxes are of one photo"):
+        predictor(forms, boxes=[[0, 0, 9, 9]])
+
+
+def test_threads_may_share_a_predictor(predictor, photo):
+    images = [photo(48, 80, seed) for seed in range(6)]
+    expected = [predictor(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(predictor, 4 * images)]
+    for parts, wanted in zip(found, 4 * expected, strict=True):
+        same(parts, wanted)
+
+
+def test_parts_go_to_supervision(predictor, photo):
+    parts = predictor(photo(60, 90))
+    detections = predictor.to_supervision(parts)
+    assert isinstance(detections, supervision.Detections)
+    assert len(detections) == len(parts) > 0
+    assert np.array_equal(detections.mask, parts.pred_masks.numpy())
+    assert np.array_equal(detections.xyxy, parts.pred_boxes.tensor.numpy())
+    assert np.array_equal(detections.confidence, parts.scores.numpy())
+    assert detections.class_id.tolist() == parts.pred_classes.tolist()
+    names = [predictor.class_names[i] for i in parts.pred_classes.tolist()]
+    assert detections.data["class_name"].tolist() == names
+    assert detections.data["vehicle_id"].tolist() == parts.vehicle_ids.tolist()
+    one = detections[detections.data["vehicle_id"] == 0]
+    assert len(one) == int((parts.vehicle_ids == 0).sum())
+    assert len(predictor.to_supervision(parts[:0])) == 0
+
+
+def test_without_supervision_it_says_what_to_install(predictor, photo, monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(SAVError, match="pip install supervision"):
+        predictor.to_supervision(predictor(photo()))
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_a_fork_of_a_process_that_has_predicted_says_so(predictor, photo):
     predictor(photo())
@@ -103,7 +161,11 @@ def test_label_map_covers_the_photo(predictor, photo):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("photo.jpg", "image is a str"),
+        ("nowhere.jpg", "nowhere.jpg: there is no such image"),
+        (None, "image is a NoneType"),
+        (Image.new("F", (4, 4), float("nan")), "floats run from"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), r"give a tensor \(3, H, W\)"),
+        (torch.zeros(3, 4, 4), "has dtype float32"),
         (np.zeros((4, 4), np.uint8), "has shape"),
         (np.zeros((4, 4, 4), np.uint8), "has shape"),
         (np.zeros((0, 4, 3), np.uint8), "has shape"),

@@ -47,8 +47,6 @@ class Evidence:
             photo: (V,) int64 index of each one's photo.
             count: of photos; each has a vehicle.
         """
-        if len(photo) == count:
-            return self
         # Errors have both signs, and boxes of vehicles hardly overlap.
         error = self.error.new_zeros(count, *self.error.shape[1:])
         return Evidence(
@@ -123,7 +121,7 @@ class EvidenceEncoder(nn.Module):
             similarity=neighbours.similarity.amax(1) * neighbours.exists.any(1),
             known=known,
         )
-        return evidence.merge(vehicles.photo, len(embedding))
+        return evidence.merge(vehicles.photo, embedding.shape[0])
 
     def _appearance(
         self, neighbours: Neighbours, embedding: torch.Tensor, attention: torch.Tensor
@@ -146,5 +144,5 @@ class EvidenceEncoder(nn.Module):
 def _greatest(values: torch.Tensor, photo: torch.Tensor, count: int) -> torch.Tensor:
     """(count, ...) the greatest of each photo's values (V, ...)."""
     index = photo.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
-    merged = values.new_zeros(count, *values.shape[1:])
-    return merged.scatter_reduce(0, index, values, "amax", include_self=False)
+    merged = values.new_full((count, *values.shape[1:]), -1.0)  # nothing is less
+    return merged.scatter_reduce(0, index, values, "amax")

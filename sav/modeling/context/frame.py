@@ -50,7 +50,8 @@ def _quantiles(profile: torch.Tensor) -> torch.Tensor:
     mass = (profile - _FAINT * profile.amax(1, keepdim=True)).clamp(min=0) + 1e-6
     share = F.pad((mass / mass.sum(1, keepdim=True)).cumsum(1), (1, 0))
     levels = torch.tensor([_TAIL, 1 - _TAIL], device=profile.device)
-    right = torch.searchsorted(share, levels.expand(len(share), 2).contiguous()).clamp(1, size)
+    # As searchsorted, which ONNX does not have.
+    right = (share[:, None] < levels[:, None]).sum(2).clamp(1, size)
     before, after = share.gather(1, right - 1), share.gather(1, right)
     return (right - 1 + (levels - before) / (after - before).clamp(min=1e-6)) / size
 

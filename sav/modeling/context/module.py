@@ -156,7 +156,7 @@ class ContextModule(nn.Module):
         if not len(self.gallery):
             return output
         retrieved = self._retrieve(photos, output)
-        return self._fuse(photos, prompts, output, retrieved, decode)[-1]
+        return self.fuse(photos, prompts, output, retrieved, decode)[-1]
 
     def losses(
         self,
@@ -187,7 +187,7 @@ class ContextModule(nn.Module):
         truth = supervision.select(rows)
         some, queried = photos.select(index), output.select(index)
         retrieved = self._retrieve(some, queried, self._withhold(truth.generators))
-        outputs = self._fuse(some, prompts[index], queried, retrieved, decode)
+        outputs = self.fuse(some, prompts[index], queried, retrieved, decode)
         if torch.is_grad_enabled():
             kept = [photo if row in chosen else None for row, photo in enumerate(photos.photos)]
             named = replace(photos, photos=kept)
@@ -206,8 +206,17 @@ class ContextModule(nn.Module):
         vehicles = self.retriever.find(output)
         embedding = photos.embedding.detach().float()
         neighbours = self._neighbours(vehicles, embedding, photos.photos, withheld)
-        # As fine as the corrector reads it.
-        size = output.masks.shape[-1] // REDUCTION
+        return self.weigh(vehicles, neighbours, embedding, output)
+
+    def weigh(
+        self,
+        vehicles: PredictedVehicles,
+        neighbours: Neighbours,
+        embedding: torch.Tensor,
+        output: DecoderOutput,
+    ) -> Retrieved:
+        """What the neighbours of vehicles say of the photos; the embedding is in float32."""
+        size = output.masks.shape[-1] // REDUCTION  # as fine as the corrector reads it
         evidence = self.evidence(neighbours, embedding, vehicles, size)
         return Retrieved(vehicles, neighbours, evidence)
 
@@ -230,7 +239,7 @@ class ContextModule(nn.Module):
         found = self.gallery.neighbours(keys, self.neighbours, exclude, thinning)
         return found.forget(withheld.forgotten[vehicles.photo]) if withheld else found
 
-    def _fuse(
+    def fuse(
         self,
         photos: EncodedPhotos,
         prompts: torch.Tensor,
@@ -238,7 +247,15 @@ class ContextModule(nn.Module):
         retrieved: Retrieved,
         decode: Decode,
     ) -> list[DecoderOutput]:
-        """The outputs after each part of the fusion, see :meth:`forward`."""
+        """The outputs after each part of the fusion, in the order of the parts.
+
+        Args:
+            photos: see :meth:`forward`, as all others.
+            prompts: (B, C, 256).
+            output: without neighbours.
+            retrieved: what the gallery has for the photos.
+            decode: for other prompts.
+        """
         outputs = []
         if self.exemplar_prompts is not None:
             parts = self.retriever.parts(output)

@@ -11,6 +11,7 @@ from sav.modeling.context.frame import crop, vehicle_boxes
 from sav.modeling.context.keys import LAYOUT_SIDE, appearance_key, join_keys, layout_key
 from sav.modeling.context.vehicles import (
     PredictedVehicles,
+    describe_vehicles,
     find_vehicles,
     match_annotated,
     predicted_parts,
@@ -63,6 +64,14 @@ class Retriever(nn.Module):
     def find(self, output: DecoderOutput) -> PredictedVehicles:
         """The vehicles that the decoder predicts in B photos."""
         return find_vehicles(output, self.query_classes, len(self.mirror_ids), self.kinds)
+
+    @torch.no_grad()
+    @float32()
+    def describe(
+        self, output: DecoderOutput, photo: torch.Tensor, own: torch.Tensor
+    ) -> PredictedVehicles:
+        """Vehicles by the queries that show them, see :func:`describe_vehicles`."""
+        return describe_vehicles(output, photo, own, self.query_classes, len(self.mirror_ids))
 
     @torch.no_grad()
     @float32()

@@ -71,7 +71,29 @@ def find_vehicles(
     photo = torch.repeat_interleave(torch.arange(len(counts)), counts)
     number = torch.arange(len(photo)) - (counts.cumsum(0) - counts)[photo]
     photo, own = (x.to(logits.device) for x in (photo, numbers[photo] == number[:, None]))
-    parts = part_probabilities(logits[photo], presence[photo] * own, query_classes, num_classes)
+    return describe_vehicles(output, photo, own, query_classes, num_classes)
+
+
+@torch.no_grad()
+def describe_vehicles(
+    output: DecoderOutput,
+    photo: torch.Tensor,
+    own: torch.Tensor,
+    query_classes: torch.Tensor,
+    num_classes: int,
+) -> PredictedVehicles:
+    """Where V vehicles are, and their parts, when it is known which queries show each.
+
+    Args:
+        output: the decoder's, for B photos and N queries.
+        photo: (V,) int64 index of each one's photo, ascending; every photo has one.
+        own: (V, N) bool, the queries that belong to each.
+        query_classes: (N,) class of each query.
+        num_classes: C.
+    """
+    logits = F.avg_pool2d(output.masks.float(), GRID_REDUCTION)[photo]
+    presence = output.presence.float().sigmoid()[photo] * own
+    parts = part_probabilities(logits, presence, query_classes, num_classes)
     return PredictedVehicles(photo, parts, vehicle_boxes(parts))
 
 

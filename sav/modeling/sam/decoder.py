@@ -213,7 +213,9 @@ class PartDecoder(nn.Module):
             queries: (B, N, 256) part prompts.
         """
         prompts = queries + self.sam.mask_tokens.weight
-        tokens = torch.cat([self.sam.iou_token.weight.expand(len(queries), 1, -1), prompts], dim=1)
+        tokens = torch.cat(
+            [self.sam.iou_token.weight.expand(queries.shape[0], 1, -1), prompts], dim=1
+        )
         tokens, features = self.attend(encoded, tokens)
         return self.read(tokens[:, 1:], features)
 

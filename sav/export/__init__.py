@@ -1,0 +1,1 @@
+"""Models for runtimes without torch."""

@@ -1,0 +1,186 @@
+"""A model as a folder of files for ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from onnx import StringStringEntryProto
+from torch import nn
+
+from sav import __version__
+from sav.errors import SAVError
+from sav.export.graphs import FirstLook, SecondLook
+from sav.files import write_atomic
+from sav.formats.images import LETTERBOX
+from sav.modeling.grouping import VehicleKinds
+from sav.modeling.meta_arch import SAV
+from sav.modeling.views import ViewQueries
+from sav.ontology import Ontology, find_view
+
+MODEL_FILE, SECOND_FILE = "model.onnx", "gallery.onnx"
+ABOUT_FILE, RUNTIME_FILE = "model.json", "runtime.py"
+FILES = (MODEL_FILE, SECOND_FILE, ABOUT_FILE, RUNTIME_FILE)
+FORMAT = 1
+OPSET = 18
+SCOPES = "pkg.torch.onnx.name_scopes"  # where torch says which module a node is of
+_RUNTIME = Path(__file__).with_name(RUNTIME_FILE)
+_LOOKS = ("masks", "presence", "iou")
+_MOST = 2**31 - 2**24  # bytes: what a file of protocol buffers can hold
+
+
+def export_onnx(model: SAV, vocabulary: str, folder: Path) -> list[Path]:
+    """Write a model for ONNX Runtime.
+
+    Args:
+        model: in evaluation mode, on the CPU, with its gallery.
+        vocabulary: the view to answer in.
+        folder: that exists; files in it are replaced.
+
+    Returns:
+        The files: the first look, the second look where the model has a gallery, what the runtime
+        must know, and the runtime.
+
+    Raises:
+        SAVError: the model does what the runtime cannot.
+    """
+    check_exportable(model)
+    view = model.views[find_view([queries.view for queries in model.views], vocabulary)]
+    (folder / SECOND_FILE).unlink(missing_ok=True)
+    with torch.no_grad():
+        files = [_export_first(model, folder / MODEL_FILE)]
+        if looks_twice(model):
+            files.append(_export_second(model, folder / SECOND_FILE))
+    write_atomic(folder / ABOUT_FILE, json.dumps(describe(model, view), indent=1) + "\n")
+    write_atomic(folder / RUNTIME_FILE, _RUNTIME.read_bytes())
+    return [*files, folder / ABOUT_FILE, folder / RUNTIME_FILE]
+
+
+def check_exportable(model: SAV) -> None:
+    """Refuse what the runtime does not do.
+
+    Raises:
+        SAVError: names it.
+    """
+    if model.flips.enabled:
+        raise SAVError("TEST.AUG: the exported model averages no mirror images; export without")
+    if looks_twice(model) and _bytes_of(SecondLook(model)) > _MOST:
+        raise SAVError(
+            f"the gallery of {len(model.context.gallery)} vehicles is too large for one ONNX file "
+            "of 2 GB; export with a smaller one, or with --gallery none"
+        )
+
+
+def looks_twice(model: SAV) -> bool:
+    """Whether the model looks for similar vehicles in a gallery."""
+    context = model.context
+    return context is not None and min(context.neighbours, len(context.gallery)) > 0
+
+
+def _bytes_of(module: nn.Module) -> int:
+    return sum(x.numel() * x.element_size() for x in (*module.parameters(), *module.buffers()))
+
+
+def _export_first(model: SAV, path: Path) -> Path:
+    first, size = FirstLook(model), model.preprocess.size
+    maps = [f"map_{name}" for name in first.maps] if looks_twice(model) else []
+    first.maps = first.maps if maps else ()
+    photos = {0: torch.export.Dim("photos")}
+    canvas = torch.zeros(2, 3, size, size)
+    names = {"input_names": ["canvas"], "output_names": [*_LOOKS, *maps]}
+    _export(first, (canvas,), {"canvas": photos}, path, **names)
+    return path
+
+
+def _export_second(model: SAV, path: Path) -> Path:
+    second, size = SecondLook(model), model.preprocess.size
+    masks, presence, iou, *maps = FirstLook(model)(torch.zeros(2, 3, size, size))
+    own = torch.ones(3, presence.shape[1], dtype=torch.bool)
+    inputs = (masks, presence, iou, torch.tensor([0, 0, 1]), own, *maps)
+    photos, vehicles = ({0: torch.export.Dim(name)} for name in ("photos", "vehicles"))
+    shapes = (photos, photos, photos, vehicles, vehicles, (photos,) * len(maps))
+    again = [f"{name}_again" for name in _LOOKS]
+    names = [*_LOOKS, "photo", "own", *(f"map_{name}" for name in second.maps)]
+    _export(second, inputs, shapes, path, input_names=names, output_names=again)
+    return path
+
+
+def _export(
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    shapes: dict[str, Any] | tuple[Any, ...],
+    path: Path,
+    *,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+) -> None:
+    """Trace a module and write it with all its weights in one file."""
+    with _quiet():
+        program = torch.export.export(module.eval(), inputs, dynamic_shapes=shapes, strict=False)
+        written = torch.onnx.export(
+            program,
+            input_names=input_names,
+            output_names=output_names,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    model = written.model_proto
+    for node in model.graph.node:  # the rest is of this machine: paths and lines of source
+        scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(StringStringEntryProto(key=SCOPES, value=s) for s in scopes)
+    write_atomic(path, model.SerializeToString())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch says to those who write exporters."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def describe(model: SAV, view: ViewQueries) -> dict[str, Any]:
+    """What the runtime must know, as JSON can hold it; docs/export.md explains it."""
+    preprocess, queries = model.preprocess, model.queries
+    unions = [[list(u.parts), list(u.attached), u.each] for u in view.unions]
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "model": MODEL_FILE,
+        "gallery": SECOND_FILE if looks_twice(model) else None,
+        "gallery_vehicles": len(model.context.gallery) if looks_twice(model) else 0,
+        "canvas": preprocess.size,
+        "letterbox": LETTERBOX,
+        "mean": preprocess.mean.flatten().tolist(),
+        "std": preprocess.std.flatten().tolist(),
+        "vocabulary": view.view.vocabulary.name,
+        "classes": view.view.vocabulary.class_names,
+        "class_kinds": _kinds(view.view.vocabulary),
+        "parts": model.ontology.class_names,
+        "part_kinds": _kinds(model.ontology),
+        "query_parts": queries.classes.tolist(),
+        "query_slots": queries.slots.tolist(),
+        "unions": None if view.view.is_whole else unions,
+        "narrower": view.narrower.int().tolist(),
+        "score_threshold": model.reader.score_threshold,
+        "calibration": list(model.reader.calibration),
+        "crops": model.crops.below,
+    }
+
+
+def _kinds(ontology: Ontology) -> list[list[int]]:
+    return [list(ids) for ids in VehicleKinds.of(ontology)]

@@ -1,0 +1,399 @@
+"""Finds the parts of vehicles in photos with an exported model: numpy, Pillow and ONNX Runtime.
+
+This file needs nothing else of SAV, and no torch. ``sav export`` puts a copy beside the model::
+
+    python runtime.py photo.jpg
+    parts = PartFinder("exported")(read_photo("photo.jpg"))
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+Array = np.ndarray
+# As in sav.modeling: postprocess, grouping, context.vehicles and crops.
+SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1
+MARGIN, LEAST, MOST = 0.15, 16, 16
+
+
+class Part(NamedTuple):
+    """A part of a vehicle: score in [0, 1], box XYXY in pixels, and the mask (h, w) bool in it."""
+
+    name: str
+    class_id: int
+    score: float
+    vehicle: int
+    box: tuple[int, int, int, int]
+    mask: Array
+
+
+class PartFinder:
+    """The exported model of a folder; ``threads`` are ONNX Runtime's, 0 for one a core."""
+
+    def __init__(self, folder: str | Path, threads: int = 0) -> None:
+        self.about = json.loads((Path(folder) / "model.json").read_text("utf-8"))
+        if self.about["format"] != 1:
+            raise ValueError(f"{folder}: of another version of SAV; export the model again")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        names = self.about["model"], self.about["gallery"]
+        files = [name and Path(folder) / name for name in names]
+        self._first, self._second = (f and onnxruntime.InferenceSession(f, options) for f in files)
+        self._parts = np.array(self.about["query_parts"])
+
+    def __call__(self, photo: Array) -> list[Part]:
+        """The parts in a photo (H, W, 3) uint8 RGB, best first."""
+        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
+            raise ValueError("a photo is an array (H, W, 3) of uint8 in RGB order")
+        return self._look_closer(photo, self._look(photo))
+
+    def _look(self, photo: Array) -> list[Part]:
+        size, small = self.about["canvas"], letterbox(photo, self.about["canvas"])
+        canvas = np.zeros((1, 3, size, size), np.float32)
+        normal = (small - np.float32(self.about["mean"])) / np.float32(self.about["std"])
+        canvas[0, :, : small.shape[0], : small.shape[1]] = normal.transpose(2, 0, 1)
+        names = [one.name for one in self._first.get_outputs()]
+        seen = dict(zip(names, self._first.run(None, {"canvas": canvas}), strict=True))
+        if self._second:
+            own = self._vehicles(seen["masks"][0], sigmoid(seen["presence"][0]))
+            vehicles = {"photo": np.zeros(len(own), np.int64), "own": own}
+            seen = dict(zip(names[:3], self._second.run(None, seen | vehicles), strict=True))
+        masks, presence, iou = (seen[name][0] for name in names[:3])
+        sides = zip(photo.shape[:2], small.shape[:2], strict=True)
+        axes = [tent(side, masks.shape[1], masks.shape[1] * n / size) for side, n in sides]
+        return self._read(masks, sigmoid(presence), sigmoid(iou), axes)
+
+    def _vehicles(self, masks: Array, scores: Array) -> Array:
+        """(V, N) bool: the queries that show each vehicle for which the gallery is searched."""
+        coarse = sum(masks[:, down::2, along::2] for down in (0, 1) for along in (0, 1))
+        boxes = mask_boxes(coarse > 0)
+        shown = np.flatnonzero((scores >= CONFIDENT) & (boxes[:, 2] > boxes[:, 0]))
+        found = group(boxes[shown], self._parts[shown], scores[shown], *self.about["part_kinds"])
+        hulls = {v: hull(boxes[shown[found == v]]) for v in np.unique(found)}
+        largest = max((area(box) for box in hulls.values()), default=0)
+        hulls = {v: box for v, box in hulls.items() if area(box) >= SMALLEST * largest}
+        if len(hulls) < 2:
+            return np.ones((1, len(masks)), bool)
+        inside, distance, _ = compare(boxes, np.array([*hulls.values()]))
+        number = (inside - 1e-3 * distance).argmax(1)
+        for place, vehicle in enumerate(hulls):
+            number[shown[found == vehicle]] = place
+        return number == np.arange(number.max() + 1)[:, None]
+
+    def _read(self, masks: Array, presence: Array, iou: Array, axes: list[Array]) -> list[Part]:
+        classes, vehicles = self._parts, None
+        if self.about["unions"]:
+            masks, presence, iou, classes, vehicles = self._unite(masks, presence, iou)
+        scores = calibrate(presence * iou, *self.about["calibration"])
+        queries = [q for q in best_first(scores) if scores[q] >= self.about["score_threshold"]]
+        found = [(q, *piece) for q in queries if (piece := enlarge(masks[q], *axes))]
+        q, boxes = [q for q, *_ in found], np.array([box for _, box, _ in found])
+        if vehicles is None:
+            vehicles = group(boxes, classes[q], scores[q], *self.about["class_kinds"])
+        else:
+            vehicles = np.unique(vehicles[q], return_inverse=True)[1]
+        columns = (classes[q].tolist(), scores[q].tolist(), vehicles.tolist(), found)
+        return [
+            Part(self.about["classes"][class_id], class_id, score, vehicle, box, mask)
+            for class_id, score, vehicle, (_, box, mask) in zip(*columns, strict=True)
+        ]
+
+    def _unite(self, masks: Array, presence: Array, iou: Array) -> list[Array]:
+        """The classes of a view: unions of the parts of one vehicle, as sav.modeling.views says."""
+        scores, boxes = calibrate(presence * iou, *self.about["calibration"]), mask_boxes(masks > 0)
+        shown = (scores >= self.about["score_threshold"]) & (boxes[:, 2] > boxes[:, 0])
+        seen = [q for q in best_first(scores) if shown[q]]
+        found = group(boxes[seen], self._parts[seen], scores[seen], *self.about["part_kinds"])
+        times, groups = Counter(), defaultdict(dict)  # the first of each part, the second ...
+        for query, part, vehicle in zip(seen, self._parts[seen].tolist(), found, strict=True):
+            groups[vehicle, times[vehicle, part]][part] = query
+            times[vehicle, part] += 1
+        united = []
+        for class_id, (parts, attached, each) in enumerate(self.about["unions"]):
+            for some in [[part] for part in parts] if each else [parts]:
+                for number, ((vehicle, _), queries) in enumerate(groups.items()):
+                    if own := [queries[part] for part in some if part in queries]:
+                        q = own + [queries[part] for part in attached if part in queries]
+                        union = join(masks[q], presence[q], iou[q], len(own))
+                        united.append((*union, class_id, vehicle, number))
+        if not united:
+            return [masks[:0], presence[:0], iou[:0], self._parts[:0], self._parts[:0]]
+        masks, presence, iou, classes, vehicles, number = map(np.array, zip(*united, strict=True))
+        # Where a narrower class of the view says it better, a wider one is not there.
+        narrower = np.array(self.about["narrower"], bool)
+        rivals = narrower[classes[:, None], classes] & (number[:, None] == number)
+        presence = np.maximum(presence - np.where(rivals, presence, 0).max(1), 0)
+        return [masks, presence, iou, classes, vehicles]
+
+    def _look_closer(self, photo: Array, parts: list[Part]) -> list[Part]:
+        """Look at small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
+        hulls, closer, most = hulls_of(parts, CONFIDENT), {}, max(photo.shape[:2])
+        sides = {v: max(box[2:] - box[:2]) for v, box in hulls.items()}
+        small = [v for v in hulls if LEAST <= sides[v] < self.about["crops"] * most]
+        for vehicle in sorted(small, key=lambda v: -sides[v])[:MOST]:
+            margin = round(MARGIN * sides[vehicle]) * np.array([-1, -1, 1, 1])
+            box = np.clip(hulls[vehicle] + margin, 0, [*photo.shape[1::-1]] * 2)
+            found = self._look(photo[box[1] : box[3], box[0] : box[2]])
+            corner, place = np.tile(box[:2], 2), hulls[vehicle] - np.tile(box[:2], 2)
+            # A vehicle is known to be there: that nothing is sure does not mean nothing is right.
+            sure = min(CONFIDENT, max((part.score for part in found), default=0) / 2)
+            alike = {v: overlap(h[None], place[None]) for v, h in hulls_of(found, sure).items()}
+            best = max(alike, key=alike.get, default=None)
+            if alike.get(best, 0) >= SAME:
+                own = [part for part in found if part.vehicle == best]
+                places = [tuple((corner + part.box).tolist()) for part in own]
+                moved = zip(own, places, strict=True)
+                closer[vehicle] = [p._replace(vehicle=vehicle, box=box) for p, box in moved]
+        others = [part for part in parts if part.vehicle not in closer]
+        return sorted(sum(closer.values(), others), key=lambda part: -part.score)
+
+
+def read_photo(path: str | Path) -> Array:
+    """Read a photo of 8 bits, upright and on white: (H, W, 3) uint8 RGB."""
+    with Image.open(path) as image:
+        image = ImageOps.exif_transpose(image)  # noqa: PLW2901
+    if image.mode == "F" or image.mode.startswith("I"):
+        raise ValueError(f"{path}: more than 8 bits a colour; save it with 8")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))
+
+
+def letterbox(photo: Array, size: int) -> Array:
+    """Resize the longer side to the canvas as OpenCV does: by area, or bilinear to enlarge."""
+    old, values = photo.shape[:2], photo
+    new = [max(1, round(side * (size / max(old)))) for side in old]
+    if size >= max(old):
+        rows, columns = (tent(long, side, side) for long, side in zip(new, old, strict=True))
+        return np.rint(np.einsum("hH,HWc,wW->hwc", rows, photo, columns, optimize=True))
+    whole = not any(side % short for side, short in zip(old, new, strict=True))
+    for axis in (1, 0):
+        values = _average(values, new[axis], axis, whole)
+    if whole:
+        values = values * np.float32(1 / (old[0] // new[0] * (old[1] // new[1])))
+    return np.floor(values + 0.5) if [2 * side for side in new] == [*old] else np.rint(values)
+
+
+def _average(values: Array, count: int, axis: int, whole: bool) -> Array:
+    """Means, or sums where all cells are ``whole``, over equal shares of an axis."""
+    scale, shape = values.shape[axis] / count, [1, 1, 1]
+    start, total, shape[axis] = np.arange(count) * scale, np.float32(0), count
+    for step in range(int(np.ceil(scale)) + 1):
+        cell = np.floor(start + 1e-3).astype(int) + step
+        share = np.minimum(start + scale, cell + 1) - np.maximum(start, cell)
+        weight = np.where(share > 1e-3, share if not whole else 1, 0) / (1 if whole else scale)
+        cells = np.take(values, np.minimum(cell, values.shape[axis] - 1), axis)
+        total = total + np.float32(weight).reshape(shape) * cells
+    return total
+
+
+def tent(pixels: int, cells: int, seen: float) -> Array:
+    """(pixels, cells) float32: what cells weigh in pixels that lie over the first ``seen``."""
+    cells = min(cells, int(np.ceil(seen)) + 1)
+    place = np.clip((np.arange(pixels) + 0.5) * (seen / pixels) - 0.5, 0, cells - 1)
+    return np.maximum(1 - np.abs(place[:, None] - np.arange(cells)), 0).astype(np.float32)
+
+
+def enlarge(logits: Array, rows: Array, columns: Array) -> tuple | None:
+    """A mask at the photo's size, without specks, as its box and what is in it; or None."""
+    logits = logits[: rows.shape[1], : columns.shape[1]]
+    left, top, right, bottom = mask_boxes(logits[None] > 0)[0]
+    down = np.flatnonzero(rows[:, top:bottom].any(1))
+    along = np.flatnonzero(columns[:, left:right].any(1))
+    high, wide = slice(max(top - 2, 0), bottom + 2), slice(max(left - 2, 0), right + 2)
+    mask = rows[down, high] @ logits[high, wide] @ columns[along, wide].T > 0
+    if not mask.any():
+        return None
+    mask = drop_specks(mask)
+    left, top, right, bottom = mask_boxes(mask[None])[0].tolist()
+    box = (left + along[0], top + down[0], right + along[0], bottom + down[0])
+    return tuple(map(int, box)), mask[top:bottom, left:right]
+
+
+def drop_specks(mask: Array) -> Array:
+    """Without pieces, 8-connected, that are small beside the largest; by runs of pixels in rows."""
+    width = mask.shape[1] + 2  # so that the end of a row does not touch the start of the next
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).view(np.int8), axis=1)
+    (row, start), end = (edges == 1).nonzero(), (edges == -1).nonzero()[1]
+    first = np.searchsorted(row * width + end, (row + 1) * width + start)  # that touch it below
+    last = np.searchsorted(row * width + start, (row + 1) * width + end, side="right")
+    count = np.maximum(last - first, 0)
+    upper = np.repeat(np.arange(len(row)), count)
+    lower = np.arange(len(upper)) - np.repeat(count.cumsum() - count - first, count)
+    piece, before = np.arange(len(row)), None
+    while not np.array_equal(piece, before):
+        before, low = piece.copy(), np.minimum(piece[upper], piece[lower])
+        for runs in (piece[upper], piece[lower], upper, lower):
+            np.minimum.at(piece, runs, low)
+        piece = piece[piece]
+    pixels = np.bincount(piece, end - start)
+    mask = mask.copy()
+    for run in np.flatnonzero((pixels < SPECK * pixels.max())[piece]):
+        mask[row[run], start[run] : end[run]] = False
+    return mask
+
+
+def sigmoid(logits: Array) -> Array:
+    """In double precision, without overflow."""
+    return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
+
+
+def join(masks: Array, presence: Array, iou: Array, counting: int) -> tuple:
+    """Mask logits, presence and IoU of a union; behind the first ``counting`` are attached ones."""
+    weight = np.minimum(presence / presence[:counting].max(), 1)[:, None, None]
+    shown, hidden = sigmoid(masks), sigmoid(-masks)
+    rare = -np.log1p(-weight * np.minimum(shown, 0.5))  # each exact where the other one rounds
+    total = np.where(masks > 0, -np.log(hidden + (1 - weight) * shown), rare).sum(0).clip(1e-30)
+    there = 1 - np.prod(1 - presence[:counting])
+    area = weight[:, 0, 0] * shown.mean((1, 2)).clip(1e-6)
+    return total + np.log(-np.expm1(-total)), there, (area * iou).sum() / area.sum()
+
+
+def calibrate(scores: Array, slope: float, intercept: float) -> Array:
+    """Probabilities of being right, as sav.modeling.reader says."""
+    scores = np.clip(scores, 1e-6, 1 - 1e-6)
+    return sigmoid(slope * np.log(scores / (1 - scores)) + intercept)
+
+
+def best_first(scores: Array) -> list[int]:
+    """Places in the order of their scores."""
+    return np.argsort(-scores, kind="stable").tolist()
+
+
+def mask_boxes(masks: Array) -> Array:
+    """Tight XYXY boxes (N, 4) int of masks (N, H, W) bool; zeros for empty ones."""
+    columns, rows = masks.any(1), masks.any(2)
+    low = [columns.argmax(1), rows.argmax(1)]
+    high = [line.shape[1] - line[:, ::-1].argmax(1) for line in (columns, rows)]
+    return np.stack([*low, *high], axis=1) * columns.any(1, keepdims=True)
+
+
+def hull(boxes: Array) -> Array:
+    """(4,) the least box around boxes (N, 4)."""
+    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+
+
+def hulls_of(parts: list[Part], least: float) -> dict[int, Array]:
+    """The box around the parts of each vehicle that score so much."""
+    sure = [part for part in parts if part.score >= least]
+    ids = sorted({part.vehicle for part in sure})
+    return {v: hull(np.array([part.box for part in sure if part.vehicle == v])) for v in ids}
+
+
+def area(boxes: Array) -> Array:
+    """Of boxes (..., 4)."""
+    return np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
+
+
+def overlap(first: Array, second: Array) -> Array:
+    """(N, M) IoU of boxes."""
+    inside = compare(first, second)[0]
+    return inside / (area(first)[:, None] + area(second) - inside)
+
+
+def compare(first: Array, second: Array) -> tuple[Array, ...]:
+    """Of boxes (N, 4) and (M, 4): areas shared, between centres, between edges; each (N, M)."""
+    low = np.maximum(first[:, None, :2], second[:, :2])
+    high = np.minimum(first[:, None, 2:], second[:, 2:])
+    sums = (first[:, :2] + first[:, 2:])[:, None] - (second[:, :2] + second[:, 2:])
+    edges = np.linalg.norm((low - high).clip(0), axis=2)
+    return np.prod((high - low).clip(0), axis=2), np.linalg.norm(sums / 2, axis=2), edges
+
+
+def keep_best(scores: Array, covered: Array, most: float) -> list[int]:
+    """Places, best first, that no better one of those kept covers by more than so much."""
+    kept: list[int] = []
+    for place in best_first(scores):
+        if covered[place, kept].max(initial=0) <= most:
+            kept.append(place)
+    return kept
+
+
+def group(boxes: Array, classes: Array, scores: Array, bodies: list[int], once: list[int]) -> Array:
+    """The vehicle of each part, by bodies, or else by touch; as sav.modeling.grouping does."""
+    if not len(boxes):
+        return np.zeros(0, int)
+    boxes = boxes.astype(float)
+    body = np.flatnonzero(np.isin(classes, bodies))
+    if not len(body):
+        return _by_touch(boxes, classes, scores, once)
+    covered = compare(boxes[body], boxes[body])[0] / area(boxes[body])[:, None]
+    body = body[keep_best(scores[body], covered, COVERED)]
+    inside, distance, _ = compare(boxes, boxes[body])
+    return (inside / area(boxes)[:, None] - 1e-3 * distance / max(distance.max(), 1e-6)).argmax(1)
+
+
+def _by_touch(boxes: Array, classes: Array, scores: Array, once: list[int]) -> Array:
+    grown = boxes + GAP * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) * [-1, -1, 1, 1]
+    touching, wider = None, compare(grown, grown)[0] > 0
+    while not np.array_equal(touching, wider):
+        touching, wider = wider, wider @ wider
+    sure = np.isin(classes, once) & (scores >= CONFIDENT)
+    vehicles, count, groups = np.zeros(len(boxes), int), 0, touching.argmax(1)
+    for number in np.unique(groups):
+        rows, seeds = np.flatnonzero(groups == number), []
+        for part in np.unique(classes[rows[sure[rows]]]):
+            own = rows[sure[rows] & (classes[rows] == part)]
+            own = own[keep_best(scores[own], overlap(boxes[own], boxes[own]), SAME)]
+            seeds = max(seeds, own.tolist(), key=lambda some: (len(some), scores[some].sum()))
+        vehicles[rows] = count + (_share_out(boxes, classes, rows, seeds) if seeds[1:] else 0)
+        count += max(1, len(seeds))
+    first, numbers = np.unique(vehicles, return_index=True, return_inverse=True)[1:]
+    return first.argsort().argsort()[numbers]
+
+
+def _share_out(boxes: Array, classes: Array, rows: Array, seeds: list[int]) -> Array:
+    """Larger parts choose first, those of a class together, among the vehicles of the seeds."""
+    members, number = [[seed] for seed in seeds], {seed: n for n, seed in enumerate(seeds)}
+    waiting = defaultdict(list)
+    for row in sorted((r for r in rows if r not in number), key=lambda r: -area(boxes[r])):
+        waiting[classes[row]].append(row)
+    for own in waiting.values():
+        _, centres, edges = compare(boxes[own], boxes)
+        cost = np.stack([(edges + 0.1 * centres)[:, some].min(1) for some in members], axis=1)
+        for row, vehicle in zip(own, _assign(cost), strict=True):
+            number[row] = vehicle
+            members[vehicle].append(row)
+    return np.array([number[row] for row in rows])
+
+
+def _assign(cost: Array) -> Array:
+    """The column of each row: as many different ones as there can be, at the least cost."""
+    chosen, narrow = cost.argmin(1), len(cost) > cost.shape[1]
+    best = {0: (0.0, ())}  # by the columns taken, as bits
+    for prices in cost.T if narrow else cost:
+        step = {}
+        for taken, (total, columns) in best.items():
+            for column in (c for c in range(len(prices)) if not taken >> c & 1):
+                key, new = taken | 1 << column, (total + prices[column], (*columns, column))
+                step[key] = min(step.get(key, (np.inf,)), new)
+        best = step
+    found = [*min(best.values())[1]]
+    index = [*range(len(found))]
+    chosen[found if narrow else index] = index if narrow else found
+    return chosen
+
+
+def main(paths: list[str]) -> None:
+    """Print the parts in photos as JSON, one line a photo; of masks the number of pixels."""
+    path = str(Path(__file__).parent)
+    try:
+        finder = PartFinder(path)
+        for path in paths:
+            parts = [p._asdict() | {"mask": int(p.mask.sum())} for p in finder(read_photo(path))]
+            sys.stdout.write(json.dumps({"file": path, "parts": parts}) + "\n")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        sys.exit(f"{path}: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
