@@ -14,13 +14,26 @@ from tqdm import tqdm
 from sav.d2 import Instances
 from sav.drawing.parts import draw_parts, keep_confident
 from sav.errors import SAVError
+from sav.inspection.page import ReportPage
+from sav.inspection.priors import Visibility
+from sav.inspection.report import Inspector
 from sav.predict.predictor import SAVPredictor
 from sav.predict.sources import UnreadableInputError, Video, is_video, read_photo
-from sav.predict.writers import WRITERS, Prediction, describe_parts, video_writer, write_plain
+from sav.predict.writers import (
+    REPORT_PAGE,
+    WRITERS,
+    Prediction,
+    describe_parts,
+    video_writer,
+    write_plain,
+)
 
 
 def predict_files(
-    predictor: SAVPredictor, plan: dict[Path, dict[str, Path]], score_threshold: float
+    predictor: SAVPredictor,
+    plan: dict[Path, dict[str, Path]],
+    score_threshold: float,
+    visibility: Visibility | None = None,
 ) -> None:
     """Predict photos and videos and write what was planned.
 
@@ -30,20 +43,25 @@ def predict_files(
         predictor: finds the parts.
         plan: {input: {format: file}}, see :func:`~sav.predict.writers.plan_outputs`.
         score_threshold: instances below it are not written.
+        visibility: what reports take their priors from; None for the shipped counts.
 
     Raises:
         SAVError: at the end, when files could not be read; at once, when one cannot be written.
     """
     broken: list[str] = []
     num_parts = 0
+    photos = _Photos(predictor, score_threshold, visibility)
     with tqdm(plan.items(), desc="predict", unit="file", disable=None) as progress:
         for source, targets in progress:
-            predict = _predict_video if is_video(source) else _predict_photo
             try:
-                num_parts += predict(predictor, source, targets, score_threshold)
+                if is_video(source):
+                    num_parts += _predict_video(predictor, source, targets, score_threshold)
+                else:
+                    num_parts += photos.predict(source, targets)
             except UnreadableInputError as error:
                 broken.append(str(source))
                 tqdm.write(f"skipped: {error}", file=sys.stderr)
+    photos.write_page()
     done = len(plan) - len(broken)
     sys.stdout.write(f"{done} of {len(plan)} files predicted, {num_parts} parts found\n")
     if broken:
@@ -51,17 +69,33 @@ def predict_files(
         raise SAVError(f"{len(broken)} of {len(plan)} files could not be read: {names}")
 
 
-def _predict_photo(
-    predictor: SAVPredictor, source: Path, targets: dict[str, Path], score_threshold: float
-) -> int:
-    image = read_photo(source)
-    (output,) = predictor.predict_outputs([image])
-    parts = keep_confident(output["instances"], score_threshold)
-    part_map = output["part_map"].numpy()
-    prediction = Prediction(source, image, parts, part_map, predictor.ontology)
-    for name, target in targets.items():
-        WRITERS[name](target, prediction)
-    return len(parts)
+class _Photos:
+    """Predicts photos one by one, and writes the page of their reports at the end."""
+
+    def __init__(
+        self, predictor: SAVPredictor, score_threshold: float, visibility: Visibility | None
+    ) -> None:
+        self._predictor, self._threshold = predictor, score_threshold
+        self._inspector = Inspector(predictor.ontology, visibility)
+        self._page = ReportPage(predictor.ontology)
+        self._page_file: Path | None = None
+
+    def predict(self, source: Path, targets: dict[str, Path]) -> int:
+        image = read_photo(source)
+        (output,) = self._predictor.predict_outputs([image])
+        parts = keep_confident(output["instances"], self._threshold)
+        part_map, ontology = output["part_map"].numpy(), self._predictor.ontology
+        prediction = Prediction(source, image, parts, part_map, ontology, self._inspector)
+        for name, target in targets.items():
+            WRITERS[name](target, prediction)
+        if "report" in targets:
+            self._page.add(source.name, image, parts, prediction.report)
+            self._page_file = targets["report"].with_name(REPORT_PAGE)
+        return len(parts)
+
+    def write_page(self) -> None:
+        if self._page_file is not None:
+            self._page.write(self._page_file)
 
 
 def _predict_video(

@@ -1,4 +1,4 @@
-"""The files that a prediction becomes: JSON, LabelMe drafts, index masks and overlays."""
+"""The files that a prediction becomes: JSON, LabelMe drafts, index masks, overlays, reports."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sav.formats.labelme import describe, labelme_record
 from sav.formats.mask_pixels import names_in_png
 from sav.formats.masks import encode_mask
 from sav.formats.outlines import mask_to_polygons
+from sav.inspection.report import Inspector, PhotoReport
 from sav.ontology import Ontology
 from sav.predict.sources import is_video
 
@@ -36,6 +38,7 @@ class Prediction:
         parts: the instances to write, already thresholded.
         part_map: (H, W) uint8 label map, class id + 1, 0 background.
         ontology: the part vocabulary.
+        inspector: writes reports; None takes the shipped priors.
     """
 
     path: Path
@@ -43,6 +46,12 @@ class Prediction:
     parts: Instances
     part_map: np.ndarray
     ontology: Ontology
+    inspector: Inspector | None = None
+
+    @cached_property
+    def report(self) -> PhotoReport:
+        """What is seen of each vehicle, what is not, and from which side."""
+        return (self.inspector or Inspector(self.ontology))(self.parts)
 
 
 def describe_parts(parts: Instances, ontology: Ontology) -> list[dict[str, Any]]:
@@ -122,6 +131,13 @@ def write_overlay(path: Path, prediction: Prediction) -> None:
         Image.fromarray(drawn).save(temporary)
 
 
+def write_report(path: Path, prediction: Prediction) -> None:
+    """Write the inspection report of a photo, see sav/inspection/report.schema.json."""
+    contents = prediction.report.to_dict()
+    schema = {"schema": contents.pop("schema")}
+    write_plain(path, schema | {"file": str(prediction.path)} | contents)
+
+
 @contextmanager
 def video_writer(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     """Write an MP4 that appears when the block ends well.
@@ -183,6 +199,7 @@ WRITERS: dict[str, Callable[[Path, Prediction], None]] = {
     "labelme": write_labelme,
     "mask": write_mask,
     "overlay": write_overlay,
+    "report": write_report,
 }
 """What writes the file of one photo, by format."""
 
@@ -191,7 +208,10 @@ _PHOTO_FILES = {
     "labelme": "labelme/{}.json",
     "mask": "{}_mask.png",
     "overlay": "{}_overlay.png",
+    "report": "{}_report.json",
 }
+REPORT_PAGE = "report.html"
+"""Beside the reports of photos: all of them."""
 _VIDEO_FILES = {"json": "{}.json", "overlay": "{}_overlay.mp4"}
 
 
@@ -214,7 +234,7 @@ def plan_outputs(
             file, a file exists already, or a format does not suit a video.
     """
     plan: dict[Path, dict[str, Path]] = {}
-    owner: dict[Path, Path] = {}
+    owner: dict[Path, Path] = {output / REPORT_PAGE: output} if "report" in formats else {}
     for source in inputs:
         if source.resolve().parent == output.resolve():
             raise SAVError(

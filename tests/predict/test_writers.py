@@ -100,6 +100,23 @@ def test_overlay_is_enlarged_and_coloured(tmp_path, prediction):
         assert len(image.getcolors(1 << 24)) > 100
 
 
+def test_report_says_what_is_seen_of_each_vehicle(tmp_path, prediction):
+    read = json.loads(write("report", tmp_path, prediction).read_text())
+    assert (read["schema"], read["file"]) == ("sav-report/1", str(prediction.path))
+    body, wheel = read["vehicles"]
+    assert (body["vehicle_id"], body["parts"][0]["name"]) == (0, "Foreground")
+    assert body["parts"][0]["share"] == 1
+    assert (wheel["parts"][0]["area"], wheel["parts"][0]["box"]) == (100, [5, 25, 15, 35])
+
+
+def test_the_page_of_reports_is_not_overwritten_either(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("mine")
+    with pytest.raises(SAVError, match=r"report\.html: exists already"):
+        plan_outputs([Path("a.jpg")], tmp_path / "out", ["report"])
+    plan_outputs([Path("a.jpg")], tmp_path / "out", ["json"])
+
+
 def test_photo_without_parts_is_written_too(tmp_path, prediction):
     none = prediction.parts[prediction.parts.scores > 1]
     empty = Prediction(
@@ -129,6 +146,7 @@ def test_folder_of_the_photos_is_refused_as_output(tmp_path):
         ("x.jpg", "json", "x.json"),
         ("x.jpg", "mask", "x_mask.png"),
         ("x.jpg", "overlay", "x_overlay.png"),
+        ("x.jpg", "report", "x_report.json"),
         ("x.mp4", "json", "x.json"),
         ("x.mp4", "overlay", "x_overlay.mp4"),
     ],
