@@ -74,7 +74,7 @@ class Precision:
             raise SAVError(f"{key} is {', '.join(known[:-1])} or {known[-1]}, not {value}")
         if value != "auto":
             return cls(device, _DTYPES[value])
-        return cls(device, torch.bfloat16 if _has_bf16(device) else torch.float32)
+        return cls(device, torch.bfloat16 if has_bf16(device) else torch.float32)
 
     def autocast(self) -> AbstractContextManager[None]:
         """A context for forward passes; backward passes belong outside."""
@@ -96,7 +96,7 @@ def float32() -> Iterator[None]:
         yield
 
 
-def _has_bf16(device: str) -> bool:
+def has_bf16(device: str) -> bool:
     """Whether bf16 is faster than float32, and not merely emulated."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -86,14 +86,18 @@ def wait_for_a_child():
     subprocess.run([sys.executable, "-c", CHILD], check=True)
 
 
-def test_a_stopped_command_leaves_no_child():
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGTERM, 143, b""), (signal.SIGINT, 130, b"interrupted\n")],
+)
+def test_a_stopped_command_leaves_no_child(number, code, said):
     command = [sys.executable, "-m", __name__]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
         assert job.stdout.readline() == b"here\n"
-        job.terminate()
+        job.send_signal(number)
         # The pipes close when the child, too, is gone.
         _, errors = job.communicate(timeout=60)
-    assert (job.returncode, errors) == (143, b"")
+    assert (job.returncode, errors) == (code, said)
 
 
 def write_lines():
@@ -102,4 +106,6 @@ def write_lines():
 
 
 if __name__ == "__main__":
+    # What a shell starts in the background ignores interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_command(write_lines if "lines" in sys.argv else wait_for_a_child)

@@ -40,10 +40,11 @@ BOTH = "fine-tuned, and their gallery"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that are this experiment's own."""
     model = "run folder of a model that has not seen the photos"
-    parser.add_argument("--model", type=Path, required=True, metavar="RUN", help=model)
+    parser.add_argument("--model", type=Path, required=True, metavar="RUN_FOLDER", help=model)
     file = "part annotation file of all photos, as 'sav prepare' writes it"
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help=file)
-    photos = "to learn from, drawn by the run's seed; the others are tested on; %(default)s"
+    names, options = ("--annotations", "--json"), {"dest": "json", "required": True}
+    parser.add_argument(*names, type=Path, metavar="FILE", help=file, **options)
+    photos = "to learn from, drawn by the run's seed; the others are tested on"
     parser.add_argument("--photos", type=count, default=20, metavar="N", help=photos)
     add_config_argument(parser, default="configs/photos/Finetune.yaml")
     add_seeds_argument(parser)

@@ -43,13 +43,13 @@ def add_config_argument(parser: argparse.ArgumentParser, default: str | None = N
         required=default is None,
         default=default,
         metavar="FILE",
-        help="of the trainings" + (f"; {default}" if default else ""),
+        help="of the trainings",
     )
 
 
 def add_seeds_argument(parser: argparse._ActionsContainer) -> None:
     """Add --seeds."""
-    parser.add_argument("--seeds", type=count, default=3, metavar="N", help="runs; %(default)s")
+    parser.add_argument("--seeds", type=count, default=3, metavar="N", help="runs")
 
 
 def seed_options(seeds: int) -> dict[str, list[str]]:

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     sizes = (
         "photos to render: of known types (sedans, hatchbacks, SUVs) to train on and to test on, "
-        "of unseen types (pickups, vans) for the gallery and to test on; %(default)s"
+        "of unseen types (pickups, vans) for the gallery and to test on"
     )
     defaults, words = [2000, 100, 200, 200], {"type": count, "metavar": "N", "help": sizes}
     source.add_argument("--sizes", nargs=4, default=defaults, **words)

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that are this experiment's own."""
     add_config_argument(parser, default="configs/synthetic/SAV-Tiny.yaml")
     add_seeds_argument(parser)
-    sizes = "photos to render: to train on in each vocabulary, and to test on; %(default)s"
+    sizes = "photos to render: to train on in each vocabulary, and to test on"
     defaults = {"default": [1000, 200], "type": count, "metavar": "N", "help": sizes}
     parser.add_argument("--sizes", nargs=2, **defaults)
     parser.set_defaults(iterations=1500)

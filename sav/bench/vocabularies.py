@@ -34,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that are this experiment's own."""
     add_config_argument(parser)
     added = "config whose training sets and vocabulary are added"
-    parser.add_argument("--with", dest="other", type=Path, required=True, metavar="F", help=added)
-    folds = "cut all photos of --config-file, train on the others, test on each; %(default)s"
+    parser.add_argument(
+        "--with", dest="other", type=Path, required=True, metavar="FILE", help=added
+    )
+    folds = "cut all photos of --config-file, train on the others, test on each"
     parser.add_argument("--folds", type=count, default=5, metavar="N", help=folds)
     photos = "of --config-file to train on, drawn from the other folds; all"
     parser.add_argument("--photos", type=count, metavar="N", help=photos)

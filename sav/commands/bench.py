@@ -8,7 +8,31 @@ from pathlib import Path
 from sav.bench import ablation, held_out, photos, unseen, views, vocabularies
 from sav.bench.peers import experiment as peers
 from sav.bench.runs import count
+from sav.commands.help import examples
+from sav.commands.options import add_output_argument
 from sav.files import check_folder
+
+EXAMPLES = (
+    "sav bench ablation --config-file configs/synthetic/SAV-Tiny.yaml --seeds 3",
+    "sav bench photos --model output/quickstart --annotations photos.json --photos 20 --seeds 3",
+    "sav bench views --seeds 3 --parallel 2",
+)
+_DSMLR = "configs/dsmlr/SAV-Tiny.yaml"
+_SYNTHETIC = "configs/synthetic/SAV-Tiny.yaml"
+_EXAMPLES = {
+    "ablation": (f"sav bench ablation --config-file {_DSMLR} --folds 5 --variants no-graph --",),
+    "peers": (f"sav bench peers --config-file {_DSMLR} --folds 3 --seconds 900 --peers fpn",),
+    "unseen": (
+        "sav bench unseen --seeds 3",
+        f"sav bench unseen --config-file {_DSMLR} --class tailgate",
+    ),
+    "photos": ("sav bench photos --model output/quickstart --annotations photos.json --photos 20",),
+    "vocabularies": (
+        f"sav bench vocabularies --config-file {_DSMLR} --with {_SYNTHETIC} --folds 5",
+    ),
+    "views": ("sav bench views --seeds 3 SOLVER.BASE_LR 0.0005",),
+    "held-out": (f"sav bench held-out --config-file {_SYNTHETIC} --classes 'Right back door'",),
+}
 
 _EXPERIMENTS = {
     "ablation": (ablation, "train without one component after the other"),
@@ -30,15 +54,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=summary,
             description=f"{summary.capitalize()}. The same command goes on where it was "
             "interrupted and repeats no finished run. docs/benchmarks.md says more.",
+            **examples(*_EXAMPLES[name]),
         )
         action.set_defaults(run=experiment.run)
         experiment.add_arguments(action)
-        usual = f"of each training; {action.get_default('iterations') or 'as the config says'}"
+        usual = "of each training"
+        if action.get_default("iterations") is None:
+            usual += " (default: as the config says)"
         action.add_argument("--iterations", type=count, metavar="N", help=usual)
         folder = Path("output/bench", name)
-        files = "gets table.md, results.json and the runs; %(default)s"
-        action.add_argument("--output", type=Path, default=folder, metavar="DIR", help=files)
-        several = "trainings at a time, which share GPUs and CPU threads; %(default)s"
+        add_output_argument(action, "gets table.md, results.json and the runs", default=folder)
+        several = "trainings at a time, which share GPUs and CPU threads"
         action.add_argument("--parallel", type=count, default=1, metavar="N", help=several)
         last = "config options of all runs; after a list of names write -- before them"
         action.add_argument("opts", nargs="*", metavar="KEY VALUE", help=last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,10 +12,11 @@ from sav.check.page import GENERATOR, to_html
 from sav.check.photos import read_data
 from sav.check.report import FORMAT, format_text, summary, to_json
 from sav.check.run import check_data
-from sav.commands.options import add_run_arguments, count
+from sav.commands.json_output import add_json_argument, check_own, json_output
+from sav.commands.options import add_ontology_argument, add_run_arguments, count, share
 from sav.errors import SAVError
 from sav.files import write_atomic
-from sav.formats.coco import read_coco
+from sav.formats.coco import info_of, read_coco
 from sav.formats.index_mask import joined_components
 from sav.formats.labels import Labels
 from sav.formats.preparing import Preparation, prepare_parts
@@ -24,6 +26,12 @@ from sav.modeling.weights import training_data
 from sav.ontology import load_ontology
 from sav.predict.predictor import SAVPredictor
 from sav.run_folder import WEIGHTS_FILE
+
+EXAMPLES = (
+    "sav check datasets/dsmlr --html check.html",
+    "sav check instances_train.json instances_valid.json --no-model --json check.json",
+    "sav check my_labelme_folder --ontology dsmlr --no-model --strict",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,29 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="part annotation files of 'sav prepare', folders of them, or annotations in any other "
         "format that it reads; all of one vocabulary. Of several the photos are compared, too",
     )
-    parser.add_argument(
-        "--ontology", help="a YAML file or a shipped name; default: what the first file names"
-    )
+    add_ontology_argument(parser, "whose classes they have", unset="what the first file names")
     add_run_arguments(parser)
     parser.add_argument(
         "--no-model", action="store_true", help="do without a model's opinion; much faster"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
+    add_json_argument(parser)
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write one page with a picture a finding"
     )
+    parser.add_argument("--top", type=count, default=30, metavar="N", help="findings to print")
     parser.add_argument(
-        "--top", type=count, default=30, metavar="N", help="findings to print; %(default)s"
-    )
-    parser.add_argument(
-        "--pictures", type=count, default=200, metavar="N", help="on the page at most; %(default)s"
+        "--pictures", type=count, default=200, metavar="N", help="on the page at most"
     )
     parser.add_argument(
         "--min-rank",
-        type=float,
+        type=share,
         default=0.2,
         metavar="R",
-        help="leave out what ranks lower, 0 to 1; %(default)s",
+        help="leave out what ranks lower, 0 to 1",
     )
     parser.add_argument(
         "--strict", action="store_true", help="end with an error where anything is found"
@@ -72,20 +76,19 @@ def run(args: argparse.Namespace) -> None:
         SAVError: something the user can mend; with --strict any finding.
     """
     for path, mark in ((args.json, FORMAT), (args.html, GENERATOR)):
-        _check_target(path, mark)
-    with TemporaryDirectory(prefix="sav-check-") as folder:
-        _check(annotation_files(args.data, args.ontology, Path(folder)), args)
+        check_own(path, mark)
+    with TemporaryDirectory(prefix="sav-check-") as folder, json_output(args.json) as write_json:
+        _check(annotation_files(args.data, args.ontology, Path(folder)), args, write_json)
 
 
-def _check(files: list[Path], args: argparse.Namespace) -> None:
+def _check(files: list[Path], args: argparse.Namespace, write_json: Callable[[str], None]) -> None:
     data = read_data(files, args.ontology)
     predictor = None if args.no_model else _load(args, data.ontology.name)
     report = check_data(data, predictor, args.min_rank)
     if predictor is not None:
         report.notes.extend(_training_note(args.model))
     sys.stdout.write(format_text(report, args.top))
-    if args.json is not None:
-        write_atomic(args.json, to_json(report))
+    write_json(to_json(report))
     if args.html is not None:
         write_atomic(args.html, to_html(report, args.pictures))
     if args.strict and report.findings:
@@ -114,9 +117,10 @@ def annotation_files(paths: list[Path], ontology: str | None, folder: Path) -> l
 
 def _is_part_annotations(file: Path) -> bool:
     try:
-        return "ontology" in (read_coco(file).get("info") or {})
-    except (SAVError, AttributeError, TypeError):
+        contents = read_coco(file)
+    except SAVError:
         return False
+    return "ontology" in info_of(contents, file)
 
 
 def _prepared(data: Path, source: str | None, out: Path) -> list[Path]:
@@ -128,14 +132,6 @@ def _prepared(data: Path, source: str | None, out: Path) -> list[Path]:
     reading = Reading(labels, min_pixels=1, joined=joined_components(ontology))
     prepare_parts(form, entries, reading, out, Preparation(ontology))
     return sorted(out.glob("instances_*.json"))
-
-
-def _check_target(path: Path | None, mark: str) -> None:
-    """Refuse to overwrite what this command has not written."""
-    if path is None or not path.exists():
-        return
-    if not path.is_file() or mark not in path.read_bytes()[:500].decode("utf-8", "replace"):
-        raise SAVError(f"{path}: there is something else; choose another name")
 
 
 def _load(args: argparse.Namespace, vocabulary: str) -> SAVPredictor:

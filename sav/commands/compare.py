@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from sav.bench.tables import markdown, publish
-from sav.commands.options import add_label_arguments, label_rules
+from sav.commands.json_output import add_json_argument, check_own, json_output, to_json
+from sav.commands.options import (
+    add_images_argument,
+    add_label_arguments,
+    add_ontology_argument,
+    add_output_argument,
+    add_seed_argument,
+    count,
+    label_rules,
+    share,
+)
+from sav.commands.stdin import annotations_of
 from sav.drawing.parts import CONFIDENT
 from sav.errors import SAVError
 from sav.evaluation.average_precision import average_precision
 from sav.evaluation.bootstrap import drawn_mious, drawn_precisions, draws, interval
-from sav.evaluation.comparison import Found, PhotoCounts, Truth, counts_of
+from sav.evaluation.comparison import (
+    Found,
+    PhotoCounts,
+    ReadShapes,
+    Truth,
+    counts_of,
+    photo_key,
+)
 from sav.evaluation.metrics import part_metrics
-from sav.formats.coco import read_coco
-from sav.formats.coco_results import find_coco_results, is_coco_results, read_coco_results
+from sav.files import check_folder
+from sav.formats.annotation_format import Entry
+from sav.formats.coco import COCO, info_of, read_coco
+from sav.formats.coco_results import find_coco_results, read_coco_results, read_detections
 from sav.formats.entries import common_root
 from sav.formats.index_mask import joined_components
 from sav.formats.labels import Labels
@@ -26,8 +47,18 @@ from sav.formats.reading import Reading
 from sav.formats.records import Problem
 from sav.formats.registry import open_data
 from sav.ontology import Ontology, load_ontology
+from sav.run_folder import RESULTS_FILE
+
+FORMAT = "sav-compare"
+EXAMPLES = (
+    "sav compare datasets/dsmlr/instances_valid.json mine=output/mine theirs=results.json",
+    "sav compare truth_folder predictions --ontology dsmlr --images photos --json compare.json",
+    "sav compare instances_valid.json results.json other=- --json",
+)
 
 _LISTED_PROBLEMS = 5
+_OURS = b'{\n "truth": '
+"""How results.json begins; that of other commands begins with a data set."""
 _COLUMNS = ("mIoU", "mask AP", "AP50")
 
 
@@ -40,19 +71,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="[NAME=]PATH",
         help="COCO results (of a COCO truth), or predictions in any format of 'sav prepare'; the "
-        "others are compared with the first",
+        "others are compared with the first; one may be -, the standard input",
     )
-    ontology = "whose classes they are, name or YAML file; what part annotations say"
-    parser.add_argument("--ontology", metavar="NAME", help=ontology)
-    parser.add_argument("--images", type=Path, help="folder of the photos of the truth")
+    add_ontology_argument(parser, "whose classes they are", unset="what part annotations say")
+    add_images_argument(parser, help="folder of the photos of the truth (default: beside it)")
     add_label_arguments(parser)
-    shown = "parts that score less are not in the label map, which mIoU is of; %(default)s"
-    parser.add_argument("--score-threshold", type=float, default=CONFIDENT, metavar="S", help=shown)
-    drawn = "draws of photos for the intervals, 0 for none; %(default)s"
-    parser.add_argument("--draws", type=int, default=1000, metavar="N", help=drawn)
-    parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    folder = "gets table.md and results.json"
-    parser.add_argument("--output", type=Path, default=Path("output/compare"), help=folder)
+    shown = "parts that score less are not in the label map, which mIoU is of; 0 to 1"
+    parser.add_argument("--score-threshold", type=share, default=CONFIDENT, metavar="S", help=shown)
+    drawn = "draws of photos for the intervals, 0 for none"
+    parser.add_argument("--draws", type=count, default=1000, metavar="N", help=drawn)
+    add_seed_argument(parser, "of the draws")
+    add_output_argument(parser, "gets table.md and results.json", default=Path("output/compare"))
+    add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -61,22 +91,47 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SAVError: a file is not usable, or no photo of the truth is.
     """
-    named = _named(args.predictions)
-    form, entries = open_data(args.truth, args.images, None, args.output)
+    _check_output(args)
+    with (
+        annotations_of(args.predictions) as predictions,
+        json_output(args.json) as write_json,
+        TemporaryDirectory(prefix="sav-compare-") as folder,
+    ):
+        write_json(to_json(FORMAT, _compare(_named(predictions), args, Path(folder))))
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    check_own(args.json, FORMAT)
+    results = args.output / RESULTS_FILE
+    if results.exists() and not results.read_bytes().startswith(_OURS):
+        raise SAVError(f"{results}: exists, and is not of 'sav compare'; choose another --output")
+    check_folder(args.output)
+
+
+def _compare(
+    named: Mapping[str, Path], args: argparse.Namespace, folder: Path
+) -> dict[str, object]:
+    """Read, count and publish; `folder` gets what is unpacked."""
+    form, entries = open_data(args.truth, args.images, None, folder / "truth")
     ontology = load_ontology(args.ontology or _stated_ontology(args.truth))
     labels = Labels(ontology.class_names, ontology.name, *label_rules(args))
     reading = Reading(labels, min_pixels=1, joined=joined_components(ontology))
     truth = Truth.read(form, entries, reading)
     _say(str(args.truth), truth.problems)
     photos = args.images or common_root(entries)
+    instances = sorted({entry.source for entry in entries}) if form is COCO else []
     counts = {}
-    for name, path in named.items():
-        found = _find(path, photos, args, reading)
+    for number, (name, path) in enumerate(named.items()):
+        read, predicted = _find(path, photos, instances, folder / str(number))
+        _check_photos(path, predicted, truth)
+        found = Found(read, predicted, reading)
         counts[name] = counts_of(truth, found, ontology.class_names, args.score_threshold)
         _say(f"{name}: {found.summary(truth)}", found.problems)
     figures = {name: _figures(photos, ontology) for name, photos in counts.items()}
     drawn = _drawn(counts, ontology, args) if args.draws else {}
-    publish(args.output, _table(figures, drawn, len(truth.photos)), _raw(figures, drawn, args))
+    raw = _raw(figures, drawn, args)
+    publish(args.output, _table(figures, drawn, len(truth.photos)), raw)
+    return raw
 
 
 def _named(predictions: Sequence[str]) -> dict[str, Path]:
@@ -96,17 +151,43 @@ def _named(predictions: Sequence[str]) -> dict[str, Path]:
 def _stated_ontology(truth: Path) -> str:
     stated = None
     if truth.is_file() and truth.suffix.lower() == ".json":
-        stated = (read_coco(truth).get("info") or {}).get("ontology")
-    if not isinstance(stated, str):
+        stated = info_of(read_coco(truth), truth).get("ontology")
+    if stated is None:
         raise SAVError(f"{truth}: does not say whose classes it has; name them with --ontology")
     return stated
 
 
-def _find(path: Path, photos: Path, args: argparse.Namespace, reading: Reading) -> Found:
-    if is_coco_results(path):
-        return Found(read_coco_results, find_coco_results(path, args.truth), reading)
-    form, entries = open_data(path, photos, None, args.output / path.stem)
-    return Found(form.read, entries, reading)
+def _find(
+    path: Path, photos: Path, instances: Sequence[str], folder: Path
+) -> tuple[ReadShapes, list[Entry]]:
+    """What reads predictions, and of which photos they are.
+
+    Args:
+        path: of the predictions.
+        photos: folder of the photos of the truth.
+        instances: the COCO files of the truth.
+        folder: gets what is unpacked.
+    """
+    detections = read_detections(path)
+    if detections is None:
+        form, entries = open_data(path, photos, None, folder)
+        return form.read, entries
+    if len(instances) != 1:
+        raise SAVError(
+            f"{path}: COCO results are compared with one COCO file, whose ids they have, but the "
+            f"truth has {len(instances)}; name that file as TRUTH"
+        )
+    return read_coco_results, find_coco_results(path, detections, Path(instances[0]))
+
+
+def _check_photos(path: Path, predicted: Sequence[Entry], truth: Truth) -> None:
+    """Refuse predictions of other photos: all of them would count as found nowhere."""
+    names = [entry.name for entry in predicted if entry.content is not None]
+    if names and not {*map(photo_key, names)} & truth.photos.keys():
+        raise SAVError(
+            f"{path}: none of its photos, such as {names[0]}, is one of the truth, such as "
+            f"{next(iter(truth.photos))}"
+        )
 
 
 def _say(what: str, problems: Sequence[Problem]) -> None:

@@ -4,53 +4,83 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from tabulate import tabulate
 
-from sav.commands.options import add_overwrite_argument, add_run_arguments
+from sav.commands.help import examples
+from sav.commands.json_output import add_json_argument, check_own, json_output, to_json
+from sav.commands.options import (
+    add_annotations_argument,
+    add_device_argument,
+    add_images_argument,
+    add_output_argument,
+    add_overwrite_argument,
+    add_run_arguments,
+)
+from sav.commands.stdin import read_photo_or_stdin
 from sav.config import load_config
 from sav.d2 import CfgNode, MetadataCatalog
 from sav.data.registration import register_part_datasets
 from sav.engine.gallery import build_gallery
 from sav.errors import SAVError
-from sav.files import check_folder, check_new, file_digest
+from sav.files import check_folder, check_new
 from sav.gallery.files import GALLERY_FILE, load_gallery, save_gallery
+from sav.gallery.summary import describe_gallery
 from sav.predict.neighbour_sheet import draw_neighbours
-from sav.predict.predictor import SAVPredictor
-from sav.predict.sources import read_photo
+from sav.predict.predictor import Neighbour, SAVPredictor
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE
+
+FORMAT = "sav-gallery"
+NEIGHBOURS_FORMAT = "sav-neighbours"
+_BUILD = (
+    "sav gallery build --model output/quickstart --annotations vans/instances_train.json --add",
+    "sav gallery build --model output/quickstart --annotations vans/instances_train.json "
+    "--output vans/gallery",
+    "sav gallery build --model output/quickstart --data synthetic_train --overwrite",
+)
+_INSPECT = ("sav gallery inspect output/quickstart", "sav gallery inspect vans/gallery --json")
+_QUERY = (
+    "sav gallery query photo.jpg --model output/quickstart",
+    "sav gallery query - --output neighbours.png --json < photo.jpg",
+)
+EXAMPLES = (_BUILD[0], _INSPECT[0], _QUERY[0])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions; :func:`run` executes what was chosen."""
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     summary = "encode annotated photos into a gallery, with the weights of a finished training"
-    build = actions.add_parser("build", help=summary, description=summary)
+    build = actions.add_parser("build", help=summary, description=summary, **examples(*_BUILD))
     build.set_defaults(action=_build)
     _add_build(build)
     summary = "print what a gallery holds: data sets, classes, fingerprint, size"
-    inspect = actions.add_parser("inspect", help=summary, description=summary)
+    inspect = actions.add_parser(
+        "inspect", help=summary, description=summary, **examples(*_INSPECT)
+    )
     inspect.set_defaults(action=_inspect)
     inspect.add_argument(
         "folder", type=Path, metavar="FOLDER", help="a gallery, or the run folder that has one"
     )
+    add_json_argument(inspect)
     summary = "draw a photo and the exemplars of the gallery that the model uses for it"
-    query = actions.add_parser("query", help=summary, description=summary)
+    query = actions.add_parser("query", help=summary, description=summary, **examples(*_QUERY))
     query.set_defaults(action=_query)
-    query.add_argument("photo", type=Path, metavar="PHOTO")
+    query.add_argument("photo", type=Path, metavar="PHOTO", help="- for one on the standard input")
     add_run_arguments(query)
     query.add_argument(
-        "--neighbours", type=int, metavar="K", help="how many; as many as the model uses"
+        "--neighbours", type=int, metavar="K", help="how many (default: as many as the model uses)"
     )
     query.add_argument(
         "--no-copies", action="store_true", help="leave out copies of the photo, as training does"
     )
-    query.add_argument(
-        "--output", type=Path, default=Path("neighbours.png"), metavar="PNG", help="%(default)s"
-    )
+    picture = {"default": Path("neighbours.png"), "metavar": "FILE"}
+    add_output_argument(query, "picture to write", **picture)
     add_overwrite_argument(query)
+    add_json_argument(query)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -72,29 +102,24 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
-        "--data", nargs="+", metavar="NAME", help="data sets of the config; else DATASETS.TRAIN"
+        "--data",
+        nargs="+",
+        metavar="NAME",
+        help="data sets of the config (default: DATASETS.TRAIN)",
     )
-    data.add_argument(
-        "--json", type=Path, metavar="FILE", help="part annotations, as 'sav prepare' writes them"
-    )
-    parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="with --json: folder of its photos, if moved"
-    )
-    parser.add_argument(
-        "--name", help="with --json: of the data set; FOLDER/FILE without its ending"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="the gallery; RUN_FOLDER/gallery, where 'sav predict' finds it",
+    add_annotations_argument(data, "part annotations, as 'sav prepare' writes them")
+    add_images_argument(parser, help="with --annotations: folder of its photos, if moved")
+    name = "with --annotations: of the data set (default: FOLDER/FILE without its ending)"
+    parser.add_argument("--name", metavar="NAME", help=name)
+    add_output_argument(
+        parser, "the gallery (default: RUN_FOLDER/gallery, where 'sav predict' finds it)"
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--add", action="store_true", help="keep what the gallery has; the same data set is renewed"
     )
-    existing.add_argument("--replace", action="store_true", help="overwrite a gallery")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ...; a GPU when there is one")
+    add_overwrite_argument(existing)
+    add_device_argument(parser)
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config options")
 
 
@@ -109,8 +134,8 @@ def _build(args: argparse.Namespace) -> None:
     if output is None:
         raise SAVError("--config-file: say with --output where the gallery is to be written")
     exists = (output / GALLERY_FILE).is_file()
-    if exists and not args.add and not args.replace:
-        raise SAVError(f"{output}: a gallery is there; give --add to keep it, or --replace")
+    if exists and not args.add and not args.overwrite:
+        raise SAVError(f"{output}: a gallery is there; give --add to keep it, or --overwrite")
     if args.add and not exists:
         raise SAVError(f"{output}: there is no gallery to add to; leave out --add")
     check_folder(output)
@@ -131,7 +156,7 @@ def _choose_data(cfg: CfgNode, args: argparse.Namespace) -> None:
         cfg.DATASETS.TRAIN = tuple(args.data)
     if args.json is None:
         if args.images or args.name:
-            raise SAVError("--images and --name belong to --json FILE")
+            raise SAVError("--images and --name belong to --annotations FILE")
         return
     file = args.json.resolve()
     name = args.name or f"{file.parent.name}/{file.stem}"
@@ -154,47 +179,49 @@ def _check_names(sources: dict[str, dict[str, str | None]], names: tuple[str, ..
 
 
 def _inspect(args: argparse.Namespace) -> None:
+    check_own(args.json, FORMAT)
     folder = args.folder
     if not (folder / GALLERY_FILE).is_file():
         folder = folder / GALLERY_FOLDER
     if not (folder / GALLERY_FILE).is_file():
         raise SAVError(f"{args.folder}: no gallery there; give one or the OUTPUT_DIR of a training")
     gallery = load_gallery(folder)
-    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-    photos = {vehicle.photo.id: vehicle.photo for vehicle in gallery.vehicles}.values()
-    groups = Counter(photo.group for photo in photos if photo.group is not None)
+    with json_output(args.json) as write_json:
+        facts = describe_gallery(gallery, folder)
+        sys.stdout.write(_format(facts))
+        write_json(to_json(FORMAT, facts))
+
+
+def _format(facts: dict[str, Any]) -> str:
     lines = [
-        f"{len(gallery)} vehicles",
-        f"size: {size / 2**20:.1f} MiB",
-        f"search: {gallery.search_method}",
-        f"photos: {len(photos)}, {groups.total()} of them in {len(groups)} groups",
+        f"{facts['vehicles']} vehicles",
+        f"size: {facts['bytes'] / 2**20:.1f} MiB",
+        f"search: {facts['search']}",
+        f"photos: {facts['photos']}, {facts['grouped_photos']} of them in {facts['groups']} groups",
     ]
-    for name, value in sorted(gallery.fingerprint.items()):
+    for name, value in sorted(facts["fingerprint"].items()):
         lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
-    if gallery.sources:
-        rows = [
-            [name, source["vehicles"], source["file"], _freshness(source)]
-            for name, source in gallery.sources.items()
-        ]
+    if facts["data_sets"]:
+        rows = [[name, *source.values()] for name, source in facts["data_sets"].items()]
         lines += ["", tabulate(rows, ["data set", "vehicles", "annotations", "since then"])]
-    classes, exemplars = gallery.fingerprint.get("classes"), gallery.exemplars
-    if classes and exemplars is not None:
-        rows = list(zip(classes, exemplars.present.sum(dim=0).tolist(), strict=True))
-        lines += ["", tabulate(rows, ["class", "vehicles that show it"])]
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _freshness(source: dict[str, str | None]) -> str:
-    if not source["file"] or not Path(source["file"]).is_file():
-        return "not here"
-    return "unchanged" if file_digest(Path(source["file"])) == source["digest"] else "changed"
+    if facts["classes"]:
+        lines += ["", tabulate(facts["classes"].items(), ["class", "vehicles that show it"])]
+    return "\n".join(lines) + "\n"
 
 
 def _query(args: argparse.Namespace) -> None:
     if args.neighbours is not None and args.neighbours < 1:
         raise SAVError(f"--neighbours {args.neighbours}: ask for one at least")
     check_new([args.output], overwrite=args.overwrite)
-    image = read_photo(args.photo)
+    check_own(args.json, NEIGHBOURS_FORMAT)
+    with json_output(args.json) as write_json:
+        image = read_photo_or_stdin(args.photo)
+        found = _find_neighbours(image, args)
+        write_json(to_json(NEIGHBOURS_FORMAT, _describe_neighbours(found, args)))
+
+
+def _find_neighbours(image: np.ndarray, args: argparse.Namespace) -> list[Neighbour]:
+    """Draw and print them."""
     folder = args.gallery or args.model / GALLERY_FOLDER
     predictor = SAVPredictor.from_pretrained(args.model, args.device, gallery=folder)
     count = args.neighbours or predictor.model.context.neighbours
@@ -223,3 +250,19 @@ def _query(args: argparse.Namespace) -> None:
             f"photo not here: {missing} of {len(found)} neighbours, drawn as stored layouts\n"
         )
     sys.stdout.write(f"drawn: {args.output}\n")
+    return found
+
+
+def _describe_neighbours(found: Sequence[Neighbour], args: argparse.Namespace) -> dict[str, Any]:
+    neighbours = [
+        {
+            "of_vehicle": one.of,
+            "similarity": round(one.similarity, 4),
+            "mirrored": one.mirrored,
+            "key": one.vehicle.photo.id,
+            "vehicle": one.vehicle.number,
+            "photo": one.vehicle.photo.file,
+        }
+        for one in found
+    ]
+    return {"photo": str(args.photo), "picture": str(args.output), "neighbours": neighbours}

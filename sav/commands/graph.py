@@ -5,15 +5,44 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, astuple
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
-from sav.commands.options import add_overwrite_argument
+from sav.commands.help import examples
+from sav.commands.json_output import add_json_argument, check_own, json_output, to_json
+from sav.commands.options import (
+    add_annotations_argument,
+    add_ontology_argument,
+    add_output_argument,
+    add_overwrite_argument,
+)
+from sav.errors import SAVError
 from sav.files import check_new
 from sav.ontology import Ontology, available_ontologies, load_ontology, load_views
 
+EXAMPLES = (
+    "sav graph show vehicle",
+    "sav graph check my_parts.yaml --json",
+    "sav graph plot vehicleseg10k --output graph.png",
+)
+FORMAT = "sav-graph"
+
 _WRAP = 70  # characters a line of a cell
+_EXAMPLES = {
+    "show": ("sav graph show", "sav graph show dsmlr", "sav graph show my_parts.yaml --json"),
+    "check": ("sav graph check my_parts.yaml", "sav graph check my_parts.yaml --json"),
+    "plot": (
+        "sav graph plot vehicle --output graph.svg",
+        "sav graph plot vehicleseg10k --priors priors.json --output graph.png --overwrite",
+    ),
+    "mine": (
+        "sav graph mine --annotations datasets/dsmlr/instances_train.json --output priors.json",
+        "sav graph mine --annotations a.json b.json --ontology vehicle --output priors.json",
+    ),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     def action(
         name: str, does: Callable[[argparse.Namespace], str], summary: str
     ) -> argparse.ArgumentParser:
-        parser = actions.add_parser(name, help=summary, description=summary)
+        parser = actions.add_parser(
+            name, help=summary, description=summary, **examples(*_EXAMPLES[name])
+        )
         parser.set_defaults(action=does)
         return parser
 
@@ -33,31 +64,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     plot = action("plot", _plot, "draw an ontology: parts at their places, relations by type")
     mine = action("mine", _mine, "count in part annotations how pairs of parts lie together")
-    known = f"a YAML file, or one of {', '.join(available_ontologies())} (default: %(default)s)"
+    known = f"a YAML file, or one of {', '.join(available_ontologies())}"
     for one in (show, check, plot):
-        one.add_argument("ontology", nargs="?", default="vehicleseg10k", help=known)
+        one.add_argument("ontology", nargs="?", default="vehicleseg10k", metavar="NAME", help=known)
+    for one in (show, check):
+        add_json_argument(one)
     plot.add_argument(
         "--priors",
         type=Path,
-        metavar="JSON",
+        metavar="FILE",
         help="file of 'sav graph mine': widths show how well annotations support a relation",
     )
-    mine.add_argument(
-        "--json",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="part annotation files of 'sav prepare', all of one vocabulary",
-    )
-    mine.add_argument(
-        "--ontology", help="a YAML file or a shipped name; default: what the first file names"
-    )
+    files = "part annotation files of 'sav prepare', all of one vocabulary"
+    add_annotations_argument(mine, files, nargs="+", required=True)
+    add_ontology_argument(mine, "whose classes they have", unset="what the first file names")
     for one, written in (
         (plot, "picture to write: .png, .svg or .pdf"),
         (mine, "priors to write: .json, see docs/graph.md"),
     ):
-        one.add_argument("--output", type=Path, required=True, metavar="FILE", help=written)
+        add_output_argument(one, written, required=True, metavar="FILE")
         add_overwrite_argument(one)
 
 
@@ -69,7 +94,16 @@ def run(args: argparse.Namespace) -> None:
     """
     if "output" in args:
         check_new([args.output], overwrite=args.overwrite)
-    sys.stdout.write(args.action(args) + "\n")
+        sys.stdout.write(args.action(args) + "\n")
+        return
+    check_own(args.json, FORMAT)
+    with json_output(args.json) as write_json:
+        try:
+            sys.stdout.write(args.action(args) + "\n")
+        except SAVError as error:
+            write_json(to_json(FORMAT, {"valid": False, "error": str(error)}))
+            raise
+        write_json(to_json(FORMAT, {"valid": True, **_describe(load_ontology(args.ontology))}))
 
 
 def _mine(args: argparse.Namespace) -> str:
@@ -100,6 +134,23 @@ def _check(args: argparse.Namespace) -> str:
 def _counts(ontology: Ontology) -> str:
     counts = f"{len(ontology.classes)} classes, {len(ontology.relations)} relations"
     return f"{counts}, a view of {ontology.view_of}" if ontology.view_of else counts
+
+
+def _describe(ontology: Ontology) -> dict[str, Any]:
+    """An ontology as plain data: its classes, and the relations that hold as triples."""
+    classes = [asdict(part) for part in ontology.classes]
+    if ontology.view_of:
+        unions = zip(classes, ontology.unions, strict=True)
+        classes = [
+            {**part, "parts": union.parts, "attached": union.attached} for part, union in unions
+        ]
+    return {
+        "name": ontology.name,
+        "view_of": ontology.view_of or None,
+        "views": [view.name for view in load_views(ontology) if not view.is_whole],
+        "classes": classes,
+        "relations": [astuple(relation) for relation in ontology.relations],
+    }
 
 
 def _show(args: argparse.Namespace) -> str:

@@ -7,9 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sav.commands.options import add_overwrite_argument, add_run_arguments
+from sav.commands.help import HelpFormatter
+from sav.commands.options import (
+    add_output_argument,
+    add_overwrite_argument,
+    add_run_arguments,
+    share,
+)
+from sav.commands.stdin import STDIN, StdinPhoto
 from sav.config import load_config
 from sav.drawing.parts import CONFIDENT
+from sav.inspection.priors import Visibility
 from sav.modeling.weights import training_data
 from sav.predict.files import predict_files
 from sav.predict.predictor import SAVPredictor
@@ -17,15 +25,26 @@ from sav.predict.sources import find_inputs
 from sav.predict.writers import WRITERS, plan_outputs
 from sav.run_folder import GALLERY_FOLDER, WEIGHTS_FILE
 
+EXAMPLES = (
+    "sav predict photo.jpg folder/ video.mp4 --output output/predictions",
+    "sav predict 'photos/*.jpg' --model output/quickstart --format json labelme --overwrite",
+    "sav predict - --vocabulary dsmlr --output out < photo.jpg",
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``sav predict``."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="PHOTO", help="photos, folders, patterns or videos"
+        "inputs",
+        nargs="+",
+        metavar="PHOTO",
+        help="photos, folders, patterns or videos; - for a photo on the standard input",
     )
     add_run_arguments(parser)
     parser.add_argument(
-        "--vocabulary", metavar="NAME", help="to answer in, any view of its parts; its own parts"
+        "--vocabulary",
+        metavar="NAME",
+        help="to answer in, any view of its parts (default: its own parts)",
     )
     _add_output_arguments(parser, ["json", "overlay"])
 
@@ -37,46 +56,53 @@ def run(args: argparse.Namespace) -> None:
         SAVError: something the user can mend; nothing is written before the inputs, the outputs and
             the model have been found good.
     """
-    plan = plan_outputs(
-        find_inputs(args.inputs), args.output, args.format, overwrite=args.overwrite
-    )
+    stdin, plan = _plan(args.inputs, args)
     predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary, args.gallery)
     data = training_data(args.model / WEIGHTS_FILE)
     if data:
         sys.stdout.write(f"The weights of {args.model} are trained on: {data}\n")
-    predict_files(predictor, plan, args.score_threshold)
+    stdin.write()
+    predict_files(predictor, plan, args.score_threshold, _counted(args, predictor))
+
+
+def _plan(
+    inputs: Sequence[str], args: argparse.Namespace
+) -> tuple[StdinPhoto, dict[Path, dict[str, Path]]]:
+    """What is to be written for which input; the standard input comes last."""
+    stdin = StdinPhoto(args.output, asked=STDIN in inputs, overwrite=args.overwrite)
+    files = [*find_inputs([name for name in inputs if name != STDIN]), *stdin.files]
+    return stdin, plan_outputs(files, args.output, args.format, overwrite=args.overwrite)
 
 
 def _add_output_arguments(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
     """Add the options that say what is written and where; `formats` is the default of --format."""
-    parser.add_argument(
-        "--output", type=Path, default=Path("output/predictions"), metavar="DIR", help="%(default)s"
-    )
+    add_output_argument(parser, "gets the results", default=Path("output/predictions"))
     parser.add_argument(
         "--format",
         nargs="+",
         choices=list(WRITERS),
         default=list(formats),
         help="json: instances with run-length masks; labelme: polygon drafts for annotators; mask: "
-        "label map as an index PNG; overlay: picture, or video, with named parts "
-        f"(default: {' '.join(formats)})",
+        "label map as an index PNG; overlay: picture, or video, with named parts; report: sides, "
+        "parts and what is not seen, with one page of all photos",
     )
     add_overwrite_argument(parser)
     parser.add_argument(
+        "--priors",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="for --format report: part annotations of the same vocabulary, in which it is counted "
+        "what vehicles show from each side; renderings",
+    )
+    parser.add_argument(
         "--score-threshold",
-        type=_score,
+        type=share,
         default=CONFIDENT,
         metavar="S",
-        help="leave out instances that score less, 0 to 1; %(default)s (label maps do not change, "
+        help="leave out instances that score less, 0 to 1 (label maps do not change, "
         "and what a video shows already stays down to two thirds of it)",
     )
-
-
-def _score(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
 
 
 def run_demo(argv: Sequence[str] | None = None) -> None:
@@ -88,7 +114,18 @@ def run_demo(argv: Sequence[str] | None = None) -> None:
     Raises:
         SAVError: see :func:`run`.
     """
-    parser = argparse.ArgumentParser(description="Draw the parts of vehicles in photos or videos.")
+    args = demo_parser().parse_args(argv)
+    stdin, plan = _plan(args.input, args)
+    predictor = _demo_predictor(args.config_file, args.opts)
+    stdin.write()
+    predict_files(predictor, plan, args.score_threshold, _counted(args, predictor))
+
+
+def demo_parser() -> argparse.ArgumentParser:
+    """The command line of ``projects/SAV/demo.py``."""
+    parser = argparse.ArgumentParser(
+        description="Draw the parts of vehicles in photos or videos.", formatter_class=HelpFormatter
+    )
     parser.add_argument(
         "--config-file",
         type=Path,
@@ -97,16 +134,21 @@ def run_demo(argv: Sequence[str] | None = None) -> None:
         help="config.yaml of a run folder, or any config together with MODEL.WEIGHTS in --opts",
     )
     parser.add_argument(
-        "--input", nargs="+", required=True, help="photos, folders, patterns or videos"
+        "--input",
+        nargs="+",
+        required=True,
+        metavar="PHOTO",
+        help="photos, folders, patterns or videos; - for a photo on the standard input",
     )
     _add_output_arguments(parser, ["overlay"])
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config options"
     )
-    args = parser.parse_args(argv)
-    plan = plan_outputs(find_inputs(args.input), args.output, args.format, overwrite=args.overwrite)
-    predictor = _demo_predictor(args.config_file, args.opts)
-    predict_files(predictor, plan, args.score_threshold)
+    return parser
+
+
+def _counted(args: argparse.Namespace, predictor: SAVPredictor) -> Visibility | None:
+    return Visibility.mine(args.priors, predictor.ontology) if args.priors else None
 
 
 def _demo_predictor(config_file: Path, opts: list[str]) -> SAVPredictor:

@@ -6,11 +6,18 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from sav.commands.help import examples
 from sav.commands.options import (
+    add_annotations_argument,
     add_group_argument,
+    add_images_argument,
     add_label_arguments,
+    add_ontology_argument,
+    add_output_argument,
     add_record_arguments,
+    add_seed_argument,
     count,
     label_rules,
 )
@@ -29,6 +36,30 @@ from sav.ontology import Ontology, load_ontology
 from sav.synthetic.plated import NAME as PLATED
 from sav.synthetic.plated import write_plated
 
+_EXAMPLE = "sav prepare {} --data annotations --ontology dsmlr --output datasets/mine --valid 20"
+_EXAMPLES = {
+    "auto": (
+        "sav prepare auto --data annotations.zip --ontology dsmlr --output datasets/mine",
+        "sav prepare auto --data labels --images photos --ontology my_parts.yaml "
+        "--rename tyre=wheel --output datasets/mine --valid 20",
+    ),
+    "coco": (
+        "sav prepare coco --annotations instances.json --images photos --ontology vehicle "
+        "--output datasets/mine",
+    ),
+    "vehicleseg10k": (
+        "sav prepare vehicleseg10k --root datasets/vehicleseg10k",
+        "sav prepare vehicleseg10k --root datasets/synthetic --ontology vehicle --splits train",
+    ),
+    "dsmlr": ("sav prepare dsmlr --root dsmlr_carparts --output datasets/dsmlr",),
+    "plates": (
+        "sav prepare plates --annotations datasets/dsmlr/instances_train.json "
+        "--output datasets/dsmlr_plates",
+    ),
+    "empty": ("sav prepare empty --images streets --output datasets/no_vehicle --valid 80",),
+}
+EXAMPLES = (*_EXAMPLES["auto"], *_EXAMPLES["coco"])
+
 _Declare = Callable[[argparse.ArgumentParser], None]
 
 
@@ -36,7 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser one sub-command a data set; :func:`run` executes what was chosen."""
     commands = parser.add_subparsers(required=True, metavar="FORMAT")
     for name, (summary, add_options) in _CONVERTERS.items():
-        add_options(commands.add_parser(name, help=summary, description=summary))
+        lines = _EXAMPLES.get(name) or (_EXAMPLE.format(name),)
+        add_options(
+            commands.add_parser(name, help=summary, description=summary, **examples(*lines))
+        )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,26 +84,33 @@ def run(args: argparse.Namespace) -> None:
 
 def main(dataset: str) -> None:
     """Entry point of a script that prepares one data set."""
+    run(script_parser(dataset).parse_args())
+
+
+def script_parser(dataset: str) -> argparse.ArgumentParser:
+    """The command line of a script that prepares one data set."""
     summary, add_options = _CONVERTERS[dataset]
-    parser = argparse.ArgumentParser(description=summary)
+    line = f"python datasets/prepare_{dataset}.py --root datasets/{dataset} --out out/{dataset}"
+    parser = argparse.ArgumentParser(description=summary, **examples(line))
     add_options(parser)
-    run(parser.parse_args())
+    return parser
 
 
 def _add_vehicleseg10k(parser: argparse.ArgumentParser) -> None:
     root = "folder with images/ and annotations/"
-    parser.add_argument("--root", type=Path, required=True, help=root)
-    parser.add_argument("--out", type=Path, help="output folder (default: ROOT/coco)")
-    parser.add_argument("--splits", nargs="+", default=["train", "valid"], metavar="SPLIT")
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help=root)
+    _add_out(parser, "output folder (default: ROOT/coco)")
+    splits = "sub-folders of images/ and annotations/"
+    default = ["train", "valid"]
+    parser.add_argument("--splits", nargs="+", default=default, metavar="SPLIT", help=splits)
     parser.add_argument(
         "--foreground",
         choices=FOREGROUND_MODES,
         default="rest",
         help="a Foreground polygon covers the whole vehicle; keep what the other parts leave of "
-        "it (rest, the default), or all of it (whole)",
+        "it (rest), or all of it (whole)",
     )
-    ontology = "name or YAML file (default: %(default)s)"
-    parser.add_argument("--ontology", default="vehicleseg10k", help=ontology)
+    add_ontology_argument(parser, "whose classes they are", default="vehicleseg10k")
     add_group_argument(parser, default="vehicle")
     add_record_arguments(parser)
     parser.set_defaults(convert=_convert_vehicleseg10k)
@@ -84,7 +125,7 @@ def _convert_vehicleseg10k(args: argparse.Namespace) -> None:
 
 def _add_dsmlr(parser: argparse.ArgumentParser) -> None:
     root = "folder with instances_train.json and JPEGImages/"
-    parser.add_argument("--root", type=Path, required=True, help=root)
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help=root)
     _add_split(parser, valid=60)
     parser.set_defaults(convert=_convert_dsmlr)
 
@@ -101,8 +142,8 @@ def _convert_dsmlr(args: argparse.Namespace) -> None:
 
 
 def _add_coco(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, required=True, help="COCO instances file")
-    parser.add_argument("--images", type=Path, required=True, help="folder of its images")
+    add_annotations_argument(parser, "COCO instances file", required=True)
+    add_images_argument(parser, required=True, help="folder of its images")
     _add_reading(parser)
     parser.set_defaults(convert=_convert_coco)
 
@@ -112,9 +153,9 @@ def _convert_coco(args: argparse.Namespace) -> None:
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder, file, zip or tar")
-    images = "folder of the photos, where they are not beside their annotations"
-    parser.add_argument("--images", type=Path, help=images)
+    data = "folder, file, zip or tar"
+    parser.add_argument("--data", type=Path, required=True, metavar="PATH", help=data)
+    add_images_argument(parser)
     _add_reading(parser)
     parser.set_defaults(convert=_convert_data)
 
@@ -127,7 +168,7 @@ def _convert_data(args: argparse.Namespace) -> None:
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     """The options of :class:`Reading`, and of the split."""
-    parser.add_argument("--ontology", required=True, help="name or YAML file")
+    add_ontology_argument(parser, "whose classes they are", required=True)
     add_label_arguments(parser)
     split = "classes of which each polygon becomes one instance"
     parser.add_argument("--split-classes", nargs="*", default=[], metavar="CLASS", help=split)
@@ -164,9 +205,8 @@ def _preparation(ontology: Ontology, args: argparse.Namespace) -> Preparation:
 
 def _add_empty(parser: argparse.ArgumentParser) -> None:
     images = "folder of images, none of which shows a vehicle"
-    parser.add_argument("--images", type=Path, required=True, help=images)
-    ontology = "whose parts are not there, name or YAML file (default: %(default)s)"
-    parser.add_argument("--ontology", default="vehicle", help=ontology)
+    add_images_argument(parser, required=True, help=images)
+    add_ontology_argument(parser, "whose parts are not there", default="vehicle")
     _add_split(parser, valid=0)
     parser.set_defaults(convert=_convert_empty)
 
@@ -178,9 +218,9 @@ def _convert_empty(args: argparse.Namespace) -> None:
 
 def _add_plates(parser: argparse.ArgumentParser) -> None:
     source = "DSMLR's part annotations, as 'sav prepare dsmlr' writes them"
-    parser.add_argument("--json", type=Path, required=True, help=source)
-    parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--seed", type=count, default=0, help="of the plates (default: 0)")
+    add_annotations_argument(parser, source, required=True)
+    _add_out(parser, "output folder", required=True)
+    add_seed_argument(parser, "of the plates")
     parser.set_defaults(convert=_convert_plates)
 
 
@@ -193,11 +233,15 @@ def _convert_plates(args: argparse.Namespace) -> None:
 
 
 def _add_split(parser: argparse.ArgumentParser, valid: int) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
-    held_out = "images held out (default: %(default)s)"
-    parser.add_argument("--valid", type=count, default=valid, help=held_out)
+    _add_out(parser, "output folder", required=True)
+    add_seed_argument(parser, "of the split")
+    held_out = "images held out"
+    parser.add_argument("--valid", type=count, default=valid, metavar="N", help=held_out)
     add_record_arguments(parser)
+
+
+def _add_out(parser: argparse.ArgumentParser, help: str, **options: Any) -> None:
+    add_output_argument(parser, help, dest="out", **options)
 
 
 def _data_converter(form: AnnotationFormat) -> tuple[str, _Declare]:

@@ -6,6 +6,13 @@ import argparse
 
 from sav.engine import run as engine
 
+EXAMPLES = (
+    "sav train --config-file configs/dsmlr/SAV-Tiny.yaml",
+    "sav train --config-file configs/dsmlr/SAV-Tiny.yaml --resume SOLVER.MAX_ITER 8000",
+    "sav train --config-file configs/vehicleseg10k/SAV-ViT-B.yaml --num-gpus 8 "
+    "MODEL.SAM.CHECKPOINT sam_vit_b_01ec64.pth",
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of Detectron2's training scripts; :func:`run` takes what is parsed."""

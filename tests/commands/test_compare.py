@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -144,3 +145,77 @@ def test_a_truth_that_does_not_say_its_classes_needs_an_ontology(data):
     (data / "all.json").write_text(json.dumps(results(MASKS)))
     with pytest.raises(SAVError, match="--ontology"):
         run(data / "truth.json", data / "all.json", "--output", data / "out")
+
+
+@pytest.mark.parametrize("number", [str, float])
+def test_ids_of_results_are_those_of_the_truth_however_they_are_written(data, number):
+    found = [{**one, "image_id": number(one["image_id"])} for one in results(MASKS)]
+    (data / "all.json").write_bytes(json.dumps(found).encode("utf-16"))
+    figures, _ = compared(data, data / "all.json", draws=0)
+    assert figures["all"]["mask AP"] == 100
+
+
+def test_results_are_compared_with_a_folder_or_an_archive_twice(data):
+    (data / "all.json").write_text(json.dumps(results(MASKS)))
+    folder = data / "photos"
+    folder.mkdir()
+    for path in (*data.glob("*.jpg"), data / "truth.json"):
+        path.rename(folder / path.name)
+    packed = shutil.make_archive(data / "packed", "zip", folder)
+    options = ["--ontology", data / "bicycle.yaml", "--draws", 0, "--output", data / "out"]
+    for truth in (folder, packed, packed):
+        run(truth, data / "all.json", *options)
+    Image.new("RGB", SIZE[::-1]).save(folder / "9.jpg")
+    image = {"id": 1, "file_name": "9.jpg", "width": SIZE[1], "height": SIZE[0]}
+    contents = {"images": [image], "annotations": [], "categories": []}
+    (folder / "other.json").write_text(json.dumps(contents))
+    with pytest.raises(SAVError, match="whose ids they have"):
+        run(folder, data / "all.json", *options)
+
+
+def test_tasks_of_label_studio_are_predictions_too(data):
+    value = {"points": [[0, 0], [50, 0], [50, 50]], "polygonlabels": ["frame"]}
+    task = {"data": {"image": "1.jpg"}, "predictions": [{"result": [{"id": "a", "value": value}]}]}
+    (data / "tasks.json").write_text(json.dumps([task]))
+    figures, _ = compared(data, data / "tasks.json", draws=0)
+    assert figures["tasks"]["IoU-frame"] > 0
+
+
+def test_predictions_of_other_photos_are_an_error(data):
+    contents = json.loads((data / "truth.json").read_text())
+    (data / "other").mkdir()
+    Image.new("RGB", SIZE[::-1]).save(data / "other" / "9.jpg")
+    contents["images"] = [{**contents["images"][0], "file_name": "9.jpg"}]
+    contents["annotations"] = contents["annotations"][:2]
+    (data / "other" / "x.json").write_text(json.dumps(contents))
+    with pytest.raises(SAVError, match=r"none of its photos, such as other/9.jpg, is one of"):
+        compared(data, data / "other" / "x.json")
+
+
+def test_results_of_other_commands_are_not_written_over(data):
+    (data / "all.json").write_text(json.dumps(results(MASKS)))
+    for _ in range(2):  # its own are
+        compared(data, data / "all.json", draws=0)
+    (data / "out" / "results.json").write_text(json.dumps({"cars_valid": {}}, indent=1))
+    with pytest.raises(SAVError, match="is not of 'sav compare'"):
+        compared(data, data / "all.json", draws=0)
+
+
+@pytest.mark.parametrize("option", [("draws", -1), ("seed", -1), ("score-threshold", "nan")])
+def test_numbers_that_cannot_be_are_refused(data, option):
+    (data / "all.json").write_text(json.dumps(results(MASKS)))
+    with pytest.raises((SAVError, SystemExit)):
+        compared(data, data / "all.json", **dict([option]))
+
+
+def test_where_absolute_names_lead_is_said(data, tmp_path):
+    contents = json.loads((data / "truth.json").read_text())
+    (data / "far").mkdir()
+    for image in contents["images"]:
+        image["file_name"] = str(data / image["file_name"])
+    (data / "far" / "truth.json").write_text(json.dumps(contents))
+    (data / "all.json").write_text(json.dumps(results(MASKS)))
+    words = [data / "far" / "truth.json", data / "all.json", "--ontology", data / "bicycle.yaml"]
+    with pytest.raises(SAVError, match=f"their names are absolute.*--images {data}"):
+        run(*words)
+    run(*words, "--images", data, "--draws", 0, "--output", data / "out")

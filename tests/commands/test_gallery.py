@@ -83,7 +83,7 @@ def test_an_existing_gallery_is_not_lost_by_mistake(run, vans, pickups):
     build(run, vans)
     with pytest.raises(SAVError, match="a gallery is there"):
         build(run, pickups)
-    build(run, pickups, "--replace")
+    build(run, pickups, "--overwrite")
     assert len(load_gallery(run / "gallery")) == 2
     with pytest.raises(SAVError, match="no gallery to add to"):
         build(run, pickups, "--add", "--output", run / "elsewhere")

@@ -52,6 +52,19 @@ def test_folder_becomes_files_of_all_formats(run_folder, photos, tmp_path, capsy
     assert "trained on: noise" in said
 
 
+def test_reports_of_a_folder_are_one_page_and_a_json_each(run_folder, photos, tmp_path):
+    out = tmp_path / "out"
+    predict(run_folder, out, photos, "--format", "report")
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["one_report.json", "report.html", "two_report.json"]
+    page = (out / "report.html").read_text("utf-8")
+    assert "one.png" in page
+    assert "two.jpg" in page
+    with pytest.raises(SAVError, match=r"none\.json"):
+        predict(run_folder, tmp_path / "no", photos, "--format", "report", "--priors", "none.json")
+    assert not (tmp_path / "no").exists()
+
+
 def test_another_gallery_is_looked_into(run_folder, photos, tmp_path):
     words = (photos / "one.png", "--format", "json", "--gallery")
     predict(run_folder, tmp_path / "out", *words, run_folder / "gallery")
