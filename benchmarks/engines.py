@@ -2,7 +2,7 @@
 
 Trains twice with one config and one seed, and compares the order of the photos, every loss of every
 step, the weights and ``results.json``. A third run begins on one engine, is interrupted, and goes
-on on the other. Needs an environment with Detectron2 (README, "The real Detectron2")::
+on on the other. Needs an environment with Detectron2 (docs/install.md)::
 
     python benchmarks/engines.py --iterations 300 --output output/bench/engines.json
 """
@@ -131,7 +131,7 @@ def main() -> None:
         train(int(args.train[0]), args.train[1:])
         return
     if importlib.util.find_spec("detectron2") is None:
-        raise SAVError("detectron2 is not installed here; install it as the README says")
+        raise SAVError("detectron2 is not installed here; install it as docs/install.md says")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         generate_dataset(root / "synthetic", splits={"train": 200, "valid": 20}, image_size=128)

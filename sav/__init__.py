@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sav.inspection.report import inspect
     from sav.predict.predictor import SAVPredictor
 
 __version__ = "0.1.0"
-__all__ = ["SAVPredictor", "__version__"]
+__all__ = ["SAVPredictor", "__version__", "inspect"]
+
+
+_PLACES = {"SAVPredictor": "sav.predict.predictor", "inspect": "sav.inspection.report"}
+"""Where names are that are loaded, and torch with them, only when they are used."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load the predictor, and torch with it, only when it is used."""
-    if name == "SAVPredictor":
-        from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
-
-        return SAVPredictor
-    raise AttributeError(f"module 'sav' has no attribute '{name}'")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'sav' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PLACES[name]), name)

@@ -42,3 +42,27 @@ def test_the_architecture_is_drawn_with_the_shapes_of_the_model(tmp_path, monkey
         assert kept.mode == "P"
     for file in (tmp_path / "drawn.png", FIGURES.parent / "architecture.png"):
         assert file.stat().st_size < 150 * 1024
+
+
+def test_the_report_is_drawn_with_what_is_hidden(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(FIGURES))
+    from inspection import draw
+
+    draw(tmp_path / "drawn.jpg")
+    with (
+        Image.open(tmp_path / "drawn.jpg") as drawn,
+        Image.open(FIGURES.parent / "inspection.jpg") as kept,
+    ):
+        assert drawn.size == kept.size
+
+
+def test_the_picture_of_the_readme_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(FIGURES))
+    from predictions import draw
+
+    draw(tmp_path / "drawn.jpg")
+    with (
+        Image.open(tmp_path / "drawn.jpg") as drawn,
+        Image.open(FIGURES.parent / "predictions.jpg") as kept,
+    ):
+        assert drawn.size == kept.size
