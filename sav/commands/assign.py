@@ -15,6 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from sav.commands.options import (
+    add_images_argument,
+    add_ontology_argument,
     add_output_argument,
     add_overwrite_argument,
     add_run_arguments,
@@ -69,8 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("findings", metavar="FINDINGS", help=findings)
     source = "format of FINDINGS, where it is not found out"
     parser.add_argument("--from", dest="form", choices=list(FORMATS), help=source)
-    images = "folder of the photos, where they are not beside the findings"
-    parser.add_argument("--images", type=Path, metavar="DIR", help=images)
+    add_images_argument(parser, help="folder of the photos (default: beside the findings)")
     parser.add_argument(
         "--labels",
         nargs="+",
@@ -85,16 +86,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="annotated or predicted parts, in any format of 'sav convert' or as 'sav predict "
         "--format json' writes them; the model predicts them",
     )
-    ontology = "whose classes the parts are; what --parts says, or the model's own"
-    parser.add_argument("--ontology", metavar="NAME", help=ontology)
+    unset = "what --parts says, or the model's own"
+    add_ontology_argument(parser, "whose classes the parts are", unset=unset)
     add_run_arguments(parser)
-    scores = "leave out parts that score less; %(default)s"
+    scores = "leave out parts that score less"
     parser.add_argument(
         "--score-threshold", type=share, default=CONFIDENT, metavar="S", help=scores
     )
-    least = "'no part' where less of a finding lies on parts; %(default)s"
+    least = "'no part' where less of a finding lies on parts"
     parser.add_argument("--least", type=float, default=LEAST, metavar="SHARE", help=least)
-    clear = "'ambiguous' where no part holds so many times as much as any other; %(default)s"
+    clear = "'ambiguous' where no part holds so many times as much as any other"
     parser.add_argument("--clear", type=float, default=CLEAR, metavar="TIMES", help=clear)
     folder = f"gets {_JSON}, {_COCO} and {_PAGE}"
     add_output_argument(parser, folder, default=Path("output/assign"))

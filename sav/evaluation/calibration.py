@@ -87,7 +87,7 @@ def fit_line(photos: Sequence[Matches]) -> tuple[float, float]:
     scores, right, _ = _judged(photos)
     if right.all() or not right.any():
         raise SAVError("scores cannot be calibrated: give photos with right and wrong detections")
-    logits = logit(np.clip(scores, 1e-6, 1 - 1e-6))
+    logits = _logits(scores)
 
     def surprise(line: np.ndarray) -> float:
         odds = line[0] * logits + line[1]
@@ -101,11 +101,12 @@ def along(photos: Sequence[Matches], line: tuple[float, float]) -> list[Matches]
     """The same detections with the scores that a line gives them."""
     slope, intercept = line
     return [
-        photo._replace(
-            scores=expit(slope * logit(np.clip(photo.scores, 1e-6, 1 - 1e-6)) + intercept)
-        )
-        for photo in photos
+        photo._replace(scores=expit(slope * _logits(photo.scores) + intercept)) for photo in photos
     ]
+
+
+def _logits(scores: np.ndarray) -> np.ndarray:
+    return logit(np.clip(scores, 1e-6, 1 - 1e-6))
 
 
 def reliability(photos: Sequence[Matches]) -> Reliability:

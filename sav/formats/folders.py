@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sav.errors import SAVError
+
+_LOOKED_AT = 20
 
 
 def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
@@ -40,6 +42,24 @@ def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
 def files_of(data: Path, suffixes: Collection[str]) -> list[Path]:
     """A file itself, or those of a folder, see :func:`files_below`."""
     return files_below(data, suffixes) if data.is_dir() else [data]
+
+
+def any_is(files: Sequence[Path], read: Callable[[Path], Any]) -> bool:
+    """Whether one of the first files is of a format.
+
+    Args:
+        files: to look at.
+        read: returns something true for a file of the format; for another one it need not, or it
+            raises SAVError.
+    """
+    return any(_can(read, file) for file in files[:_LOOKED_AT])
+
+
+def _can(read: Callable[[Path], Any], file: Path) -> bool:
+    try:
+        return bool(read(file))
+    except SAVError:
+        return False
 
 
 def _is_read(path: Path) -> bool:

@@ -15,7 +15,7 @@ from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
 from sav.formats.brush import encode_brush
-from sav.formats.folders import files_of
+from sav.formats.folders import any_is, files_of
 from sav.formats.image_names import ImageFolder
 from sav.formats.images import IMAGE_SUFFIXES
 from sav.formats.json_files import read_json
@@ -60,14 +60,7 @@ def _answers(task: Mapping[str, Any]) -> Any:
 
 
 def _detect(data: Path) -> bool:
-    return any(map(_is_label_studio, files_of(data, {".json"})[:_LOOKED_AT]))
-
-
-def _is_label_studio(file: Path) -> bool:
-    try:
-        return bool(_tasks(file))
-    except SAVError:
-        return False
+    return any_is(files_of(data, {".json"}), _tasks)
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:

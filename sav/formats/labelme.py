@@ -20,7 +20,7 @@ from PIL import Image
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
-from sav.formats.folders import files_below, files_of
+from sav.formats.folders import any_is, files_of
 from sav.formats.geometry import ellipse, placed
 from sav.formats.image_names import OTHER_NAME, ImageFolder, existing
 from sav.formats.images import IMAGE_SUFFIXES, PICTURE_FORMATS
@@ -35,7 +35,6 @@ _AREAS = (None, "polygon", "rectangle", "oriented_rectangle", "rotation", "circl
 _COMPUTED = ("circle", "rectangle", "mask")
 """Types with whose numbers something is computed here."""
 _FURTHEST = 1e9
-_LOOKED_AT = 20
 _NUMBERED = re.compile(r"\binstance \d+\b")
 _SCORE = re.compile(r"\bscore (\d+(?:\.\d+)?)\b")
 """What SAV writes into descriptions: LabelMe has one number for all that belongs together. Where
@@ -231,17 +230,8 @@ def _photo(entry: Entry) -> bytes | None:
 
 
 def _detect(data: Path) -> bool:
-    if data.is_dir():
-        return any(map(_says_labelme, files_below(data, {".json"})[:_LOOKED_AT]))
-    return data.suffix.lower() == ".json" and _says_labelme(data)
-
-
-def _says_labelme(file: Path) -> bool:
-    try:
-        _load(file)
-    except SAVError:
-        return False
-    return True
+    named = data.is_dir() or data.suffix.lower() == ".json"
+    return named and any_is(files_of(data, {".json"}), _load)
 
 
 def labelme_record(

@@ -9,16 +9,14 @@ from typing import Any
 
 from sav.errors import SAVError
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds
-from sav.formats.folders import files_below
+from sav.formats.folders import any_is, files_below
 from sav.formats.image_names import ImageFolder, existing
 from sav.formats.json_files import read_json, read_record
 from sav.formats.records import Shape, check_size
 
-_LOOKED_AT = 20
-
 
 def _detect(data: Path) -> bool:
-    return any(map(_is_prediction, _files(data)[:_LOOKED_AT]))
+    return any_is(_files(data), _is_prediction)
 
 
 def _files(data: Path) -> list[Path]:
@@ -28,10 +26,7 @@ def _files(data: Path) -> list[Path]:
 
 
 def _is_prediction(file: Path) -> bool:
-    try:
-        return _has_parts(read_json(file))
-    except SAVError:
-        return False
+    return _has_parts(read_json(file))
 
 
 def _has_parts(contents: Any) -> bool:

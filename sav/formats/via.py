@@ -14,7 +14,7 @@ import numpy as np
 from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
-from sav.formats.folders import files_of
+from sav.formats.folders import any_is, files_of
 from sav.formats.geometry import ellipse, number, rectangle
 from sav.formats.image_names import ImageFolder
 from sav.formats.json_files import read_json
@@ -55,14 +55,7 @@ def _is_record(record: Any) -> bool:
 
 
 def _detect(data: Path) -> bool:
-    return any(map(_is_via, files_of(data, {".json"})[:_LOOKED_AT]))
-
-
-def _is_via(file: Path) -> bool:
-    try:
-        return bool(_records(file))
-    except SAVError:
-        return False
+    return any_is(files_of(data, {".json"}), _records)
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
