@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
-from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
 from sav.formats.brush import encode_brush
@@ -20,7 +19,7 @@ from sav.formats.image_names import ImageFolder
 from sav.formats.images import IMAGE_SUFFIXES
 from sav.formats.json_files import read_json
 from sav.formats.label_studio_regions import region_shapes
-from sav.formats.listing import broken_file, listed, photo_entry, split_named
+from sav.formats.listing import entries_of_files, photo_entry, split_named
 from sav.formats.outlines import outlines
 from sav.formats.records import PartInstance, Shape
 from sav.formats.xml_text import xml_text
@@ -64,28 +63,20 @@ def _detect(data: Path) -> bool:
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
-    entries = []
-    for file in files_of(data, {".json"}):
-        try:
-            tasks = _tasks(file)
-        except SAVError as error:
-            entries.append(broken_file(file, error))
-            continue
-        if not tasks:
-            continue
-        folder = ImageFolder(images or (data if data.is_dir() else file.parent))
-        uploaded = {_as_uploaded(path.name): path for path in folder.photos}
-        drafts = not any(isinstance(task, dict) and _annotations(task) for task in tasks)
-        for i, task in enumerate(tasks):
-            known = task if isinstance(task, dict) else {}
-            where = f"task {known.get('id', i)}"
-            about = known.get("data") if isinstance(known.get("data"), dict) else known
-            name = _photo_name(about, folder, uploaded)
-            content, lost = _results(known, where, drafts=drafts)
-            split = split_named(about.get("split"))
-            entry = photo_entry(where, name, folder, content, file, split=split, lost=lost)
-            entries.append(entry)
-    return listed(entries, data, images)
+    return entries_of_files(data, images, _tasks, _entries)
+
+
+def _entries(tasks: Sequence[Any], folder: ImageFolder, file: Path) -> Iterator[Entry]:
+    uploaded = {_as_uploaded(path.name): path for path in folder.photos}
+    drafts = not any(isinstance(task, dict) and _annotations(task) for task in tasks)
+    for i, task in enumerate(tasks):
+        known = task if isinstance(task, dict) else {}
+        where = f"task {known.get('id', i)}"
+        about = known.get("data") if isinstance(known.get("data"), dict) else known
+        name = _photo_name(about, folder, uploaded)
+        content, lost = _results(known, where, drafts=drafts)
+        split = split_named(about.get("split"))
+        yield photo_entry(where, name, folder, content, file, split=split, lost=lost)
 
 
 def _photo_name(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sav.errors import SAVError
 from sav.formats.annotation_format import Entry
+from sav.formats.folders import files_of
 from sav.formats.image_names import OTHER_NAME, ImageFolder
 from sav.formats.records import Shape, reason_of, whole
 from sav.formats.splits import SPLITS
+
+_Contents = TypeVar("_Contents")
 
 
 def split_named(name: Any) -> str:
@@ -51,14 +54,37 @@ def photo_entry(
     )
 
 
-def broken_file(file: Path, error: SAVError) -> Entry:
-    """The entry of a file that cannot be read, and may have the annotations of some photos.
+def entries_of_files(
+    data: Path,
+    images: Path | None,
+    read: Callable[[Path], _Contents],
+    entries_of: Callable[[_Contents, ImageFolder, Path], Iterable[Entry]],
+) -> list[Entry]:
+    """The photos that a JSON file lists, or those of a folder.
+
+    A file that cannot be read becomes an entry: it may have the annotations of some photos.
 
     Args:
-        file: beside files of the format.
-        error: names it.
+        data: the file or the folder.
+        images: the folder of the photos, where the user names it.
+        read: what a file has; something false where it is not of the format. Raises SAVError,
+            which names the file, where it is broken.
+        entries_of: the photos of what is read, of the folder to look for them in, and of the file.
+
+    Raises:
+        SAVError: see :func:`listed`.
     """
-    return Entry("", file.parent, None, None, "", lost=(str(error),))
+    entries: list[Entry] = []
+    for file in files_of(data, {".json"}):
+        try:
+            contents = read(file)
+        except SAVError as error:
+            entries.append(Entry("", file.parent, None, None, "", lost=(str(error),)))
+            continue
+        if contents:
+            folder = ImageFolder(images or (data if data.is_dir() else file.parent))
+            entries += entries_of(contents, folder, file)
+    return listed(entries, data, images)
 
 
 def listed(entries: Sequence[Entry], data: Path, images: Path | None) -> list[Entry]:

@@ -19,8 +19,7 @@ from sav.formats.geometry import ellipse, number, rectangle
 from sav.formats.image_names import ImageFolder
 from sav.formats.json_files import read_json
 from sav.formats.listing import (
-    broken_file,
-    listed,
+    entries_of_files,
     photo_entry,
     said_of_shape,
     shape_of,
@@ -59,21 +58,16 @@ def _detect(data: Path) -> bool:
 
 
 def _find(data: Path, images: Path | None) -> list[Entry]:
-    entries = []
-    for file in files_of(data, {".json"}):
-        try:
-            records = _records(file)
-        except SAVError as error:
-            entries.append(broken_file(file, error))
-            continue
-        folder = ImageFolder(images or (data if data.is_dir() else file.parent))
-        for key, record in records.items():
-            known = record if isinstance(record, dict) else {}
-            about = known.get("file_attributes")
-            split = split_named(about.get("split") if isinstance(about, dict) else None)
-            where, name, regions = f"record {key!r}", known.get("filename"), known.get("regions")
-            entries.append(photo_entry(where, name, folder, regions, file, split=split))
-    return listed(entries, data, images)
+    return entries_of_files(data, images, _records, _entries)
+
+
+def _entries(records: Mapping[str, Any], folder: ImageFolder, file: Path) -> Iterator[Entry]:
+    for key, record in records.items():
+        known = record if isinstance(record, dict) else {}
+        about = known.get("file_attributes")
+        split = split_named(about.get("split") if isinstance(about, dict) else None)
+        where, name, regions = f"record {key!r}", known.get("filename"), known.get("regions")
+        yield photo_entry(where, name, folder, regions, file, split=split)
 
 
 def _read(entry: Entry, height: int, width: int) -> Iterator[Shape]:
