@@ -3,7 +3,7 @@
 A photo that is shrunk to a third lies, at its full number of pixels, somewhere on a ground that is
 three times as wide and high. So nothing is lost but what the model's canvas loses::
 
-    python benchmarks/crops.py --model RUN --data dsmlr_valid --output output/bench/crops
+    python benchmarks/crops.py --model RUN --dataset dsmlr_valid --output output/bench/crops
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="run folder")
-    parser.add_argument("--data", required=True, metavar="NAME", help="a data set of its config")
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="a data set of its config")
     parser.add_argument("--output", type=Path, default=Path("output/bench/crops"))
     parser.add_argument("--below", type=float, default=0.6, help="MODEL.SAV.TEST.CROPS")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config options")
@@ -95,7 +95,7 @@ def main() -> None:
     register_part_datasets(cfg)
     rows = []
     for factor in SHRUNK:
-        file = shrink_all(args.data, factor, args.output / f"shrunk{factor}")
+        file = shrink_all(args.dataset, factor, args.output / f"shrunk{factor}")
         for below in (0.0, args.below):
             options = [
                 *args.opts,

@@ -40,7 +40,7 @@ _BUILD = (
     "sav gallery build --model output/quickstart --annotations vans/instances_train.json --add",
     "sav gallery build --model output/quickstart --annotations vans/instances_train.json "
     "--output vans/gallery",
-    "sav gallery build --model output/quickstart --data synthetic_train --overwrite",
+    "sav gallery build --model output/quickstart --datasets synthetic_train --overwrite",
 )
 _INSPECT = ("sav gallery inspect output/quickstart", "sav gallery inspect vans/gallery --json")
 _QUERY = (
@@ -102,7 +102,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
-        "--data",
+        "--datasets",
         nargs="+",
         metavar="NAME",
         help="data sets of the config (default: DATASETS.TRAIN)",
@@ -152,8 +152,8 @@ def _build(args: argparse.Namespace) -> None:
 def _choose_data(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Make what the command line names the DATASETS.TRAIN of the config."""
     cfg.DATASETS.TEST = ()
-    if args.data is not None:
-        cfg.DATASETS.TRAIN = tuple(args.data)
+    if args.datasets is not None:
+        cfg.DATASETS.TRAIN = tuple(args.datasets)
     if args.json is None:
         if args.images or args.name:
             raise SAVError("--images and --name belong to --annotations FILE")

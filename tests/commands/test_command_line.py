@@ -53,8 +53,8 @@ def test_an_option_of_one_name_takes_the_same_everywhere(commands):
     for name, option, action in options(commands):
         if option not in DETECTRON2:
             seen[option][action.metavar].append(name)
-    # An output is a folder or a file; data are a path, or names of data sets in a config.
-    allowed = {"--output": {"DIR", "FILE"}, "--out": {"DIR", "FILE"}, "--data": {"PATH", "NAME"}}
+    # An output is a folder or a file.
+    allowed = {"--output": {"DIR", "FILE"}, "--out": {"DIR", "FILE"}}
     different = {
         option: dict(metavars)
         for option, metavars in seen.items()
