@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
@@ -13,12 +14,12 @@ from sav.formats.records import PartInstance
 from sav.formats.vehicles import assign_vehicles
 
 FOREGROUND_MODES = ("rest", "whole")
-MIN_VISIBLE_PIXELS = 4
+_MIN_VISIBLE_PIXELS = 4
 
 
 def paint(
-    parts: Sequence[PartInstance], bodies: Collection[str], foreground: str
-) -> Iterator[PartInstance]:
+    parts: Sequence[PartInstance], bodies: Collection[str], foreground: str, notes: Counter[str]
+) -> list[PartInstance]:
     """Resolve overlaps: bodies first, then the other parts, the smaller over the larger.
 
     Args:
@@ -26,19 +27,24 @@ def paint(
         bodies: classes whose shape covers a whole vehicle.
         foreground: "rest" keeps of a body what the other parts leave, so that no two parts
             overlap; "whole" keeps its full shape.
+        notes: counts those that are dropped.
 
     Returns:
         the instances in the order of the shapes, without those of which the others leave fewer
-        than ``MIN_VISIBLE_PIXELS``.
+        than four pixels.
     """
     order = sorted(range(len(parts)), key=lambda i: (parts[i].label not in bodies, -parts[i].area))
     visible = visible_codes([parts[i].code for i in order])
     codes = [code for _, code in sorted(zip(order, visible, strict=True), key=itemgetter(0))]
-    for part, code in zip(assign_vehicles(parts, bodies), codes, strict=True):
-        keep = foreground == "whole" and part.label in bodies
-        found = part if keep else replace(part, code=code)
-        if found.area >= MIN_VISIBLE_PIXELS:
-            yield found
+    whole = bodies if foreground == "whole" else ()
+    painted = [
+        part if part.label in whole else replace(part, code=code)
+        for part, code in zip(assign_vehicles(parts, bodies), codes, strict=True)
+    ]
+    found = [part for part in painted if part.area >= _MIN_VISIBLE_PIXELS]
+    dropped = len(painted) - len(found)
+    notes[f"shapes under {_MIN_VISIBLE_PIXELS} visible pixels dropped"] += dropped
+    return found
 
 
 def topmost(

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from sav.formats.annotation_format import AnnotationFormat, Entry
 from sav.formats.entries import below, common_root, ready
+from sav.formats.painting import paint
 from sav.formats.part_annotations import convert_splits
 from sav.formats.reading import Reading, problems_of, read_entry
 from sav.formats.records import RecordResult
@@ -66,7 +67,7 @@ def prepare_parts(
     splits = _splits(entries, preparation)
     roots = {split: common_root(members) for split, members in splits.items()}
     tasks = {split: below(roots[split], members) for split, members in splits.items()}
-    convert = partial(_convert, form, reading, frozenset(_bodies(preparation.ontology)))
+    convert = partial(_convert, form, reading, preparation.ontology)
     options = {"workers": preparation.workers, "strict": preparation.strict}
     convert_splits(convert, tasks, roots, out, preparation.ontology, **options)
 
@@ -76,10 +77,6 @@ def _of_folder(entry: Entry) -> Entry:
     if entry.group is not None or folder == PurePosixPath():
         return entry
     return replace(entry, group=(PurePosixPath(entry.root.resolve().name) / folder).as_posix())
-
-
-def _bodies(ontology: Ontology) -> list[str]:
-    return [ontology.class_names[i] for i in ontology.body_ids]
 
 
 def _splits(entries: Sequence[Entry], preparation: Preparation) -> dict[str, list[Entry]]:
@@ -95,9 +92,14 @@ def _splits(entries: Sequence[Entry], preparation: Preparation) -> dict[str, lis
 
 
 def _convert(
-    form: AnnotationFormat, reading: Reading, bodies: frozenset[str], entry: Entry
+    form: AnnotationFormat, reading: Reading, ontology: Ontology, entry: Entry
 ) -> RecordResult:
     result = read_entry(form, reading, entry)
+    names = ontology.class_names
+    bodies = {names[i] for i in (*ontology.body_ids, *ontology.rest_ids)}
     with problems_of(entry.source, entry.name, result):
-        result.instances = assign_vehicles(result.instances, bodies)
+        if ontology.rest_ids:  # people draw the whole vehicle, and parts over it
+            result.instances = paint(result.instances, bodies, "rest", result.notes)
+        else:
+            result.instances = assign_vehicles(result.instances, bodies)
     return result

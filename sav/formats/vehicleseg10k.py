@@ -15,7 +15,7 @@ from sav.formats.images import IMAGE_SUFFIXES, read_image_size
 from sav.formats.index_mask import instances_of_index, read_index_mask
 from sav.formats.labelme import read_shapes
 from sav.formats.labels import Labels
-from sav.formats.painting import MIN_VISIBLE_PIXELS, paint
+from sav.formats.painting import paint
 from sav.formats.part_annotations import convert_splits
 from sav.formats.reading import Reading, finish, instances_of, problems_of
 from sav.formats.records import RecordResult
@@ -139,9 +139,7 @@ def _read_instances(
         shapes = list(read_shapes(source.root / annotation, *size))
         parts = instances_of(shapes, size, source.reading, annotation.as_posix(), result)
         bodies = {ontology.class_names[i] for i in ontology.body_ids}
-        result.instances = list(paint(parts, bodies, foreground))
-        hidden = len(parts) - len(result.instances)
-        result.notes[f"shapes under {MIN_VISIBLE_PIXELS} visible pixels dropped"] += hidden
+        result.instances = paint(parts, bodies, foreground, result.notes)
         return len(shapes)
     labels = read_index_mask(source.root / annotation, size, len(ontology))
     options = foreground, source.min_pixels, result.notes

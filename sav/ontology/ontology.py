@@ -56,11 +56,13 @@ class Union:
             there: a plate belongs to the bumper that it hangs on.
         each: whether each of the parts is an instance of its own, such as a wheel. Otherwise those
             of one vehicle are one instance.
+        rest: whether it is what the other classes leave of a vehicle.
     """
 
     parts: tuple[str, ...]
     attached: tuple[str, ...] = ()
     each: bool = False
+    rest: bool = False
 
     def __str__(self) -> str:
         parts = (", " if self.each else " + ").join(self.parts) or "none"
@@ -163,3 +165,8 @@ class Ontology:
         """Classes that other classes are part of: one instance of them is one vehicle."""
         bodies = {fact.object for fact in self.relations if fact.predicate == "part_of"}
         return tuple(part.id for part in self.classes if part.name in bodies)
+
+    @property
+    def rest_ids(self) -> tuple[int, ...]:
+        """The class that is what the others leave of a vehicle; empty without one."""
+        return tuple(i for i, union in enumerate(self.unions) if union.rest)

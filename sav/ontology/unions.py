@@ -6,6 +6,7 @@ The format is described in ``sav/ontology/README.md``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from sav.ontology.ontology import PartClass, Union
@@ -57,7 +58,7 @@ class _UnionReader:
         if rest:
             taken = {name for union in unions for name in (*union.parts, *union.attached)}
             left = tuple(name for name in self.parts if name not in taken)
-            unions[rest[0]] = Union(left, unions[rest[0]].attached)
+            unions[rest[0]] = replace(unions[rest[0]], parts=left, rest=True)
         some = any(union.parts for union in unions)
         self.check(some, self.root, f"no class has a part of {self.graph}")
         self._check_mirrors(unions)

@@ -32,6 +32,18 @@ def test_vehicleseg10k_writes_into_its_root(folder, capsys):
     assert "skipped in valid: images/valid/3.jpg: the image has no annotation" in table
 
 
+def test_foreground_is_what_other_parts_leave_whatever_the_way_in(folder, tmp_path):
+    folder.add("1")
+    options = ("--ontology", "vehicleseg10k", "--group-id", "vehicle", "--workers", 1)
+    run("vehicleseg10k", "--root", folder.root, "--splits", "train", *options)
+    for file in (folder.root / "annotations" / "train").iterdir():
+        file.rename(folder.root / "images" / "train" / file.name)
+    run("auto", "--data", folder.root / "images", "--out", tmp_path / "out", *options)
+    files = (folder.root / "coco", tmp_path / "out")
+    own, auto = (json.loads((file / "instances_train.json").read_text()) for file in files)
+    assert auto["annotations"] == own["annotations"]
+
+
 def test_own_ontology_and_own_coco_file(folder, tmp_path):
     """A new vocabulary is a new YAML file; a new data set is a COCO file."""
     part = "{id: %d, name: %s, description: part of a bicycle, color: [%d, 0, 0]}"

@@ -1,5 +1,7 @@
 """Overlapping parts become what is visible of each."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -27,14 +29,17 @@ def overlapping():
 def test_smaller_parts_lie_on_top_and_bodies_at_the_bottom(bodies, drawn):
     parts = [PartInstance.of_mask(str(i), mask, 0) for i, mask in enumerate(overlapping())]
     canvas = np.full((6, 8), " ")
-    for part in paint(parts, bodies, "rest"):
+    for part in paint(parts, bodies, "rest", Counter()):
         assert (canvas[part.mask] == " ").all()
         canvas[part.mask] = part.label
     # A piece of three pixels is too small to be kept.
     assert ["".join(row) for row in canvas] == [row.replace("1", " ") for row in drawn]
-    whole = [part.label for part in paint(parts, bodies, "whole") if part.area == parts[0].area]
+    notes = Counter()
+    painted = paint(parts, bodies, "whole", notes)
+    assert notes.total() == len(parts) - len(painted)
+    whole = [part.label for part in painted if part.area == parts[0].area]
     assert whole == (["0"] if bodies else [])
-    assert list(paint([], bodies, "rest")) == []
+    assert paint([], bodies, "rest", Counter()) == []
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -136,8 +136,9 @@ def test_the_rest_is_what_no_other_class_has(write):
         for side in ("left", "right")
     ]
     view = load_ontology(write(rest, *pedals))
-    assert view.unions[0] == Union(("frame", "saddle"))
+    assert view.unions[0] == Union(("frame", "saddle"), rest=True)
     assert view.unions[1] == Union(("left pedal",), ("left bell",))
+    assert view.rest_ids == (0,)
     assert load_ontology(write(rest)).unions[0].parts == (
         "frame",
         "left bell",
