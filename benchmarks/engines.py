@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from sav.d2 import HookBase, default_argument_parser
+from sav.d2 import HookBase
+from sav.engine.arguments import argument_parser
 from sav.engine.run import setup
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
@@ -67,7 +68,7 @@ class Recorder(HookBase):
 
 def train(last: int, options: list[str]) -> None:
     """Train on the engine of this process and leave ``record.json`` in OUTPUT_DIR."""
-    cfg = setup(default_argument_parser().parse_args(["--config-file", str(CONFIG), *options]))
+    cfg = setup(argument_parser().parse_args(["--config-file", str(CONFIG), *options]))
     trainer, recorder = Trainer(cfg), Recorder(last)
     trainer.register_hooks([recorder])
     trainer.resume_or_load(resume=True)

@@ -1,7 +1,7 @@
 """The ``sav`` command: finds the sub-command's file in :mod:`sav.commands` and runs it.
 
-Such a file has ``add_arguments(parser)`` and ``run(args)``. It is imported when it is used, so that
-``sav --help`` does not wait for torch.
+Such a file has ``add_arguments(parser)`` and ``run(args)``. It is imported when it is used, and
+imports torch when it runs, so that no ``--help`` waits for it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -59,7 +61,9 @@ def dispatch(argv: list[str]) -> None:
     command = _import(args.command)
     parser = argparse.ArgumentParser(f"sav {args.command}", **_description(args.command, command))
     command.add_arguments(parser)
-    command.run(parser.parse_args(args.arguments))
+    words = parser.parse_args(args.arguments)
+    with _missing_packages():
+        command.run(words)
 
 
 def full_parser() -> argparse.ArgumentParser:
@@ -75,11 +79,20 @@ def full_parser() -> argparse.ArgumentParser:
 
 
 def _import(name: str) -> ModuleType:
-    try:
+    with _missing_packages():
         return importlib.import_module(f"sav.commands.{name}")
-    except (ImportError, OSError) as error:  # libraries that are missing are either
-        if (getattr(error, "name", None) or "").partition(".")[0] == "sav":
-            raise  # a fault of ours
+
+
+@contextmanager
+def _missing_packages() -> Iterator[None]:
+    """Say of a package that cannot be imported where to learn more."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        # A library that cannot be loaded is an OSError without a number, unlike one of a file.
+        ours = (getattr(error, "name", None) or "").partition(".")[0] == "sav"
+        if ours or getattr(error, "errno", None) is not None:
+            raise
         raise SAVError(f"{error}; 'sav doctor' says what is missing and how to get it") from error
 
 

@@ -41,6 +41,20 @@ def test_help_does_not_wait_for_heavy_packages():
     assert done.returncode == 0
 
 
+def test_the_help_of_a_command_does_not_wait_for_torch():
+    code = """
+import argparse, importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(f"sav.commands.{name}").add_arguments(argparse.ArgumentParser())
+    assert "torch" not in sys.modules, name
+"""
+    # The experiments declare their options beside their work.
+    names = COMMANDS.keys() - {"bench"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code, *names], check=False, env=environment)
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as end:

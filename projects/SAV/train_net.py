@@ -17,7 +17,8 @@ Examples::
 ``torchrun`` a job whose process dies starts again by itself, from its last checkpoint.
 """
 
-from sav.engine.run import argument_parser, run
+from sav.engine.arguments import argument_parser
+from sav.engine.run import run
 from sav.process import run_command
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from sav.bench.held_out_model import HeldOutSAV
 from sav.bench.peers import PEERS, Peer
 from sav.d2 import CfgNode
 from sav.data.mapper import PartDatasetMapper
+from sav.engine.arguments import argument_parser
 from sav.engine.optimizer import freeze_others
-from sav.engine.run import argument_parser, run
+from sav.engine.run import run
 from sav.engine.trainer import Trainer
 from sav.errors import SAVError
 from sav.modeling.meta_arch import SAV

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from sav.check.finding import Finding
 from sav.check.photos import Mark, Part, Photo
-from sav.d2 import Instances
 from sav.formats.masks import encode_mask
 from sav.ontology import Ontology
+
+if TYPE_CHECKING:
+    from sav.d2 import Instances
 
 _SURE = 0.5
 """Score from which the model's word counts against an annotation."""

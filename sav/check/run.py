@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -17,13 +18,15 @@ from sav.check.photos import CheckedData, Photo
 from sav.check.places import check_places
 from sav.check.presence import Presence, crowded
 from sav.check.shapes import check_shapes
-from sav.d2 import Instances
 from sav.errors import SAVError
 from sav.formats.images import read_image_size, read_rgb
 from sav.formats.masks import decode_codes
 from sav.gallery.photos import photo_hash
 from sav.ontology.mining import PriorMiner, to_grid
 from sav.ontology.priors import Priors
+
+if TYPE_CHECKING:
+    from sav.d2 import Instances
 
 
 @dataclass(frozen=True)

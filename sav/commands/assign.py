@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -23,7 +24,6 @@ from sav.commands.options import (
     share,
 )
 from sav.commands.stdin import annotations_of
-from sav.d2 import Instances
 from sav.drawing.parts import CONFIDENT, keep_confident
 from sav.errors import SAVError
 from sav.files import check_new, files_together, write_atomic
@@ -44,7 +44,9 @@ from sav.inspection.assigning import CLEAR, LEAST, Assigner
 from sav.inspection.assignments import AssignedPhoto, to_coco, to_json
 from sav.inspection.assignments_page import AssignmentsPage
 from sav.ontology import Ontology, load_ontology
-from sav.predict.predictor import SAVPredictor
+
+if TYPE_CHECKING:
+    from sav.d2 import Instances
 
 _LISTED_PROBLEMS = 10
 _JSON, _COCO, _PAGE = "assignments.json", "findings.json", "assignments.html"
@@ -200,6 +202,8 @@ def _named(form: AnnotationFormat, entries: Sequence[Entry], labels: list[str]) 
 
 
 def _predicted(args: argparse.Namespace) -> tuple[Ontology, PartsOf, str]:
+    from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
+
     predictor = SAVPredictor.from_pretrained(args.model, args.device, args.ontology, args.gallery)
     names = predictor.class_names
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from sav.check.page import GENERATOR, to_html
 from sav.check.photos import read_data
@@ -22,10 +23,11 @@ from sav.formats.labels import Labels
 from sav.formats.preparing import Preparation, prepare_parts
 from sav.formats.reading import Reading
 from sav.formats.registry import open_data
-from sav.modeling.weights import training_data
 from sav.ontology import load_ontology
-from sav.predict.predictor import SAVPredictor
 from sav.run_folder import WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from sav.predict.predictor import SAVPredictor
 
 EXAMPLES = (
     "sav check datasets/dsmlr --html check.html",
@@ -135,6 +137,8 @@ def _prepared(data: Path, source: str | None, out: Path) -> list[Path]:
 
 
 def _load(args: argparse.Namespace, vocabulary: str) -> SAVPredictor:
+    from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
+
     try:
         return SAVPredictor.from_pretrained(args.model, args.device, vocabulary, args.gallery)
     except SAVError as error:
@@ -142,6 +146,8 @@ def _load(args: argparse.Namespace, vocabulary: str) -> SAVPredictor:
 
 
 def _training_note(model: Path) -> list[str]:
+    from sav.modeling.weights import training_data  # noqa: PLC0415
+
     known = training_data(model / WEIGHTS_FILE)
     if not known:
         return []

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from sav.commands import train
 from sav.commands.json_output import add_json_argument, check_own, json_output, to_json
-from sav.config import load_config
 from sav.errors import SAVError
 from sav.run_folder import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE
 
@@ -54,6 +53,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _read_results(args: argparse.Namespace) -> str:
+    from sav.config import load_config  # noqa: PLC0415
+
     folder = Path(load_config(args.config_file, args.opts).OUTPUT_DIR)
     results = json.loads((folder / RESULTS_FILE).read_text("utf-8"))
     return to_json(FORMAT, {"output": str(folder), "results": results})

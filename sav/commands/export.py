@@ -9,8 +9,6 @@ from pathlib import Path
 from sav.commands.options import add_output_argument, add_overwrite_argument
 from sav.errors import SAVError
 from sav.files import check_new, files_together
-from sav.gallery.store import Gallery
-from sav.predict.predictor import SAVPredictor
 from sav.predict.sources import find_inputs
 from sav.run_folder import SHIPPED
 
@@ -58,6 +56,9 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SAVError: something the user can mend.
     """
+    from sav.gallery.store import Gallery  # noqa: PLC0415
+    from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
+
     try:
         from sav.export.exporter import FILES, MODEL_FILE, export_onnx  # noqa: PLC0415
         from sav.export.quantize import calibration_photos, quantize_encoder  # noqa: PLC0415

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tabulate import tabulate
@@ -22,17 +22,13 @@ from sav.commands.options import (
     add_run_arguments,
 )
 from sav.commands.stdin import read_photo_or_stdin
-from sav.config import load_config
-from sav.d2 import CfgNode, MetadataCatalog
-from sav.data.registration import register_part_datasets
-from sav.engine.gallery import build_gallery
 from sav.errors import SAVError
 from sav.files import check_folder, check_new
-from sav.gallery.files import GALLERY_FILE, load_gallery, save_gallery
-from sav.gallery.summary import describe_gallery
-from sav.predict.neighbour_sheet import draw_neighbours
-from sav.predict.predictor import Neighbour, SAVPredictor
 from sav.run_folder import CONFIG_FILE, GALLERY_FOLDER, WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from sav.d2 import CfgNode
+    from sav.predict.predictor import Neighbour
 
 FORMAT = "sav-gallery"
 NEIGHBOURS_FORMAT = "sav-neighbours"
@@ -124,6 +120,12 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> None:
+    from sav.config import load_config  # noqa: PLC0415
+    from sav.data.registration import register_part_datasets  # noqa: PLC0415
+    from sav.engine.gallery import build_gallery  # noqa: PLC0415
+    from sav.gallery.files import GALLERY_FILE, save_gallery  # noqa: PLC0415
+    from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
+
     cfg = load_config(args.config_file or args.model / CONFIG_FILE, args.opts)
     if args.config_file and not cfg.MODEL.WEIGHTS:
         raise SAVError(f"{args.config_file}: give MODEL.WEIGHTS, whose encoder is to be used")
@@ -151,6 +153,8 @@ def _build(args: argparse.Namespace) -> None:
 
 def _choose_data(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Make what the command line names the DATASETS.TRAIN of the config."""
+    from sav.d2 import MetadataCatalog  # noqa: PLC0415
+
     cfg.DATASETS.TEST = ()
     if args.datasets is not None:
         cfg.DATASETS.TRAIN = tuple(args.datasets)
@@ -168,6 +172,8 @@ def _choose_data(cfg: CfgNode, args: argparse.Namespace) -> None:
 
 def _check_names(sources: dict[str, dict[str, str | None]], names: tuple[str, ...]) -> None:
     """Refuse to renew one data set with another that happens to have its name."""
+    from sav.d2 import MetadataCatalog  # noqa: PLC0415
+
     for name in names:
         known = sources.get(name, {}).get("file")
         file = MetadataCatalog.get(name).get("json_file")
@@ -179,6 +185,9 @@ def _check_names(sources: dict[str, dict[str, str | None]], names: tuple[str, ..
 
 
 def _inspect(args: argparse.Namespace) -> None:
+    from sav.gallery.files import GALLERY_FILE, load_gallery  # noqa: PLC0415
+    from sav.gallery.summary import describe_gallery  # noqa: PLC0415
+
     check_own(args.json, FORMAT)
     folder = args.folder
     if not (folder / GALLERY_FILE).is_file():
@@ -222,6 +231,9 @@ def _query(args: argparse.Namespace) -> None:
 
 def _find_neighbours(image: np.ndarray, args: argparse.Namespace) -> list[Neighbour]:
     """Draw and print them."""
+    from sav.predict.neighbour_sheet import draw_neighbours  # noqa: PLC0415
+    from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
+
     folder = args.gallery or args.model / GALLERY_FOLDER
     predictor = SAVPredictor.from_pretrained(args.model, args.device, gallery=folder)
     count = args.neighbours or predictor.model.context.neighbours

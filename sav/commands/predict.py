@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sav.commands.help import HelpFormatter
 from sav.commands.options import (
@@ -15,15 +16,13 @@ from sav.commands.options import (
     share,
 )
 from sav.commands.stdin import STDIN, StdinPhoto
-from sav.config import load_config
 from sav.drawing.parts import CONFIDENT
-from sav.inspection.priors import Visibility
-from sav.modeling.weights import training_data
-from sav.predict.files import predict_files
-from sav.predict.predictor import SAVPredictor
 from sav.predict.sources import find_inputs
 from sav.predict.writers import WRITERS, plan_outputs
 from sav.run_folder import GALLERY_FOLDER, WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from sav.predict.predictor import SAVPredictor
 
 EXAMPLES = (
     "sav predict photo.jpg folder/ video.mp4 --output output/predictions",
@@ -56,13 +55,16 @@ def run(args: argparse.Namespace) -> None:
         SAVError: something the user can mend; nothing is written before the inputs, the outputs and
             the model have been found good.
     """
+    from sav.modeling.weights import training_data  # noqa: PLC0415
+    from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
+
     stdin, plan = _plan(args.inputs, args)
     predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary, args.gallery)
     data = training_data(args.model / WEIGHTS_FILE)
     if data:
         sys.stdout.write(f"The weights of {args.model} are trained on: {data}\n")
     stdin.write()
-    predict_files(predictor, plan, args.score_threshold, _counted(args, predictor))
+    _predict(predictor, plan, args)
 
 
 def _plan(
@@ -118,7 +120,7 @@ def run_demo(argv: Sequence[str] | None = None) -> None:
     stdin, plan = _plan(args.input, args)
     predictor = _demo_predictor(args.config_file, args.opts)
     stdin.write()
-    predict_files(predictor, plan, args.score_threshold, _counted(args, predictor))
+    _predict(predictor, plan, args)
 
 
 def demo_parser() -> argparse.ArgumentParser:
@@ -147,8 +149,15 @@ def demo_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _counted(args: argparse.Namespace, predictor: SAVPredictor) -> Visibility | None:
-    return Visibility.mine(args.priors, predictor.ontology) if args.priors else None
+def _predict(
+    predictor: SAVPredictor, plan: dict[Path, dict[str, Path]], args: argparse.Namespace
+) -> None:
+    """Predict and write what is planned."""
+    from sav.inspection.priors import Visibility  # noqa: PLC0415
+    from sav.predict.files import predict_files  # noqa: PLC0415
+
+    counted = Visibility.mine(args.priors, predictor.ontology) if args.priors else None
+    predict_files(predictor, plan, args.score_threshold, counted)
 
 
 def _demo_predictor(config_file: Path, opts: list[str]) -> SAVPredictor:
@@ -157,6 +166,9 @@ def _demo_predictor(config_file: Path, opts: list[str]) -> SAVPredictor:
     A gallery belongs to the final weights beside it; a checkpoint from the middle of a training
     runs without one.
     """
+    from sav.config import load_config  # noqa: PLC0415
+    from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
+
     cfg = load_config(config_file, opts)
     named = "MODEL.WEIGHTS" in opts[::2]
     weights = Path(cfg.MODEL.WEIGHTS) if named else config_file.parent / WEIGHTS_FILE

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 
 from sav.commands.options import add_run_arguments
 from sav.errors import SAVError
-from sav.predict.predictor import SAVPredictor
 from sav.run_folder import SHIPPED
 from sav.serve.limits import MEGAPIXEL, MIB, Limits
 
@@ -92,6 +91,8 @@ def run(args: argparse.Namespace) -> None:
             "pip install '.[serve]'"
         )
     # Not before it is known that there is what it needs.
+    from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
+
     server = importlib.import_module("sav.serve.server")
     limits = Limits(
         args.max_mib * MIB, args.max_megapixels * MEGAPIXEL, args.queue, args.time_limit

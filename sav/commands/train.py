@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sav.engine import run as engine
+from sav.engine.arguments import argument_parser
 
 EXAMPLES = (
     "sav train --config-file configs/dsmlr/SAV-Tiny.yaml",
@@ -16,7 +16,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of Detectron2's training scripts; :func:`run` takes what is parsed."""
-    for action in engine.argument_parser()._actions:
+    for action in argument_parser()._actions:
         if action.dest != "help":
             parser._add_action(action)
 
@@ -27,4 +27,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SAVError: something the user can mend.
     """
+    from sav.engine import run as engine  # noqa: PLC0415
+
     engine.run(args)

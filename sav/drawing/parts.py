@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
-from sav.d2 import Instances
 from sav.drawing.labels import Label, write_labels
 from sav.ontology import Ontology
+
+if TYPE_CHECKING:
+    from sav.d2 import Instances
 
 CONFIDENT = 0.3
 """Score from which parts are shown: the best F1 on the quickstart's valid set lies there."""

@@ -13,7 +13,6 @@ from sav.config import load_config
 from sav.d2 import (
     CfgNode,
     comm,
-    default_argument_parser,
     default_setup,
     engine_description,
     launch,
@@ -26,8 +25,6 @@ from sav.engine.trainer import Trainer
 from sav.errors import SAVError
 from sav.modeling.weights import load_weights
 from sav.run_folder import check_unused, locked
-
-argument_parser = default_argument_parser
 
 
 def setup(args: argparse.Namespace, *, experiment: bool = False) -> CfgNode:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from sav.d2 import Instances
 from sav.data.annotations import load_instance_codes
 from sav.drawing.parts import CONFIDENT
 from sav.formats.crops import Crop, Outline, outlines
 from sav.formats.masks import Code, encode_mask
+
+if TYPE_CHECKING:
+    from sav.d2 import Instances
 
 
 class Masks:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sav.d2 import Instances
 from sav.errors import SAVError
 from sav.formats.masks import mask_box
 from sav.inspection.priors import Visibility, shipped_visibility
 from sav.inspection.sides import SeenSide, Sides
 from sav.inspection.unseen import Expectation, UnseenPart
 from sav.ontology import Ontology
+
+if TYPE_CHECKING:
+    from sav.d2 import Instances
 
 SCHEMA = "sav-report/1"
 _EDGE = 0.01

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from sav.d2 import Instances
 from sav.drawing.parts import draw_parts
 from sav.errors import SAVError
 from sav.files import atomic_path, check_new, native_name, write_atomic
@@ -26,6 +25,9 @@ from sav.formats.outlines import mask_to_polygons
 from sav.inspection.report import Inspector, PhotoReport
 from sav.ontology import Ontology
 from sav.predict.sources import is_video
+
+if TYPE_CHECKING:
+    from sav.d2 import Instances
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sav.bench.ablation import VARIANTS
 from sav.bench.vocabularies import joint_options, plan
 from sav.cli import dispatch
 from sav.config import load_config
-from sav.d2 import default_argument_parser
+from sav.engine.arguments import argument_parser
 from sav.engine.run import main
 from sav.errors import SAVError
 from sav.ontology import load_ontology
@@ -36,7 +36,7 @@ def test_every_experiment_explains_itself(name, capsys):
 
 def train(config, folder, *options):
     line = ["--config-file", str(config), *options, "OUTPUT_DIR", str(folder)]
-    main(default_argument_parser().parse_args(line))
+    main(argument_parser().parse_args(line))
 
 
 def test_an_ablation_goes_on_where_it_was_and_keeps_what_is_finished(root, capsys):

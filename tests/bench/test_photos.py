@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from sav.cli import dispatch
-from sav.d2 import default_argument_parser
+from sav.engine.arguments import argument_parser
 from sav.engine.run import main
 from sav.errors import SAVError
 
@@ -16,7 +16,7 @@ def model(root):
     """A run folder of a model that has seen three photos, none of the eight others."""
     options = ["DATASETS.TRAIN", "('bench_valid',)", "DATASETS.TEST", "()", "SOLVER.MAX_ITER", "1"]
     line = ["--config-file", str(root / "toy.yaml"), *options, "OUTPUT_DIR", str(root / "run")]
-    main(default_argument_parser().parse_args(line))
+    main(argument_parser().parse_args(line))
     return root / "run"
 
 

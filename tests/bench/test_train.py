@@ -8,7 +8,7 @@ import pytest
 from sav.bench.galleries import RandomGallery
 from sav.bench.train import ExperimentTrainer
 from sav.config import load_config
-from sav.d2 import default_argument_parser
+from sav.engine.arguments import argument_parser
 from sav.engine.run import main
 from sav.errors import SAVError
 from sav.predict.predictor import SAVPredictor
@@ -24,7 +24,7 @@ from sav.predict.predictor import SAVPredictor
 )
 def test_experiments_train_and_are_no_runs_of_sav(root, changes):
     line = ["--config-file", str(root / "toy.yaml"), *changes, "OUTPUT_DIR", str(root / "run")]
-    args = default_argument_parser().parse_args(line)
+    args = argument_parser().parse_args(line)
     main(args, ExperimentTrainer)
     assert "bench_valid" in json.loads((root / "run" / "results.json").read_text())
     with pytest.raises(SAVError, match=r"EXPERIMENT.*sav\.bench\.train"):

@@ -9,9 +9,10 @@ import pytest
 import torch
 import yaml
 
-from sav.d2 import build_model, default_argument_parser, default_setup, setup_logger
+from sav.d2 import build_model, default_setup, setup_logger
 from sav.d2.builtin import get_cfg as builtin_cfg
 from sav.d2.shared.checkpoint import DetectionCheckpointer
+from sav.engine.arguments import argument_parser
 from sav.errors import SAVError
 
 from .toy import Calls, ToyTrainer, toy_cfg
@@ -273,7 +274,7 @@ def test_workers_scale_the_config(tmp_path):
 
 
 def test_command_line():
-    args = default_argument_parser().parse_args(
+    args = argument_parser().parse_args(
         ["--config-file", "a.yaml", "--resume", "--num-gpus", "2", "SOLVER.MAX_ITER", "5"]
     )
     assert (args.config_file, args.resume, args.eval_only) == ("a.yaml", True, False)

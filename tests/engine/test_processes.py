@@ -26,7 +26,8 @@ import time
 from pathlib import Path
 
 from sav.d2 import HookBase, comm
-from sav.engine.run import argument_parser, run
+from sav.engine.arguments import argument_parser
+from sav.engine.run import run
 from sav.engine.trainer import Trainer
 from sav.process import run_command
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
-from sav.d2 import default_argument_parser
+from sav.engine.arguments import argument_parser
 from sav.engine.run import main
 from sav.ontology import load_ontology
 
@@ -76,7 +76,7 @@ def draw(folder, split, count):
 
 
 def arguments(root, output, *options, flags=()):
-    return default_argument_parser().parse_args(
+    return argument_parser().parse_args(
         [
             "--config-file",
             str(root / "toy.yaml"),

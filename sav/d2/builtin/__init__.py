@@ -7,7 +7,7 @@ Same names, signatures and observable behaviour, on top of fvcore, pycocotools, 
 from sav.d2.builtin import hooks, transforms
 from sav.d2.builtin.catalog import DatasetCatalog, MetadataCatalog
 from sav.d2.builtin.config import CfgNode, configurable, get_cfg
-from sav.d2.builtin.defaults import DefaultTrainer, default_argument_parser, default_setup
+from sav.d2.builtin.defaults import DefaultTrainer, default_setup
 from sav.d2.builtin.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from sav.d2.builtin.events import (
     EventStorage,
@@ -65,7 +65,6 @@ __all__ = [
     "build_model",
     "comm",
     "configurable",
-    "default_argument_parser",
     "default_setup",
     "get_cfg",
     "get_default_optimizer_params",

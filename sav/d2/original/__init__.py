@@ -29,7 +29,7 @@ from detectron2.data import (
     build_detection_test_loader,
     transforms,
 )
-from detectron2.engine import HookBase, SimpleTrainer, default_argument_parser, hooks
+from detectron2.engine import HookBase, SimpleTrainer, hooks
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import (
@@ -86,7 +86,6 @@ __all__ = [
     "build_model",
     "comm",
     "configurable",
-    "default_argument_parser",
     "default_setup",
     "get_cfg",
     "get_default_optimizer_params",
