@@ -33,7 +33,6 @@ from sav.evaluation.comparison import (
     ReadShapes,
     Truth,
     counts_of,
-    photo_key,
 )
 from sav.evaluation.metrics import part_metrics
 from sav.files import check_folder
@@ -123,8 +122,8 @@ def _compare(
     counts = {}
     for number, (name, path) in enumerate(named.items()):
         read, predicted = _find(path, photos, instances, folder / str(number))
-        _check_photos(path, predicted, truth)
-        found = Found(read, predicted, reading)
+        found = Found(read, predicted, reading, truth)
+        _check_photos(path, found, truth)
         counts[name] = counts_of(truth, found, ontology.class_names, args.score_threshold)
         _say(f"{name}: {found.summary(truth)}", found.problems)
     figures = {name: _figures(photos, ontology) for name, photos in counts.items()}
@@ -180,13 +179,12 @@ def _find(
     return read_coco_results, find_coco_results(path, detections, Path(instances[0]))
 
 
-def _check_photos(path: Path, predicted: Sequence[Entry], truth: Truth) -> None:
+def _check_photos(path: Path, found: Found, truth: Truth) -> None:
     """Refuse predictions of other photos: all of them would count as found nowhere."""
-    names = [entry.name for entry in predicted if entry.content is not None]
-    if names and not {*map(photo_key, names)} & truth.photos.keys():
+    if found.unmatched and not found.photos:
         raise SAVError(
-            f"{path}: none of its photos, such as {names[0]}, is one of the truth, such as "
-            f"{next(iter(truth.photos))}"
+            f"{path}: none of its photos, such as {found.unmatched[0]}, is one of the truth, such "
+            f"as {next(iter(truth.photos))}; equal names are told apart by their folders"
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from sav.evaluation.metrics import confusion_matrix
 from sav.evaluation.photo import mask_ious
 from sav.formats.annotation_format import AnnotationFormat, Entry
 from sav.formats.crops import paint_labels
+from sav.formats.entries import below, common_root
 from sav.formats.reading import Reading, instances_of, problems_of, read_entry
 from sav.formats.records import PartInstance, Problem, RecordResult, Shape
 
@@ -36,8 +38,9 @@ class PhotoCounts(NamedTuple):
 
 
 def photo_key(name: str) -> str:
-    """What truth and predictions call a photo alike: its name without folder and suffix."""
-    return PurePosixPath(name).stem
+    """The path of a photo without its suffix, which predictions need not share."""
+    path = PurePosixPath(name)
+    return (path.parent / path.stem).as_posix()
 
 
 class TruePhoto(NamedTuple):
@@ -57,7 +60,7 @@ class Truth:
     """Annotated photos.
 
     Attributes:
-        photos: by :func:`photo_key`.
+        photos: by their :func:`photo_key` in the folder of them all.
         problems: what could not be read.
     """
 
@@ -69,17 +72,21 @@ class Truth:
         """Read all photos.
 
         Raises:
-            SAVError: two have one name, or none can be read.
+            SAVError: two differ in their suffix alone, or none can be read.
         """
         photos: dict[str, TruePhoto] = {}
         problems: list[Problem] = []
-        by_key = _by_key(entries)
-        for key, entry in tqdm(by_key.items(), desc="truth", unit="img", disable=None):
+        entries = below(common_root(entries), entries)
+        for entry in tqdm(entries, desc="truth", unit="img", disable=None):
             result = read_entry(form, reading, entry)
             problems += result.problems
-            if result.image is not None:
-                size = result.image["height"], result.image["width"]
-                photos[key] = TruePhoto(size, result.instances)
+            if result.image is None:
+                continue
+            key = photo_key(entry.name)
+            if key in photos:
+                raise SAVError(f"{entry.source}: two photos are called {key}; rename one of them")
+            size = result.image["height"], result.image["width"]
+            photos[key] = TruePhoto(size, result.instances)
         if not photos:
             first = f": {problems[0]}" if problems else ""
             raise SAVError(f"no photo of the truth can be read{first}")
@@ -93,19 +100,34 @@ class Found:
         read: of the format.
         entries: of its photos, which need not be there.
         reading: how.
+        truth: the photos that they are compared with.
 
     Attributes:
+        unmatched: names of photos that are none of the truth, or it is not clear which one.
         problems: what could not be read so far.
 
     Raises:
-        SAVError: two photos have one name.
+        SAVError: two photos are the same one of the truth.
     """
 
-    def __init__(self, read: ReadShapes, entries: Sequence[Entry], reading: Reading) -> None:
+    def __init__(
+        self, read: ReadShapes, entries: Sequence[Entry], reading: Reading, truth: Truth
+    ) -> None:
         self._read, self._reading = read, reading
         # What is said of photos without predictions is nothing to be listed: they are counted.
-        self._entries = _by_key(entry for entry in entries if entry.content is not None)
+        entries = [entry for entry in entries if entry.content is not None]
+        self.unmatched: list[str] = []
         self.problems: list[Problem] = []
+        self._entries: dict[str, Entry] = {}
+        keys = match_names([photo_key(entry.name) for entry in entries], truth.photos)
+        for key, entry in zip(keys, entries, strict=True):
+            if key is None:
+                self.unmatched.append(entry.name)
+            elif key in self._entries:
+                both = f"{self._entries[key].name} and {entry.name}"
+                raise SAVError(f"{entry.source}: {both} are both the photo {key} of the truth")
+            else:
+                self._entries[key] = entry
 
     def parts(self, key: str, size: tuple[int, int]) -> Sequence[PartInstance]:
         """Those of a photo of a height and width; none where the model says nothing of it."""
@@ -118,23 +140,52 @@ class Found:
         self.problems += result.problems
         return result.instances
 
+    @property
+    def photos(self) -> Collection[str]:
+        """Those of the truth that there are predictions for."""
+        return self._entries.keys()
+
     def summary(self, truth: Truth) -> str:
         """Of how many photos there are predictions, in words."""
-        both = len(self._entries.keys() & truth.photos.keys())
-        others = len(self._entries) - both
-        elsewhere = f", and for {others} that the truth does not have" if others else ""
-        return f"predictions for {both} of {len(truth.photos)} photos{elsewhere}"
+        found = f"predictions for {len(self._entries)} of {len(truth.photos)} photos"
+        if not self.unmatched:
+            return found
+        others = f"{len(self.unmatched)} that the truth does not have, such as {self.unmatched[0]}"
+        return f"{found}, and for {others}"
 
 
-def _by_key(entries: Iterable[Entry]) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
-    for entry in entries:
-        key = photo_key(entry.name)
-        if key in found:
-            both = f"{found[key].name} and {entry.name}"
-            raise SAVError(f"{entry.source}: {both} have one name; compare their folders apart")
-        found[key] = entry
-    return found
+def match_names(names: Sequence[str], photos: Collection[str]) -> list[str | None]:
+    """Which photo each name means.
+
+    A file's name is enough where no other has it. Else the whole path decides, as far as both sides
+    have one.
+
+    Args:
+        names: of predictions, without suffix.
+        photos: of the truth, likewise.
+
+    Returns:
+        for each name a photo; None: there is none, or it is not clear which one.
+    """
+    called: dict[str, list[str]] = defaultdict(list)
+    for photo in photos:
+        called[PurePosixPath(photo).name].append(photo)
+    often = Counter(PurePosixPath(name).name for name in names)
+    matched = []
+    for name in names:
+        own = PurePosixPath(name).name
+        alone = len(called[own]) == often[own] == 1
+        matched.append(called[own][0] if alone else _same_path(name, called[own]))
+    return matched
+
+
+def _same_path(name: str, photos: Sequence[str]) -> str | None:
+    """The photo whose path ends the name, the longest of several; else the one that it ends."""
+    ends = [photo for photo in photos if f"/{name}".endswith(f"/{photo}")]
+    if ends:
+        return max(ends, key=len)
+    longer = [photo for photo in photos if photo.endswith(f"/{name}")]
+    return longer[0] if len(longer) == 1 else None
 
 
 def counts_of(

@@ -10,6 +10,7 @@ from PIL import Image
 
 from sav.commands import compare
 from sav.errors import SAVError
+from sav.evaluation.comparison import match_names
 from sav.formats.masks import encode_mask
 
 SIZE = (60, 80)
@@ -190,6 +191,60 @@ def test_predictions_of_other_photos_are_an_error(data):
     (data / "other" / "x.json").write_text(json.dumps(contents))
     with pytest.raises(SAVError, match=r"none of its photos, such as other/9.jpg, is one of"):
         compared(data, data / "other" / "x.json")
+
+
+@pytest.fixture
+def folders(data):
+    """The same photos as a/1.jpg, a/2.jpg, b/1.jpg and b/2.jpg."""
+    contents = json.loads((data / "truth.json").read_text())
+    names = ("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg")
+    for image, name in zip(contents["images"], names, strict=True):
+        (data / name).parent.mkdir(exist_ok=True)
+        (data / image["file_name"]).rename(data / name)
+        image["file_name"] = name
+    (data / "truth.json").write_text(json.dumps(contents))
+    return data
+
+
+def write_predictions(folder, *photos):
+    """What `sav predict --format json` writes."""
+    folder.mkdir()
+    parts = [{"name": name, "mask": encode_mask(mask)} for name, mask in MASKS.items()]
+    for i, photo in enumerate(photos):
+        contents = {"file": photo, "width": SIZE[1], "height": SIZE[0], "ontology": "bicycle"}
+        (folder / f"{i}.json").write_text(json.dumps({**contents, "parts": parts}))
+
+
+def test_photos_of_one_name_are_matched_by_their_folders(folders, capsys):
+    (folders / "all.json").write_text(json.dumps(results(MASKS)))
+    write_predictions(folders / "some", "a/1.jpg", "b/1.jpg", "c/1.jpg")
+    figures, _ = compared(folders, folders / "all.json", folders / "some", draws=0)
+    assert figures["all"]["mask AP"] == 100
+    assert figures["some"]["IoU-frame"] == 50
+    said = "predictions for 2 of 4 photos, and for 1 that the truth does not have, such as c/1.jpg"
+    assert f"some: {said}" in capsys.readouterr().out
+
+
+def test_a_name_that_several_photos_have_matches_none(folders):
+    write_predictions(folders / "some", "1.jpg")
+    expected = "none of its photos, such as 1.jpg, is .* equal names are told apart by their folder"
+    with pytest.raises(SAVError, match=expected):
+        compared(folders, folders / "some", draws=0)
+
+
+@pytest.mark.parametrize(
+    ("names", "photos", "expected"),
+    [
+        (["x/1", "2"], ["1", "y/2"], ["1", "y/2"]),
+        (["a/1", "b/1"], ["b/1", "a/1"], ["a/1", "b/1"]),
+        (["/data/a/1", "1"], ["1", "a/1"], ["a/1", "1"]),
+        (["1"], ["a/1", "b/1"], [None]),
+        (["a/1", "b/1"], ["a/1"], ["a/1", None]),
+        (["1"], ["a/1", "a/11"], ["a/1"]),
+    ],
+)
+def test_names_mean_photos(names, photos, expected):
+    assert match_names(names, photos) == expected
 
 
 def test_results_of_other_commands_are_not_written_over(data):
