@@ -10,7 +10,14 @@ from pathlib import Path
 
 from torch import distributed as dist
 
-from sav.d2 import CfgNode, MetadataCatalog, build_detection_test_loader, comm, inference_on_dataset
+from sav.d2 import (
+    CfgNode,
+    MetadataCatalog,
+    build_detection_test_loader,
+    comm,
+    dump_config,
+    inference_on_dataset,
+)
 from sav.data.mapper import PartDatasetMapper
 from sav.engine.gallery import build_gallery
 from sav.evaluation.build import build_part_evaluator
@@ -106,6 +113,6 @@ def save_best(cfg: CfgNode, model: SAV, results: Results) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     save_predictor(cfg, model, partial)
     write_results(partial / RESULTS_FILE, results)
-    write_atomic(partial / CONFIG_FILE, cfg.dump())
+    write_atomic(partial / CONFIG_FILE, dump_config(cfg))
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)

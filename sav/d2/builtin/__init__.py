@@ -6,7 +6,7 @@ Same names, signatures and observable behaviour, on top of fvcore, pycocotools, 
 
 from sav.d2.builtin import hooks, transforms
 from sav.d2.builtin.catalog import DatasetCatalog, MetadataCatalog
-from sav.d2.builtin.config import CfgNode, configurable, get_cfg
+from sav.d2.builtin.config import CfgNode, configurable, dump_config, get_cfg
 from sav.d2.builtin.defaults import DefaultTrainer, default_setup
 from sav.d2.builtin.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from sav.d2.builtin.events import (
@@ -66,6 +66,7 @@ __all__ = [
     "comm",
     "configurable",
     "default_setup",
+    "dump_config",
     "get_cfg",
     "get_default_optimizer_params",
     "get_event_storage",

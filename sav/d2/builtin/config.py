@@ -41,6 +41,11 @@ def get_cfg() -> CfgNode:
     return CfgNode(DEFAULTS).clone()
 
 
+def dump_config(cfg: CfgNode) -> str:
+    """A run's config as YAML, which both engines can read."""
+    return cfg.dump()
+
+
 def configurable(init_func: Callable[..., None]) -> Callable[..., None]:
     """Let a constructor take its arguments from a config.
 

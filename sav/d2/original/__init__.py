@@ -15,7 +15,7 @@ Everything is Detectron2's own, but for what ours does and Detectron2's does not
 - ``CfgNode``, a thin subclass: an int is read where a float is declared, and a frozen config
   refuses a merge.
 - ``default_setup`` writes a ``config.yaml`` without the keys that only Detectron2 knows and that
-  have their default value, so that the built-in engine can read the run.
+  have their default value (``dump_config``), so that the built-in engine can read the run.
 
 What both engines need of this lies in :mod:`sav.d2.shared`; neither engine imports the other.
 """
@@ -51,7 +51,7 @@ from detectron2.utils.events import (
 )
 from detectron2.utils.logger import setup_logger
 
-from sav.d2.original.config import CfgNode, default_setup, get_cfg
+from sav.d2.original.config import CfgNode, default_setup, dump_config, get_cfg
 from sav.d2.original.training import DefaultTrainer, JSONWriter, build_detection_train_loader
 from sav.d2.shared.launch import launch as _launch
 
@@ -87,6 +87,7 @@ __all__ = [
     "comm",
     "configurable",
     "default_setup",
+    "dump_config",
     "get_cfg",
     "get_default_optimizer_params",
     "get_event_storage",

@@ -31,8 +31,12 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Set up as Detectron2 does, and keep a config with the run that both engines can read."""
     _default_setup(cfg, args)
     if comm.is_main_process() and cfg.OUTPUT_DIR:
-        kept = _without_foreign_defaults(cfg, _get_cfg(), DEFAULTS)
-        (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(kept.dump(), encoding="utf-8")
+        (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(dump_config(cfg), encoding="utf-8")
+
+
+def dump_config(cfg: CfgNode) -> str:
+    """A run's config as YAML, which both engines can read."""
+    return _without_foreign_defaults(cfg, _get_cfg(), DEFAULTS).dump()
 
 
 def _without_foreign_defaults(cfg: CfgNode, own: CfgNode, common: dict[str, Any]) -> CfgNode:
