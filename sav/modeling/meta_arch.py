@@ -79,7 +79,9 @@ class SAV(nn.Module):
         self.flips = flips
         self.reader = reader
         self.crops = crops
-        self.class_maps = ClassMaps(graph.class_features, queries.classes)
+        self.class_maps = ClassMaps(
+            graph.class_features, queries.classes, feature_dim=decoder.feature_dim
+        )
         self.views = nn.ModuleList(ViewQueries(v, queries.classes, queries.slots) for v in views)
 
     @classmethod

@@ -34,7 +34,7 @@ def test_only_matrices_and_kernels_decay(root, model):
         "encoder.neck.1.weight",  # SAM's LayerNorm2d
         "decoder.sam.iou_token.weight",
         "decoder.sam.mask_tokens.weight",
-        "decoder.sam.output_upscaling.1.weight",
+        "decoder.pyramid.levels.layer_blocks.0.1.weight",
         "queries.slot_embedding.weight",
         "graph.class_embedding",
     ):

@@ -12,7 +12,7 @@ CLASSES = torch.tensor([0, 0, 1, 2])
 @pytest.fixture
 def maps():
     """Three classes, the first with two slots; nothing is classified yet."""
-    module = ClassMaps(torch.eye(3), CLASSES)
+    module = ClassMaps(torch.eye(3), CLASSES, feature_dim=32)
     for parameter in [*module.coarse.parameters(), *module.fine.parameters()]:
         torch.nn.init.zeros_(parameter)
     return module

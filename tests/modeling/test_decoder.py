@@ -5,7 +5,7 @@ from sav.d2 import ShapeSpec
 from sav.modeling.calls import call
 from sav.modeling.sam.decoder import PartDecoder, choose
 
-CHANNELS = {"skip8": 12, "skip4": 8, "skip2": 4}
+CHANNELS = {"skip8": 12, "skip4": 8}
 
 
 def build(stride, skips=()):
@@ -23,27 +23,19 @@ def encode(stride, skips=(), size=64):
 
 
 @pytest.mark.parametrize(
-    ("stride", "skips", "mask_stride"),
-    [
-        (16, (), 4),
-        (16, ("skip8", "skip4"), 4),
-        (16, ("skip8", "skip4", "skip2"), 2),
-        (8, ("skip4",), 2),
-        (8, ("skip4", "skip2"), 2),
-    ],
+    ("stride", "skips", "width"),
+    [(16, (), 32), (16, ("skip8", "skip4"), 128), (8, ("skip4",), 128)],
 )
-def test_shapes_follow_the_encoder(stride, skips, mask_stride):
+def test_masks_come_at_stride_4(stride, skips, width):
     decoder, encoded = build(stride, skips), encode(stride, skips)
     output = decoder(encoded, torch.randn(2, 5, 256))
-    side = 64 // mask_stride
-    assert output.masks.shape == (2, 5, side, side)
-    assert output.features.shape == (2, 32, side, side)
+    assert output.masks.shape == (2, 5, 16, 16)
+    assert output.features.shape == (2, width, 16, 16)
+    assert decoder.feature_dim == width
     assert output.presence.shape == output.iou.shape == (2, 5)
 
 
-@pytest.mark.parametrize(
-    ("stride", "skips"), [(16, ("skip8", "skip4", "skip2")), (8, ("skip4", "skip2"))]
-)
+@pytest.mark.parametrize(("stride", "skips"), [(16, ("skip8", "skip4")), (8, ("skip4",))])
 def test_every_map_of_the_encoder_counts(stride, skips):
     decoder, encoded = build(stride, skips), encode(stride, skips)
     queries = torch.randn(2, 5, 256)
@@ -55,11 +47,24 @@ def test_every_map_of_the_encoder_counts(stride, skips):
 
 def test_finer_maps_of_any_size_say_the_same():
     """Those of a pretrained encoder are ten times as large as the embedding, and would drown it."""
-    skips = ("skip8", "skip4", "skip2")
+    skips = ("skip8", "skip4")
     decoder, encoded, queries = build(16, skips), encode(16, skips), torch.randn(2, 5, 256)
     larger = {name: 10 * value if name in skips else value for name, value in encoded.items()}
     masks = decoder(encoded, queries).masks
     torch.testing.assert_close(decoder(larger, queries).masks, masks, rtol=1e-3, atol=1e-3)
+
+
+def test_the_finest_features_see_their_neighbours_sharply():
+    """A change of one place of the finest map stays near it, and reaches beyond it."""
+    decoder, encoded = build(16, ("skip8", "skip4")), encode(16, ("skip8", "skip4"), size=128)
+    queries = torch.randn(2, 5, 256)
+    other = encoded["skip4"].clone()
+    other[..., 16, 16] += 5.0
+    masks = decoder({**encoded, "skip4": other}, queries).masks - decoder(encoded, queries).masks
+    change = masks.abs().amax((0, 1))
+    near = change[13:20, 13:20]
+    assert near[3, 3] > 4 * change[:8].max()
+    assert near[2:5, 2:5].min() > change[:8].max()
 
 
 def test_the_order_of_queries_does_not_matter():
@@ -82,13 +87,9 @@ def test_queries_are_what_sam_reads_with_the_iou_token_in_front():
 
 def test_names_of_the_weights_stay():
     """Weight files need them."""
-    skips = ("skip8", "skip4", "skip2")
+    skips = ("skip8", "skip4")
     beyond_sam = {name.split(".")[0] for name in build(16, skips).state_dict()} - {"sam"}
-    assert beyond_sam == {
-        *("position", "presence", "mask_bias", "shortcut", "finest", "feature_norm"),
-        *("refine4", "refine2"),
-        *skips,
-    }
+    assert beyond_sam == {"position", "presence", "mask_bias", "shortcut", "pyramid"}
 
 
 def test_a_frozen_decoder_learns_nothing_but_lets_gradients_through():

@@ -6,7 +6,13 @@ from torch.nn import functional as F
 
 from sav.modeling.grouping import VehicleKinds
 from sav.modeling.original_frame import Frame, enlarge, mask_boxes
-from sav.modeling.postprocess import drop_specks, label_map, part_probabilities, to_instances
+from sav.modeling.postprocess import (
+    draw_labels,
+    drop_specks,
+    label_map,
+    part_probabilities,
+    to_instances,
+)
 
 
 def enlarge_whole(maps, frame):
@@ -70,11 +76,15 @@ def test_label_map_of_awkward_photos_is_the_best_class_at_each_pixel(frame):
     logits = 4 * F.avg_pool2d(torch.randn(5, 20, 20), 5, stride=1)
     presence, classes = torch.tensor([0.9, 0.8, 0.9, 0.7, 0.9]), torch.tensor([0, 1, 1, 3, 4])
     labels = label_map(logits, presence, classes, background=0.6, frame=frame)
-    shares = part_probabilities(logits[None], presence[None], classes, 5)[0]
-    shares = enlarge_by_sampling(shares, frame)
-    best, second = shares.topk(2, dim=0).values
-    expected = torch.where(best > 0.6, shares.argmax(0) + 1, 0)
-    clear = (best - second > 1e-3) & ((best - 0.6).abs() > 1e-3)
+    likely = part_probabilities(logits[None], presence[None], classes, 5)[0]
+    sizes = (likely * (likely > 0.6)).sum((1, 2))
+    odds = enlarge_by_sampling(torch.logit(likely, eps=1e-6), frame)
+    rank = odds.clamp(max=1.0) - 0.5 * sizes.log1p()[:, None, None]
+    best, second = rank.masked_fill(odds.sigmoid() <= 0.6, -100.0).topk(2, dim=0).values
+    shown = (odds.sigmoid() > 0.6).any(0)
+    expected = torch.where(shown, rank.masked_fill(odds.sigmoid() <= 0.6, -100.0).argmax(0) + 1, 0)
+    clear = (best - second > 1e-3) & ((odds.sigmoid() - 0.6).abs().amin(0) > 1e-3)
+    clear |= ~shown & (odds.sigmoid() < 0.599).all(0)
     assert labels.shape == frame.original
     assert torch.equal(labels[clear].long(), expected[clear])
     assert labels.unique().tolist() == [0, 1, 2, 4, 5]
@@ -263,3 +273,36 @@ def test_label_map_is_a_noisy_or_of_the_slots():
     assert (one == 1).all()
     none = label_map(logits, torch.tensor([0.2, 0.1, 0.1]), classes, **options)
     assert (none == 0).all()
+
+
+def draw_on_a_door(small: float, large: float = 0.99):
+    """A small part's probability in 4 of the 144 cells of a large one."""
+    likely = torch.full((2, 16, 16), 0.001)
+    likely[0, 2:14, 2:14] = large
+    likely[1, 7:9, 7:9] = small
+    return draw_labels(likely, 0.4, Frame((16, 16), (16, 16), 16))
+
+
+def test_small_parts_lie_over_large_ones():
+    """As annotators draw them: a door goes on below its mirror."""
+    labels = draw_on_a_door(small=0.8)
+    assert (labels == 2).sum() == 4
+    assert (labels == 1).sum() == 140
+
+
+def test_a_part_that_is_not_likely_enough_lies_over_none():
+    labels = draw_on_a_door(small=0.39)
+    assert not (labels == 2).any()
+    assert (labels == 1).sum() == 144
+
+
+def test_borders_of_the_label_map_are_those_of_the_masks():
+    """Between two cells logits are interpolated, as training does, not probabilities."""
+    frame = Frame((64, 64), (16, 16), 16)
+    logits = torch.full((1, 16, 16), -8.0)
+    logits[0, 4:12, 4:12] = 2.0
+    labels = label_map(logits, torch.ones(1), torch.zeros(1).long(), background=0.5, frame=frame)
+    (piece,) = enlarge(logits, 0.0, frame)
+    expected = torch.zeros(64, 64, dtype=torch.bool)
+    expected[piece.place] = piece.values > 0
+    assert torch.equal(labels == 1, expected)

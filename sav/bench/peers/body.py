@@ -1,20 +1,16 @@
-"""SAV's encoder without its neck, and a feature pyramid on it."""
+"""SAV's encoder without its neck."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
-from torchvision.ops import FeaturePyramidNetwork
 
 from sav.d2 import CfgNode, ShapeSpec
 from sav.errors import SAVError
 from sav.modeling.encoders import TimmEncoder
 
 _FINEST = 4
-_GROUPS = 16
 
 
 class BodyMaps(TimmEncoder):
@@ -51,16 +47,3 @@ class BodyMaps(TimmEncoder):
             for stride, channels in self._channels.items()
             if stride >= _FINEST
         }
-
-
-def feature_pyramid(shape: dict[str, ShapeSpec], width: int) -> nn.Module:
-    """The FPN of torchvision: lateral 1 x 1, sum from top to bottom, a 3 x 3 at every level.
-
-    Args:
-        shape: of what :class:`BodyMaps` returns; the FPN has the same names.
-        width: channels of each level.
-    """
-    channels = [level.channels for level in shape.values()]
-    norm = partial(nn.GroupNorm, _GROUPS)
-    pyramid = FeaturePyramidNetwork(channels, width, norm_layer=norm)
-    return pyramid.to(memory_format=torch.channels_last)

@@ -6,16 +6,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sav.bench.peers.body import BodyMaps, feature_pyramid
+from sav.bench.peers.body import BodyMaps
 from sav.bench.peers.peer import Parts, Peer
 from sav.bench.peers.pieces import read_pieces
 from sav.d2 import META_ARCH_REGISTRY, CfgNode
 from sav.modeling.original_frame import Frame
 from sav.modeling.postprocess import greatest
+from sav.modeling.pyramid import PYRAMID_WIDTH, add_levels, feature_pyramid
 from sav.modeling.targets import Supervision
 from sav.precision import float32
-
-WIDTH = 128
 
 
 @META_ARCH_REGISTRY.register()
@@ -32,17 +31,12 @@ class PlainFPN(Peer):
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__(cfg)
         self.encoder = BodyMaps.of(cfg)
-        self.pyramid = feature_pyramid(self.encoder.output_shape(), WIDTH)
-        self.classifier = nn.Conv2d(WIDTH, 1 + len(self.ontology), 1)
+        self.pyramid = feature_pyramid(self.encoder.output_shape())
+        self.classifier = nn.Conv2d(PYRAMID_WIDTH, 1 + len(self.ontology), 1)
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (B, 1 + C, S/4, S/4) of the background and every class, float32."""
-        finest, *others = self.pyramid(self.encoder(images)).values()
-        for level in others:
-            finest = finest + F.interpolate(
-                level, size=finest.shape[-2:], mode="bilinear", align_corners=False
-            )
-        return self.classifier(finest.relu()).float()
+        return self.classifier(add_levels(self.pyramid(self.encoder(images)))).float()
 
     def losses(self, images: torch.Tensor, supervision: Supervision) -> dict[str, torch.Tensor]:
         """Cross-entropy and dice."""

@@ -11,15 +11,15 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import MultiScaleRoIAlign
 
-from sav.bench.peers.body import BodyMaps, feature_pyramid
+from sav.bench.peers.body import BodyMaps
 from sav.bench.peers.peer import MOST_INSTANCES, Parts, Peer
 from sav.d2 import META_ARCH_REGISTRY, CfgNode, Instances, ShapeSpec
 from sav.modeling.original_frame import Frame, mask_boxes
 from sav.modeling.postprocess import to_instances
+from sav.modeling.pyramid import PYRAMID_WIDTH, feature_pyramid
 from sav.modeling.targets import Supervision, Targets
 from sav.precision import float32
 
-WIDTH = 128  # torchvision's 256 is for ResNets on photos of 800 pixels
 _BOX_WIDTH = 512
 _REGIONS = 64  # of a photo that a step learns from, as in the paper without a pyramid
 _ANCHOR = 1 / 20  # of the canvas: the smallest; those of the next level are twice as large
@@ -108,19 +108,19 @@ def _detector(shape: dict[str, ShapeSpec], num_classes: int, size: int) -> Torch
         num_classes: C, without the background.
         size: canvas side S.
     """
-    pyramid = feature_pyramid(shape, WIDTH)
-    pyramid.out_channels = WIDTH
+    pyramid = feature_pyramid(shape)
+    pyramid.out_channels = PYRAMID_WIDTH
     levels = list(shape)
     sides = [tuple(size * _ANCHOR * 2**n * scale for scale in _SCALES) for n in range(len(levels))]
     return TorchvisionMaskRCNN(
         pyramid,
         rpn_anchor_generator=AnchorGenerator(tuple(sides), (_RATIOS,) * len(sides)),
         box_roi_pool=MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2),
-        box_head=TwoMLPHead(WIDTH * 7**2, _BOX_WIDTH),
+        box_head=TwoMLPHead(PYRAMID_WIDTH * 7**2, _BOX_WIDTH),
         box_predictor=FastRCNNPredictor(_BOX_WIDTH, num_classes + 1),
         box_batch_size_per_image=_REGIONS,
         box_detections_per_img=MOST_INSTANCES,
         mask_roi_pool=MultiScaleRoIAlign(levels, output_size=14, sampling_ratio=2),
-        mask_head=MaskRCNNHeads(WIDTH, (WIDTH,) * 4, dilation=1),
-        mask_predictor=MaskRCNNPredictor(WIDTH, WIDTH, num_classes + 1),
+        mask_head=MaskRCNNHeads(PYRAMID_WIDTH, (PYRAMID_WIDTH,) * 4, dilation=1),
+        mask_predictor=MaskRCNNPredictor(PYRAMID_WIDTH, PYRAMID_WIDTH, num_classes + 1),
     )

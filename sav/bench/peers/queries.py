@@ -16,7 +16,7 @@ from sav.modeling.encoders import build_encoder
 from sav.modeling.graph.queries import query_classes
 from sav.modeling.matcher import Matches, assign, pair_cost
 from sav.modeling.original_frame import Frame
-from sav.modeling.postprocess import greatest, to_instances
+from sav.modeling.postprocess import draw_labels, to_instances
 from sav.modeling.sam.decoder import DecoderOutput, PartDecoder
 from sav.modeling.targets import Supervision, Targets
 from sav.precision import float32
@@ -85,7 +85,7 @@ class LearnedQueries(Peer):
         query, classes = best // likely.shape[1], best % likely.shape[1]
         instances = to_instances(masks[query], scores[best], classes, kinds=self.kinds, frame=frame)
         shares = torch.einsum("qc,qhw->chw", likely, masks.sigmoid())
-        return {"instances": instances, "part_map": greatest(shares, self.background, frame)}
+        return {"instances": instances, "part_map": draw_labels(shares, self.background, frame)}
 
     def predict(self, images: torch.Tensor, frames: list[Frame]) -> list[Parts]:
         """What the queries find."""

@@ -22,6 +22,8 @@ from sav.modeling.encoders.timm_body import (
     original_names,
 )
 
+_FINEST = 4
+
 
 @BACKBONE_REGISTRY.register()
 class TimmEncoder(Backbone):
@@ -32,8 +34,7 @@ class TimmEncoder(Backbone):
         options: further arguments of ``timm.create_model``, such as widths.
         body: the network as a feature extractor, see
             :func:`~sav.modeling.encoders.pretrained.load_body`.
-        stride: of the embedding, 16 or 8. At 8 the decoder looks at four times as many positions,
-            and its finer maps start from them.
+        stride: of the embedding, 16 or 8. At 8 the decoder looks at four times as many positions.
         freeze_at: how many of the body's stages learn nothing; the stem is the first.
         norm_eval: whether the body's batch norms use their running statistics in training, too,
             and leave them as they are.
@@ -109,7 +110,7 @@ class TimmEncoder(Backbone):
 
         Returns:
             "embedding" (B, 256, S/stride, S/stride), and the body's finer maps for the decoder:
-            "skip8" (at stride 16), "skip4" and, where the network has one, "skip2".
+            "skip8" (at stride 16) and "skip4".
         """
         images = images.contiguous(memory_format=torch.channels_last)
         features = dict(zip(self._channels, self.body(images), strict=True))
@@ -121,7 +122,7 @@ class TimmEncoder(Backbone):
                     deep, size=merged.shape[-2:], mode="bilinear", align_corners=False
                 )
         merged = merged + self.whole(features[max(features)].mean((2, 3), keepdim=True))
-        skips = {f"skip{s}": features[s] for s in features if s < self.stride}
+        skips = {f"skip{s}": features[s] for s in features if _FINEST <= s < self.stride}
         return {EMBEDDING: self.neck(merged), **skips}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
@@ -129,7 +130,7 @@ class TimmEncoder(Backbone):
         skips = {
             f"skip{stride}": ShapeSpec(channels=channels, stride=stride)
             for stride, channels in self._channels.items()
-            if stride < self.stride
+            if _FINEST <= stride < self.stride
         }
         return {EMBEDDING: ShapeSpec(channels=EMBEDDING_DIM, stride=self.stride), **skips}
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from sav.modeling.embedding import EMBEDDING_DIM
 from sav.modeling.graph.dense_classifier import DenseClassifier
-from sav.modeling.sam.decoder import FEATURE_DIM, DecoderOutput
+from sav.modeling.sam.decoder import DecoderOutput
 from sav.precision import float32
 
 _LEAST, _MOST = -12.0, -1e-5  # logarithms of probabilities
@@ -29,14 +29,17 @@ class ClassMaps(nn.Module):
     decoder's features add.
 
     Args:
-        class_features: (C, F) float of the classes' nodes, see :class:`DenseClassifier`.
+        class_features: (C, D) float of the classes' nodes, see :class:`DenseClassifier`.
         query_classes: (N,) int64 class of each query.
+        feature_dim: F, channels of the decoder's features.
     """
 
-    def __init__(self, class_features: torch.Tensor, query_classes: torch.Tensor) -> None:
+    def __init__(
+        self, class_features: torch.Tensor, query_classes: torch.Tensor, *, feature_dim: int
+    ) -> None:
         super().__init__()
         self.coarse = DenseClassifier(EMBEDDING_DIM, class_features)
-        self.fine = DenseClassifier(FEATURE_DIM, class_features)
+        self.fine = DenseClassifier(feature_dim, class_features)
         self.mask_gain = nn.Parameter(torch.ones(()))
         self.presence_gain = nn.Parameter(torch.ones(()))
         self.register_buffer("query_classes", query_classes, persistent=False)

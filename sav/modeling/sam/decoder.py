@@ -9,17 +9,17 @@ from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch import nn
-from torch.nn import functional as F
 
 from sav.d2 import CfgNode, ShapeSpec
 from sav.errors import SAVError
 from sav.modeling.embedding import EMBEDDING, EMBEDDING_DIM
+from sav.modeling.pyramid import PYRAMID_WIDTH, FinePyramid
 from sav.modeling.sam.checkpoint import read_sam_checkpoint
 from sav.precision import float32
 
 NEVER = -1e4  # a logit; fits into half precision
 
-FEATURE_DIM = EMBEDDING_DIM // 8
+_SAM_FEATURE_DIM = EMBEDDING_DIM // 8
 _PRESENCE_BIAS = -2.0
 _SAM_TRANSFORMER = (2, 8, 2048)  # layers, heads, MLP width of all official checkpoints
 _SAM_MASK_TOKENS = 4
@@ -33,11 +33,10 @@ class DecoderOutput:
     """The decoder's output for B images and N queries.
 
     Attributes:
-        masks: (B, N, h, w) logits, at a quarter of the embedding's stride, or at an eighth where
-            the encoder has maps as fine as that.
+        masks: (B, N, h, w) logits at stride 4, from any encoder.
         presence: (B, N) logits that the query's part is in the photo.
         iou: (B, N) the mask's expected IoU, a logit.
-        features: (B, 32, h, w), what the masks are products of; half precision under autocast,
+        features: (B, F, h, w), what the masks are products of; half precision under autocast,
             unlike the others.
         class_logits: (B, 1 + C, h, w) of the background and every part at each place, coarse to
             fine; see :class:`sav.modeling.graph.class_maps.ClassMaps`.
@@ -88,16 +87,18 @@ class PartDecoder(nn.Module):
 
     As in SAM, an embedding that says "no mask was drawn" is added to the image embedding.
 
-    Encoders with finer maps ("skip8", "skip4", "skip2") add them while upscaling, in one more step
-    where there are three, and a linear shortcut joins the hypernetwork: both help to learn from
-    scratch, and on small canvases the finer masks find small parts. A 3 x 3 convolution after each
-    of the finer maps makes their borders clean.
+    Encoders with finer maps ("skip8", "skip4") have a feature pyramid in place of SAM's upscaling,
+    and a linear shortcut joins the hypernetwork: both help to learn from few photos, and the 3 x 3
+    convolutions at every level make borders sharp and find small parts.
 
     Args:
         encoder_shape: what the encoder returns.
         depth: layers of the two-way transformer.
         heads: attention heads.
         mlp_dim: hidden width of the transformer's MLPs.
+
+    Attributes:
+        feature_dim: F, channels of the features.
     """
 
     def __init__(
@@ -115,31 +116,20 @@ class PartDecoder(nn.Module):
         self.presence = MLP(EMBEDDING_DIM, EMBEDDING_DIM, 1, 3)
         nn.init.constant_(self.presence.layers[-1].bias, _PRESENCE_BIAS)
         self.mask_bias = nn.Parameter(torch.zeros(()))
-        self.shortcut = nn.Linear(EMBEDDING_DIM, FEATURE_DIM)
-        self.stride = encoder_shape[EMBEDDING].stride
-        for reduction, width in ((2, EMBEDDING_DIM // 4), (4, FEATURE_DIM), (8, FEATURE_DIM)):
-            skip = encoder_shape.get(f"skip{self.stride // reduction}")
-            if skip:
-                # Pretrained encoders' maps are not normalised: at ten times the others' size they
-                # would drown what the embedding says.
-                norm = nn.GroupNorm(1, skip.channels)
-                layer = nn.Sequential(norm, nn.Conv2d(skip.channels, width, 1))
-                self.add_module(f"skip{self.stride // reduction}", layer)
-                if width == FEATURE_DIM:
-                    convolution = nn.Conv2d(width, width, 3, padding=1)
-                    self.add_module(f"refine{self.stride // reduction}", convolution)
-        self.finest = None
-        if f"skip{self.stride // 8}" in encoder_shape:
-            self.finest = nn.ConvTranspose2d(FEATURE_DIM, FEATURE_DIM, 2, stride=2)
+        self.pyramid = None
+        self.feature_dim = _SAM_FEATURE_DIM
         if len(encoder_shape) > 1:
-            # One group is a layer norm of the whole map, in one fused kernel: a per-pixel norm at
-            # this resolution would cost a quarter of a training step on a CPU.
-            self.feature_norm = nn.GroupNorm(1, FEATURE_DIM)
+            self.pyramid = FinePyramid(encoder_shape)
+            self.feature_dim = PYRAMID_WIDTH
+            del self.sam.output_upscaling
+            hypernetwork = MLP(EMBEDDING_DIM, EMBEDDING_DIM, PYRAMID_WIDTH, 3)
+            self.sam.output_hypernetworks_mlps = nn.ModuleList([hypernetwork])
+        self.shortcut = nn.Linear(EMBEDDING_DIM, self.feature_dim)
+        if self.pyramid is not None:
             nn.init.constant_(self.mask_bias, _PRESENCE_BIAS)
             self.no_mask_embed = None  # the last bias of the encoder's neck does the same
         else:
             # Nothing may stand between SAM's weights and SAM's masks at the start.
-            self.feature_norm = nn.Identity()
             self.no_mask_embed = nn.Parameter(torch.zeros(EMBEDDING_DIM))
             nn.init.zeros_(self.shortcut.weight)
             nn.init.zeros_(self.shortcut.bias)
@@ -222,14 +212,14 @@ class PartDecoder(nn.Module):
     def attend(
         self, encoded: dict[str, torch.Tensor], tokens: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Two-way attention between tokens and image, then the upscaling of the image.
+        """Two-way attention between tokens and image, then the image's features.
 
         Args:
             encoded: the encoder's output, with "embedding" (B, 256, h, w).
             tokens: (B, T, 256), in any order.
 
         Returns:
-            Tokens (B, T, 256) and features (B, 32, H, W), H / h and W / w as in DecoderOutput.
+            Tokens (B, T, 256) and features (B, F, H, W), see DecoderOutput.
         """
         embedding = encoded[EMBEDDING]
         if self.no_mask_embed is not None:
@@ -239,10 +229,10 @@ class PartDecoder(nn.Module):
             position = self.position((height, width))
         position = position.to(embedding.dtype).expand(batch, -1, -1, -1)
         tokens, keys = self.sam.transformer(embedding, position, tokens)
-        return tokens, self._upscale(keys.transpose(1, 2).reshape(embedding.shape), encoded)
+        return tokens, self._features(keys.transpose(1, 2).reshape(embedding.shape), encoded)
 
     def read(self, tokens: torch.Tensor, features: torch.Tensor) -> DecoderOutput:
-        """Masks and scores from attended tokens (B, N, 256) and features (B, 32, H, W)."""
+        """Masks and scores from attended tokens (B, N, 256) and features (B, F, H, W)."""
         weights = self.sam.output_hypernetworks_mlps[0](tokens) + self.shortcut(tokens)
         with float32():
             masks = torch.einsum("bnd,bdhw->bnhw", weights.float(), features.float())
@@ -253,22 +243,7 @@ class PartDecoder(nn.Module):
             features=features,
         ).float()
 
-    def _upscale(self, embedding: torch.Tensor, encoded: dict[str, torch.Tensor]) -> torch.Tensor:
-        first, norm, activation, second, last_activation = self.sam.output_upscaling
-        features = activation(norm(self._add_skip(first(embedding), encoded, 2)))
-        features = self._refine(last_activation(self._add_skip(second(features), encoded, 4)), 4)
-        if self.finest is not None:
-            features = self._refine(F.relu(self._add_skip(self.finest(features), encoded, 8)), 8)
-        return self.feature_norm(features)
-
-    def _add_skip(
-        self, features: torch.Tensor, encoded: dict[str, torch.Tensor], reduction: int
-    ) -> torch.Tensor:
-        """Add the encoder's map at ``reduction`` times the embedding's resolution, if any."""
-        name = f"skip{self.stride // reduction}"
-        return features + getattr(self, name)(encoded[name]) if name in encoded else features
-
-    def _refine(self, features: torch.Tensor, reduction: int) -> torch.Tensor:
-        """Look at the pixels around each, where a finer map was added."""
-        convolution = getattr(self, f"refine{self.stride // reduction}", None)
-        return features if convolution is None else features + F.gelu(convolution(features))
+    def _features(self, embedding: torch.Tensor, encoded: dict[str, torch.Tensor]) -> torch.Tensor:
+        if self.pyramid is None:
+            return self.sam.output_upscaling(embedding)
+        return self.pyramid({**encoded, EMBEDDING: embedding})
