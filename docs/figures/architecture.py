@@ -27,7 +27,6 @@ _SYMBOLS = {
     "C": "classes",
     "N": "queries",
     "k": "exemplars",
-    "g": "cells",
     "M": "instances",
 }
 
@@ -86,9 +85,8 @@ def _sam(page: Page, seen: Observation) -> None:
     page.arrow((375, y), (515, y))
     finer = {"color": _BLUE, "linestyle": (0, (4, 2)), "linewidth": 1.2}
     page.arrow((206, y + 33), (206, high), (545, high), (545, y + 33), **finer)
-    stride = seen.sizes["S"] // seen.values["masks"].shape[-1]
     ground = {"facecolor": tint(_BLUE, 0.07), "edgecolor": "none", "pad": 3}
-    page.text((383, high), f"timm: finer maps, then masks at S/{stride}", bbox=ground)
+    page.text((383, high), "timm: finer maps, for a feature pyramid", bbox=ground)
     page.arrow((612, 468), (612, y + 33))
     page.module((572, y), (112, 64), _BLUE, "SAM's two-way\ndecoder")
     page.arrow((629, y), (639, y), head="-")
@@ -96,7 +94,6 @@ def _sam(page: Page, seen: Observation) -> None:
     page.arrow((655, y), (665, y))
     _class_maps(page, seen, 252)
     page.tiles((706, y + 10), (36, 27), _mask_pictures(seen, "masks"))
-    # As SAM upscales. The dashed line says what the finer maps of the shipped model make of it.
     page.caption((706, y - 24), "mask logits", as_shape("N", "S/4", "S/4"))
     _bars(page, (706, y - 78), seen)
     page.text((706, y - 86), f"presence {seen.shapes['presence']}, IoU {seen.shapes['iou']}")

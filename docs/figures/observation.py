@@ -58,7 +58,7 @@ class Observation:
         self.classes = model.queries.classes.numpy()
         self.found = read["instances"].pred_classes.numpy()
         decoded = calls[model.class_maps][1]
-        (exemplars, _, vehicles, grid), evidence = calls[model.context.evidence]
+        (exemplars, _, vehicles, _), evidence = calls[model.context.evidence]
         corrected = calls[model.context.corrector][1]
         layout = crop(vehicles.parts, vehicles.boxes, LAYOUT_SIDE)
         tensors = {
@@ -85,7 +85,6 @@ class Observation:
             "C": len(self.ontology),
             "N": len(self.classes),
             "k": exemplars.similarity.shape[1],
-            "g": grid,
             "M": len(self.found),
             "H": self.photo.shape[0],
             "W": self.photo.shape[1],
@@ -112,7 +111,7 @@ class Observation:
             del names[side]  # the width of embeddings may be the same number
         names |= {classes + 1: "(C + 1)", 81 * classes: "81 C"}
         if "layout" not in name:
-            names |= {side // stride: f"S/{stride}" for stride in (2, 4, 16)}
+            names |= {side // stride: f"S/{stride}" for stride in (4, 16)}
         shape = self.values[name].shape
         return as_shape(*(names.get(number, number) for number in shape))
 
