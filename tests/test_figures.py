@@ -1,7 +1,9 @@
 """The scripts that draw the figures of docs/."""
 
+import importlib
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
@@ -44,25 +46,12 @@ def test_the_architecture_is_drawn_with_the_shapes_of_the_model(tmp_path, monkey
         assert file.stat().st_size < 150 * 1024
 
 
-def test_the_report_is_drawn_with_what_is_hidden(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["inspection", "predictions"])
+def test_the_pictures_of_the_shipped_model_are_drawn(name, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FIGURES))
-    from inspection import draw
-
-    draw(tmp_path / "drawn.jpg")
+    importlib.import_module(name).draw(tmp_path / "drawn.jpg")
     with (
         Image.open(tmp_path / "drawn.jpg") as drawn,
-        Image.open(FIGURES.parent / "inspection.jpg") as kept,
-    ):
-        assert drawn.size == kept.size
-
-
-def test_the_picture_of_the_readme_is_drawn(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(FIGURES))
-    from predictions import draw
-
-    draw(tmp_path / "drawn.jpg")
-    with (
-        Image.open(tmp_path / "drawn.jpg") as drawn,
-        Image.open(FIGURES.parent / "predictions.jpg") as kept,
+        Image.open(FIGURES.parent / f"{name}.jpg") as kept,
     ):
         assert drawn.size == kept.size

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from sav.commands.options import add_output_argument, add_overwrite_argument
+from sav.commands.options import add_model_argument, add_output_argument, add_overwrite_argument
 from sav.errors import SAVError
 from sav.files import check_new, files_together
 from sav.predict.sources import find_inputs
-from sav.run_folder import SHIPPED
 
 EXAMPLES = (
     "sav export --out output/exported",
@@ -21,13 +19,7 @@ _NO_GALLERY = "none"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``sav export``."""
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=SHIPPED,
-        metavar="RUN_FOLDER",
-        help="OUTPUT_DIR of a finished training (default: the model that comes with SAV)",
-    )
+    add_model_argument(parser)
     parser.add_argument("--format", choices=("onnx",), default="onnx", help="of the files")
     add_output_argument(parser, "folder for the model and its runtime", required=True)
     parser.add_argument(

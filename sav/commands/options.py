@@ -13,6 +13,15 @@ from sav.run_folder import SHIPPED
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that predicts: --model, --gallery and --device."""
+    add_model_argument(parser)
+    parser.add_argument(
+        "--gallery", type=Path, metavar="DIR", help="another gallery than that of the run"
+    )
+    add_device_argument(parser)
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --model, by default the shipped one."""
     parser.add_argument(
         "--model",
         type=Path,
@@ -20,10 +29,6 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN_FOLDER",
         help="OUTPUT_DIR of a finished training (default: the model that comes with SAV)",
     )
-    parser.add_argument(
-        "--gallery", type=Path, metavar="DIR", help="another gallery than that of the run"
-    )
-    add_device_argument(parser)
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:

@@ -82,9 +82,10 @@ def draw_labels(likely: torch.Tensor, background: float, frame: Frame) -> torch.
     Returns:
         (H, W) uint8, class + 1, and 0 for background.
     """
-    odds = torch.logit(likely.detach(), eps=_LOGIT_EPS)
+    likely = likely.detach()
+    odds = torch.logit(likely, eps=_LOGIT_EPS)
     least = math.log(background / (1 - background))
-    sizes = 0.5 * (odds.sigmoid() * (odds > least)).sum((1, 2)).log1p()
+    sizes = 0.5 * (likely * (odds > least)).sum((1, 2)).log1p()
     best = torch.full(frame.original, -math.inf, device=likely.device)
     labels = torch.zeros(frame.original, dtype=torch.uint8, device=likely.device)
     for piece in enlarge(odds, least, frame):

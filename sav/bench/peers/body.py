@@ -9,8 +9,7 @@ import torch
 from sav.d2 import CfgNode, ShapeSpec
 from sav.errors import SAVError
 from sav.modeling.encoders import TimmEncoder
-
-_FINEST = 4
+from sav.modeling.encoders.timm_encoder import FINEST_STRIDE
 
 
 class BodyMaps(TimmEncoder):
@@ -38,12 +37,12 @@ class BodyMaps(TimmEncoder):
         """Maps (B, c, S/stride, S/stride) by their stride, of normalised images (B, 3, S, S)."""
         maps = self.body(images.contiguous(memory_format=torch.channels_last))
         named = zip(self._channels, maps, strict=True)
-        return {str(stride): value for stride, value in named if stride >= _FINEST}
+        return {str(stride): value for stride, value in named if stride >= FINEST_STRIDE}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and strides of what :meth:`forward` returns."""
         return {
             str(stride): ShapeSpec(channels=channels, stride=stride)
             for stride, channels in self._channels.items()
-            if stride >= _FINEST
+            if stride >= FINEST_STRIDE
         }

@@ -22,7 +22,7 @@ from sav.modeling.encoders.timm_body import (
     original_names,
 )
 
-_FINEST = 4
+FINEST_STRIDE = 4
 
 
 @BACKBONE_REGISTRY.register()
@@ -122,7 +122,7 @@ class TimmEncoder(Backbone):
                     deep, size=merged.shape[-2:], mode="bilinear", align_corners=False
                 )
         merged = merged + self.whole(features[max(features)].mean((2, 3), keepdim=True))
-        skips = {f"skip{s}": features[s] for s in features if _FINEST <= s < self.stride}
+        skips = {f"skip{s}": features[s] for s in features if FINEST_STRIDE <= s < self.stride}
         return {EMBEDDING: self.neck(merged), **skips}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
@@ -130,7 +130,7 @@ class TimmEncoder(Backbone):
         skips = {
             f"skip{stride}": ShapeSpec(channels=channels, stride=stride)
             for stride, channels in self._channels.items()
-            if _FINEST <= stride < self.stride
+            if FINEST_STRIDE <= stride < self.stride
         }
         return {EMBEDDING: ShapeSpec(channels=EMBEDDING_DIM, stride=self.stride), **skips}
 
