@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,9 @@ def _convert_dsmlr(args: argparse.Namespace) -> None:
     # Upstream stores all wheels of a photo as one annotation of several polygons. Specks of a few
     # pixels are slips of the annotator's hand.
     reading = Reading(labels, frozenset({"wheel"}), min_pixels=16)
-    prepare_parts(COCO, entries, reading, args.out, _preparation(ontology, args))
+    # Fenders, sills and roofs are not annotated, so the parts between which they are do not touch.
+    preparation = replace(_preparation(ontology, args), one_vehicle=True)
+    prepare_parts(COCO, entries, reading, args.out, preparation)
 
 
 def _add_coco(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +184,8 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         help="the photos in one sub-folder show one vehicle, such as the frames of a video, and do "
         'not learn from one another; an image field "group" says the same (docs/gallery.md)',
     )
+    one = "each photo shows one vehicle; without it, and where the data do not say, parts that touch"
+    parser.add_argument("--one-vehicle", action="store_true", help=f"{one} are of one vehicle")
     _add_split(parser, valid=0)
 
 
@@ -199,8 +204,8 @@ def _prepare(form: AnnotationFormat, entries: Sequence[Entry], args: argparse.Na
 
 def _preparation(ontology: Ontology, args: argparse.Namespace) -> Preparation:
     options = {name: getattr(args, name) for name in ("valid", "seed", "workers", "strict")}
-    by_folder = getattr(args, "group_by_folder", False)
-    return Preparation(ontology, group_by_folder=by_folder, **options)
+    options |= {name: getattr(args, name, False) for name in ("group_by_folder", "one_vehicle")}
+    return Preparation(ontology, **options)
 
 
 def _add_empty(parser: argparse.ArgumentParser) -> None:

@@ -29,6 +29,7 @@ class Preparation:
         workers: number of processes, 0 for one a core.
         strict: stop at the first record that cannot be used.
         group_by_folder: the photos in one folder show one vehicle, where the data does not say.
+        one_vehicle: each photo shows one vehicle, where the data does not say.
     """
 
     ontology: Ontology
@@ -37,6 +38,7 @@ class Preparation:
     workers: int = 0
     strict: bool = False
     group_by_folder: bool = False
+    one_vehicle: bool = False
 
 
 def prepare_parts(
@@ -67,7 +69,7 @@ def prepare_parts(
     splits = _splits(entries, preparation)
     roots = {split: common_root(members) for split, members in splits.items()}
     tasks = {split: below(roots[split], members) for split, members in splits.items()}
-    convert = partial(_convert, form, reading, preparation.ontology)
+    convert = partial(_convert, form, reading, preparation)
     options = {"workers": preparation.workers, "strict": preparation.strict}
     convert_splits(convert, tasks, roots, out, preparation.ontology, **options)
 
@@ -92,11 +94,16 @@ def _splits(entries: Sequence[Entry], preparation: Preparation) -> dict[str, lis
 
 
 def _convert(
-    form: AnnotationFormat, reading: Reading, ontology: Ontology, entry: Entry
+    form: AnnotationFormat, reading: Reading, preparation: Preparation, entry: Entry
 ) -> RecordResult:
     result = read_entry(form, reading, entry)
+    ontology = preparation.ontology
     names = ontology.class_names
     bodies = {names[i] for i in (*ontology.body_ids, *ontology.rest_ids)}
+    if preparation.one_vehicle:
+        result.instances = [
+            replace(part, vehicle_id=part.vehicle_id or 0) for part in result.instances
+        ]
     with problems_of(entry.source, entry.name, result):
         if ontology.rest_ids:  # people draw the whole vehicle, and parts over it
             result.instances = paint(result.instances, bodies, "rest", result.notes)

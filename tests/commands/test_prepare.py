@@ -74,6 +74,37 @@ def test_own_ontology_and_own_coco_file(folder, tmp_path):
         run(*command, "--ontology", ontology, "--split-classes", "tyre")
 
 
+@pytest.mark.parametrize(
+    ("data_set", "options", "vehicles"),
+    [("coco", [], 2), ("coco", ["--one-vehicle"], 1), ("dsmlr", [], 1)],
+)
+def test_parts_that_do_not_touch_are_of_one_vehicle_where_a_photo_shows_one(
+    data_set, options, vehicles, folder, tmp_path
+):
+    """DSMLR annotates no fenders, sills or roofs: its wheels touch no door."""
+    folder.image(0)
+    images = folder.root / "images" / "train"
+    flat = [value for point in box(1, 1, 9, 9) + box(20, 1, 29, 9) for value in point]
+    source = {
+        "images": [{"id": 0, "file_name": "0.jpg", "width": 64, "height": 48}],
+        "categories": [{"id": 7, "name": "wheel"}, {"id": 8, "name": "hood"}],
+        "annotations": [
+            {"id": 1, "image_id": 0, "category_id": 7, "segmentation": [flat[:8]]},
+            {"id": 2, "image_id": 0, "category_id": 8, "segmentation": [flat[8:]]},
+        ],
+    }
+    (tmp_path / "instances_train.json").write_text(json.dumps(source))
+    (tmp_path / "JPEGImages").symlink_to(images)
+    where = {
+        "coco": ["--json", tmp_path / "instances_train.json", "--images", images],
+        "dsmlr": ["--root", tmp_path, "--valid", 0],
+    }[data_set]
+    ontology = ["--ontology", "dsmlr"] if data_set == "coco" else []
+    run(data_set, *where, *ontology, *options, "--out", tmp_path / "out", "--workers", 1)
+    written = json.loads((tmp_path / "out" / "instances_train.json").read_text())
+    assert len({part["vehicle_id"] for part in written["annotations"]}) == vehicles
+
+
 def test_missing_folders_are_one_error(tmp_path):
     with pytest.raises(SAVError, match="there is no such image folder"):
         run("dsmlr", "--root", tmp_path, "--out", tmp_path / "out")
