@@ -184,7 +184,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         help="the photos in one sub-folder show one vehicle, such as the frames of a video, and do "
         'not learn from one another; an image field "group" says the same (docs/gallery.md)',
     )
-    one = "each photo shows one vehicle; without it, and where the data do not say, parts that touch"
+    one = "each photo shows one vehicle; else, and where the data do not say, parts that touch"
     parser.add_argument("--one-vehicle", action="store_true", help=f"{one} are of one vehicle")
     _add_split(parser, valid=0)
 
