@@ -92,7 +92,7 @@ class PartFinder:
         classes, vehicles = self._parts, None
         if self.about["unions"]:
             masks, presence, iou, classes, vehicles = self._unite(masks, presence, iou)
-        scores = calibrate(presence * iou, *self.about["calibration"])
+        scores = calibrate(presence * iou * soft_iou(masks), *self.about["calibration"])
         queries = [q for q in best_first(scores) if scores[q] >= self.about["score_threshold"]]
         found = [(q, *piece) for q in queries if (piece := enlarge(masks[q], *axes))]
         q, boxes = [q for q, *_ in found], np.array([box for _, box, _ in found])
@@ -108,7 +108,8 @@ class PartFinder:
 
     def _unite(self, masks: Array, presence: Array, iou: Array) -> list[Array]:
         """The classes of a view: unions of the parts of one vehicle, as sav.modeling.views says."""
-        scores, boxes = calibrate(presence * iou, *self.about["calibration"]), mask_boxes(masks > 0)
+        scores = calibrate(presence * iou * soft_iou(masks), *self.about["calibration"])
+        boxes = mask_boxes(masks > 0)
         shown = (scores >= self.about["score_threshold"]) & (boxes[:, 2] > boxes[:, 0])
         seen = [q for q in best_first(scores) if shown[q]]
         found = group(boxes[seen], self._parts[seen], scores[seen], *self.about["part_kinds"])
@@ -256,6 +257,13 @@ def join(masks: Array, presence: Array, iou: Array, counting: int) -> tuple:
     there = 1 - np.prod(1 - presence[:counting])
     area = weight[:, 0, 0] * shown.mean((1, 2)).clip(1e-6)
     return total + np.log(-np.expm1(-total)), there, (area * iou).sum() / area.sum()
+
+
+def soft_iou(masks: Array) -> Array:
+    """(N,) by how much mask logits (N, h, w) will match, as sav.modeling.reader says."""
+    likely = sigmoid(masks)
+    both = (likely * (masks > 0)).sum((1, 2))
+    return both / ((masks > 0).sum((1, 2)) + likely.sum((1, 2)) - both)
 
 
 def calibrate(scores: Array, slope: float, intercept: float) -> Array:

@@ -20,11 +20,11 @@ from sav.precision import float32
 
 
 def calibrate(scores: torch.Tensor, line: tuple[float, float]) -> torch.Tensor:
-    """Probabilities that instances are right, from presence times predicted IoU.
+    """Probabilities that instances are right, from presence times predicted IoU times soft IoU.
 
-    Presence times IoU puts the right instances in front, but is too modest: a part that is surely
-    there has the score 0.7 if its mask will match by 0.7. Platt's scaling says how often such an
-    instance is right, and keeps the order.
+    The product puts the right instances in front, but is too modest: a part that is surely there
+    has the score 0.7 if its mask will match by 0.7. Platt's scaling says how often such an instance
+    is right, and keeps the order.
 
     Args:
         scores: in [0, 1].
@@ -36,6 +36,23 @@ def calibrate(scores: torch.Tensor, line: tuple[float, float]) -> torch.Tensor:
     """
     slope, intercept = line
     return torch.sigmoid(slope * torch.logit(scores, eps=1e-6) + intercept)
+
+
+def soft_iou(masks: torch.Tensor) -> torch.Tensor:
+    """By how much masks will match, as far as their own probabilities say.
+
+    The share of what is inside or probable that is both: 1 where all is certain, less where borders
+    are vague or a part may go on elsewhere. A predicted IoU knows the query, this knows the pixels.
+
+    Args:
+        masks: (N, h, w) logits.
+
+    Returns:
+        (N,) in [0, 1]; 0 for empty masks.
+    """
+    inside, likely = (masks > 0).flatten(1), masks.sigmoid().flatten(1)
+    both = (likely * inside).sum(1)
+    return both / (inside.sum(1) + likely.sum(1) - both)
 
 
 def check_calibration(line: Sequence[float]) -> None:
@@ -117,7 +134,7 @@ class PartReader:
             members, vehicles = self._by_vehicle(output, view, part_classes)
             output = unite(output, members)
         presence = view.beyond_narrower(output.presence[0].sigmoid(), members)
-        scores = calibrate(presence * output.iou[0].sigmoid(), self.calibration)
+        scores = self._scores(output, presence)
         kept = scores >= self.score_threshold
         return to_instances(
             output.masks[0, kept],
@@ -128,6 +145,11 @@ class PartReader:
             frame=frame,
         )
 
+    def _scores(self, output: DecoderOutput, presence: torch.Tensor) -> torch.Tensor:
+        """(N,) in [0, 1] of one photo's N queries, from how likely they are there."""
+        matching = output.iou[0].sigmoid() * soft_iou(output.masks[0])
+        return calibrate(presence * matching, self.calibration)
+
     def _by_vehicle(
         self, output: DecoderOutput, view: ViewQueries, part_classes: torch.Tensor
     ) -> tuple[Members, torch.Tensor]:
@@ -135,8 +157,7 @@ class PartReader:
 
         Where a vehicle has a part twice, the best ones belong together, then the second ones.
         """
-        scores = output.presence[0].sigmoid() * output.iou[0].sigmoid()
-        scores = calibrate(scores, self.calibration)
+        scores = self._scores(output, output.presence[0].sigmoid())
         boxes = mask_boxes(output.masks[0] > 0)
         seen = ((scores >= self.score_threshold) & (boxes[:, 2] > boxes[:, 0])).nonzero()[:, 0]
         seen = seen[scores[seen].argsort(descending=True, stable=True)]
