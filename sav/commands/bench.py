@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sav.bench import ablation, held_out, photos, unseen, views, vocabularies
+from sav.bench import ablation, held_out, photos, recipe, unseen, views, vocabularies
 from sav.bench.peers import experiment as peers
 from sav.bench.runs import count
 from sav.commands.help import examples
@@ -31,6 +31,7 @@ _EXAMPLES = {
         f"sav bench vocabularies --config-file {_DSMLR} --with {_SYNTHETIC} --folds 5",
     ),
     "views": ("sav bench views --seeds 3 SOLVER.BASE_LR 0.0005",),
+    "recipe": ("sav bench recipe --folds 3 --iterations 1125 --parallel 2",),
     "held-out": (f"sav bench held-out --config-file {_SYNTHETIC} --classes 'Right back door'",),
 }
 
@@ -41,6 +42,7 @@ _EXPERIMENTS = {
     "photos": (photos, "give a model a few photos, to its gallery or to train on"),
     "vocabularies": (vocabularies, "train on two vocabularies together, and on one alone"),
     "views": (views, "train on photos of two vocabularies, test in all views of their graph"),
+    "recipe": (recipe, "train the shipped model's stages on folds of its photos"),
     "held-out": (held_out, "test on parts that no training photo supervises"),
 }
 

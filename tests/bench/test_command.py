@@ -25,7 +25,7 @@ def words(root, name, *more, config="toy.yaml"):
 
 
 @pytest.mark.parametrize(
-    "name", ["ablation", "peers", "unseen", "views", "photos", "vocabularies", "held-out"]
+    "name", ["ablation", "peers", "unseen", "views", "photos", "vocabularies", "held-out", "recipe"]
 )
 def test_every_experiment_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as end:
