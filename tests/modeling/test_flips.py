@@ -103,7 +103,8 @@ def test_a_photo_that_ends_within_a_cell_has_the_scores_of_its_mirror_image(buil
     again = predict(model, 64, 47, mirrored=True)
     assert len(classes) > 10
     assert torch.equal(classes, again[1])
-    torch.testing.assert_close(scores, again[2])
+    # Interpolation between two cells keeps the sums of soft IoU nearly, not exactly.
+    torch.testing.assert_close(scores, again[2], atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("width", [16, 12, 9])
