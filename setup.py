@@ -24,6 +24,7 @@ setup(
     packages=find_packages(include=["sav", "sav.*"]),
     package_data={
         "sav": ["py.typed", "pretrained/*", "pretrained/gallery/*"],
+        "sav.drawing": ["page.html"],
         "sav.evaluation": ["report.html"],
         "sav.inspection": ["*.html", "*.json"],
         "sav.ontology": ["*.yaml", "README.md", "embeddings/*.safetensors"],

@@ -44,6 +44,7 @@ from sav.inspection.assigning import CLEAR, LEAST, Assigner
 from sav.inspection.assignments import AssignedPhoto, to_coco, to_json
 from sav.inspection.assignments_page import AssignmentsPage
 from sav.ontology import Ontology, load_ontology
+from sav.run_folder import SHIPPED
 
 if TYPE_CHECKING:
     from sav.d2 import Instances
@@ -219,7 +220,8 @@ def _predicted(args: argparse.Namespace) -> tuple[Ontology, PartsOf, str]:
             if np.any(mask)
         ]
 
-    return predictor.ontology, parts_of, f"predicted by {args.model.name}"
+    model = "the shipped model" if args.model == SHIPPED else args.model.resolve().name
+    return predictor.ontology, parts_of, f"predicted by {model}"
 
 
 def _given(args: argparse.Namespace, photos: Path) -> tuple[Ontology, PartsOf, str]:

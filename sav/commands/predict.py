@@ -157,7 +157,7 @@ def _predict(
     from sav.predict.files import predict_files  # noqa: PLC0415
 
     counted = Visibility.mine(args.priors, predictor.ontology) if args.priors else None
-    predict_files(predictor, plan, args.score_threshold, counted)
+    predict_files(predictor, plan, args.output, args.score_threshold, counted)
 
 
 def _demo_predictor(config_file: Path, opts: list[str]) -> SAVPredictor:

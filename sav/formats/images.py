@@ -12,6 +12,7 @@ What no rule fits, such as 12 bits in 16 or a float that is not a number, is an 
 from __future__ import annotations
 
 import struct
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from sav.errors import SAVError
 from sav.formats.jpeg import is_whole_jpeg
+
+# A photo of 90 to 179 million pixels is read; PIL would say two lines of an attack.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
@@ -73,7 +77,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise SAVError("there is no such image") from error
     except Image.DecompressionBombError as error:
-        raise SAVError(f"the image is too large: {error}") from error
+        most = 2 * Image.MAX_IMAGE_PIXELS / 1e6  # PIL's limit is where it warns
+        raise SAVError(f"the image is too large: more than {most:.0f} million pixels") from error
     except Image.UnidentifiedImageError as error:
         raise SAVError("the image cannot be read: it is broken, or of an unknown format") from error
     except _BROKEN as error:

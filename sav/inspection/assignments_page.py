@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sav.drawing.page import jpeg_uri, render_page
+from sav.drawing.page import MOST_PICTURES, jpeg_uri, render_page
 from sav.drawing.parts import drawing_size, overlay_masks, resize_image
 from sav.formats.images import read_rgb
 from sav.formats.masks import mask_box
@@ -16,8 +16,6 @@ from sav.inspection.assigning import Assigner, Assignment
 from sav.inspection.assignments import AssignedPhoto
 from sav.ontology import Ontology
 
-MOST_PICTURES = 500
-"""Of findings on one page; each takes 30 to 100 kB. Those after them have their figures alone."""
 _SIDE = 400
 """Long side of each of the two pictures of a finding, in pixels."""
 _MARGIN = 1.0

@@ -10,14 +10,12 @@ import numpy as np
 import torch
 
 from sav.d2 import Instances
-from sav.drawing.page import jpeg_uri, render_page
+from sav.drawing.page import MOST_PICTURES, jpeg_uri, render_page
 from sav.drawing.parts import draw_parts
 from sav.files import write_atomic
 from sav.inspection.report import PhotoReport, VehicleReport
 from sav.ontology import Ontology
 
-MOST_PICTURES = 500
-"""Of vehicles on one page; each takes 30 to 90 kB. Those after them have tables alone."""
 _SIDE = 640
 """Long side of a picture in pixels."""
 _MARGIN = 0.08
@@ -57,8 +55,16 @@ class ReportPage:
             }
             for place, vehicle in enumerate(report.vehicles, start=1)
         ]
-        self._photos.append({"link": f"photo{number}", "name": name, "vehicles": vehicles})
+        self._append(name, vehicles, "No vehicle found.")
         self._prior = report.prior
+
+    def add_unread(self, name: str) -> None:
+        """Add a photo that cannot be read, so that nobody takes the page for all photos.
+
+        Args:
+            name: of its file; any characters.
+        """
+        self._append(name, [], "This photo could not be read.")
 
     def write(self, path: Path) -> None:
         """Write the page.
@@ -77,6 +83,11 @@ class ReportPage:
             most=MOST_PICTURES,
         )
         write_atomic(path, page)
+
+    def _append(self, name: str, vehicles: list[dict[str, Any]], empty: str) -> None:
+        """``empty`` is what is said of a photo without vehicles."""
+        link = f"photo{len(self._photos) + 1}"
+        self._photos.append({"link": link, "name": name, "vehicles": vehicles, "empty": empty})
 
     def _index(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
         """For each class that is seen or missed, the vehicles."""

@@ -129,7 +129,7 @@ class Visibility:
             raise SAVError(f"{source}: no whole vehicle whose side can be told, nothing to count")
         plain = _plainly_shown(np.array(shares), ontology)
         shown = {side: plain[np.array(sides) == side] for side in AZIMUTHS}
-        return cls(ontology, f"{len(sides)} vehicles, {source}", shown)
+        return cls(ontology, f"{len(sides)} vehicles in {source}", shown)
 
 
 def shipped_visibility(ontology: Ontology) -> Visibility | None:

@@ -52,6 +52,11 @@ class SeenSide:
         """The one or two sides in its name; none where it is unknown."""
         return frozenset(() if self.name == UNKNOWN else self.name.split())
 
+    @property
+    def phrase(self) -> str:
+        """In words, such as "seen from the front left"."""
+        return "side unknown" if self.name == UNKNOWN else f"seen from the {self.name}"
+
 
 class Sides:
     """Where on a vehicle the classes of an ontology lie, by its graph.

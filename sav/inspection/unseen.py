@@ -73,9 +73,9 @@ class Expectation:
         if side.name == UNKNOWN:
             return "the side is unknown"
         if max(box[2] - box[0], box[3] - box[1]) < _SMALLEST:
-            return f"the vehicle has less than {_SMALLEST} pixels"
+            return f"the vehicle is less than {_SMALLEST} pixels long"
         if self._visibility.rate(side.name)[1] < _FEWEST:
-            return f"the priors know less than {_FEWEST} vehicles seen from there"
+            return f"the priors know fewer than {_FEWEST} vehicles seen from the {side.name}"
         return ""
 
     def unseen(

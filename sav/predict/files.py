@@ -32,6 +32,7 @@ from sav.predict.writers import (
 def predict_files(
     predictor: SAVPredictor,
     plan: dict[Path, dict[str, Path]],
+    output: Path,
     score_threshold: float,
     visibility: Visibility | None = None,
 ) -> None:
@@ -42,6 +43,7 @@ def predict_files(
     Args:
         predictor: finds the parts.
         plan: {input: {format: file}}, see :func:`~sav.predict.writers.plan_outputs`.
+        output: the folder of all of them.
         score_threshold: instances below it are not written.
         visibility: what reports take their priors from; None for the shipped counts.
 
@@ -60,10 +62,13 @@ def predict_files(
                     num_parts += photos.predict(source, targets)
             except UnreadableInputError as error:
                 broken.append(str(source))
+                photos.add_unread(source, targets)
                 tqdm.write(f"skipped: {error}", file=sys.stderr)
     photos.write_page()
     done = len(plan) - len(broken)
-    sys.stdout.write(f"{done} of {len(plan)} files predicted, {num_parts} parts found\n")
+    written = f", written to {output}" if done else ""
+    said = f"{done} of {len(plan)} files predicted, {num_parts} parts found"
+    sys.stdout.write(f"{said}{written}\n")
     if broken:
         names = ", ".join(broken[:3]) + (", ..." if len(broken) > 3 else "")
         raise SAVError(f"{len(broken)} of {len(plan)} files could not be read: {names}")
@@ -92,6 +97,10 @@ class _Photos:
             self._page.add(source.name, image, parts, prediction.report)
             self._page_file = targets["report"].with_name(REPORT_PAGE)
         return len(parts)
+
+    def add_unread(self, source: Path, targets: dict[str, Path]) -> None:
+        if "report" in targets:
+            self._page.add_unread(source.name)
 
     def write_page(self) -> None:
         if self._page_file is not None:

@@ -221,15 +221,19 @@ def test_inputs_that_are_nothing(data):
         assign(data, findings, "--parts", findings)
 
 
-def test_predicted_parts(data, run_folder):
-    """A model that never saw a vehicle; what it finds is not the point."""
+@pytest.mark.parametrize("own", [True, False])
+def test_predicted_parts(data, run_folder, own, monkeypatch):
+    """Photos without a vehicle; what is found is not the point."""
     findings = coco(data / "findings.json", [(0, "dent", DENT)])
-    words = ["--images", data / "photos", "--model", run_folder, "--device", "cpu"]
-    words += ["--score-threshold", "0", "--output", data / "out"]
+    words = ["--images", data / "photos", "--device", "cpu", "--output", data / "out"]
+    if own:
+        monkeypatch.chdir(run_folder)
+        words += ["--model", ".", "--score-threshold", "0"]
     dispatch(["assign", *map(str, (findings, *words))])
     contents = json.loads((data / "out" / "assignments.json").read_text())
     VALIDATE(contents)
-    assert contents["parts"] == f"predicted by {run_folder.name}"
+    model = run_folder.name if own else "the shipped model"
+    assert contents["parts"] == f"predicted by {model}"
 
 
 def test_predictions_of_a_file_are_parts_too(data):

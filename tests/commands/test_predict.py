@@ -49,6 +49,7 @@ def test_folder_becomes_files_of_all_formats(run_folder, photos, tmp_path, capsy
     assert json.loads((out / "one.json").read_text())["parts"]
     said = capsys.readouterr().out
     assert "2 of 2 files predicted" in said
+    assert f"written to {out}\n" in said
     assert "trained on: noise" in said
 
 
@@ -88,8 +89,11 @@ def test_broken_photo_is_reported_and_the_rest_goes_on(run_folder, photos, tmp_p
     (photos / "broken.jpg").write_bytes((photos / "two.jpg").read_bytes()[:200])
     (photos / "text.png").write_text("no image")
     with pytest.raises(SAVError, match=r"2 of 4 files could not be read: .*broken\.jpg"):
-        predict(run_folder, tmp_path / "out", photos, "--format", "json")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["one.json", "two.json"]
+        predict(run_folder, tmp_path / "out", photos, "--format", "json", "report")
+    names = [p.name for p in (tmp_path / "out").iterdir() if "report" not in p.name]
+    assert sorted(names) == ["one.json", "two.json"]
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert page.count("This photo could not be read.") == 4  # in the list and in its place, of two
     assert capsys.readouterr().err.count("skipped: ") == 2
 
 

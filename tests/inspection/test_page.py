@@ -41,6 +41,8 @@ def test_vehicles_parts_and_what_is_not_seen(tmp_path):
     assert len(rows) == 2
     assert "a.jpg, vehicle 0" in rows[0]
     assert "next to left_frame" in rows[1]
+    assert re.search(r"\d% of \d+ vehicles seen from the left.* show it\.", rows[1])
+    assert "told by the area of the parts seen: 100% left." in source
     (picture,) = pictures(source)
     assert max(picture.size) == 640
 
@@ -63,6 +65,16 @@ def test_any_file_name_is_written_as_text(tmp_path, name):
     assert "<script" not in source
     assert "49.jpg" not in source
     assert "Vehicle 0" in source
+
+
+def test_a_photo_that_cannot_be_read_is_named(tmp_path):
+    page = ReportPage(VEHICLE)
+    page.add_unread(EVIL)
+    page.write(tmp_path / "report.html")
+    source = (tmp_path / "report.html").read_text("utf-8")
+    assert source.count("This photo could not be read.") == 2
+    assert "1 photo." in source
+    assert "<script" not in source
 
 
 def test_pictures_are_bounded_and_tables_are_not(tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def test_vehicles_are_counted_from_both_sides(tmp_path):
     assert share(found, "right", "right_mirror") == (pytest.approx(2 / 3), 3)
     assert share(found, "left", "left_mirror", given="roof") == (0.5, 2)
     assert share(found, "front", "hood")[1] == 0
-    assert found.source == "3 vehicles, parts.json"
+    assert found.source == "3 vehicles in parts.json"
 
 
 def test_slivers_and_vehicles_at_the_edge_do_not_count(tmp_path):

@@ -77,7 +77,7 @@ def test_vehicles_are_told_apart_the_largest_first():
     small = instances({"left_front_wheel": (180, 100, 190, 110)}, vehicle=7)
     report = sav.inspect(Instances.cat([small, instances(LEFT, vehicle=3)]), VEHICLE)
     assert [vehicle.vehicle_id for vehicle in report.vehicles] == [3, 7]
-    assert report.vehicles[1].not_judged == "the vehicle has less than 64 pixels"
+    assert report.vehicles[1].not_judged == "the vehicle is less than 64 pixels long"
     assert not report.vehicles[1].unseen
 
 
@@ -114,7 +114,7 @@ def test_own_counts_replace_the_shipped_ones():
     (bed,) = inspected(instances(LEFT), visibility=own).unseen
     assert (bed.name, bed.share, bed.vehicles, bed.sides) == ("bed", 1.0, 40, ())
     front = inspected(instances(FRONT), visibility=own)
-    assert front.not_judged == "the priors know less than 20 vehicles seen from there"
+    assert front.not_judged == "the priors know fewer than 20 vehicles seen from the front"
 
 
 @pytest.mark.parametrize("name", ["vehicle", "vehicleseg10k", "udapart_car", "dsmlr"])

@@ -1,8 +1,15 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
 from sav.errors import SAVError
 from sav.predict.sources import UnreadableInputError, find_inputs, read_photo
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_inputs_are_found_once_and_in_order(photos):
@@ -44,6 +51,20 @@ def test_photos_of_any_mode_are_read_upright_in_rgb(tmp_path):
 
 def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
     Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UnreadableInputError, match="too large"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+    with pytest.raises(UnreadableInputError, match="too large: more than 0 million pixels"):
         read_photo(tmp_path / "bomb.png")
+
+
+def test_a_photo_of_100_megapixels_is_no_reason_to_warn(tmp_path):
+    """In a process of its own: pytest has its own filters of warnings."""
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "large.png")
+    code = (
+        "from pathlib import Path; from sav.formats.images import read_image_size; "
+        "print(read_image_size(Path('large.png')))"
+    )
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    options = {"capture_output": True, "text": True, "cwd": tmp_path, "env": environment}
+    done = subprocess.run(command, check=False, **options)
+    assert (done.stdout, done.stderr) == ("(10000, 10000)\n", "")
