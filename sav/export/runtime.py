@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 Array = np.ndarray
 # As in sav.modeling: postprocess, grouping, context.vehicles and crops.
-SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1
+SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST, TIE = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1, 1e-3
 MARGIN, LEAST, MOST = 0.15, 16, 16
 
 
@@ -44,8 +44,7 @@ class PartFinder:
             raise ValueError(f"{folder}: of another version of SAV; export the model again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        names = self.about["model"], self.about["gallery"]
-        files = [name and Path(folder) / name for name in names]
+        files = [name and Path(folder) / name for name in map(self.about.get, ("model", "gallery"))]
         self._first, self._second = (f and onnxruntime.InferenceSession(f, options) for f in files)
         self._parts = np.array(self.about["query_parts"])
 
@@ -339,19 +338,19 @@ def _by_touch(boxes: Array, classes: Array, scores: Array, once: list[int]) -> A
         touching, wider = wider, wider @ wider
     sure = np.isin(classes, once) & (scores >= CONFIDENT)
     vehicles, count, groups = np.zeros(len(boxes), int), 0, touching.argmax(1)
-    for number in np.unique(groups):
-        rows, seeds = np.flatnonzero(groups == number), []
+    for rows in [np.flatnonzero(groups == number) for number in np.unique(groups)]:
+        seeds = [rows[0]]
         for part in np.unique(classes[rows[sure[rows]]]):
             own = rows[sure[rows] & (classes[rows] == part)]
             own = own[keep_best(scores[own], overlap(boxes[own], boxes[own]), SAME)]
             seeds = max(seeds, own.tolist(), key=lambda some: (len(some), scores[some].sum()))
-        vehicles[rows] = count + (_share_out(boxes, classes, rows, seeds) if seeds[1:] else 0)
-        count += max(1, len(seeds))
+        vehicles[rows] = count + _share_out(boxes, classes, scores, rows, seeds)
+        count += len(seeds)
     first, numbers = np.unique(vehicles, return_index=True, return_inverse=True)[1:]
     return first.argsort().argsort()[numbers]
 
 
-def _share_out(boxes: Array, classes: Array, rows: Array, seeds: list[int]) -> Array:
+def _share_out(boxes: Array, classes: Array, scores: Array, rows: Array, seeds: list) -> Array:
     """Larger parts choose first, those of a class together, among the vehicles of the seeds."""
     members, number = [[seed] for seed in seeds], {seed: n for n, seed in enumerate(seeds)}
     waiting = defaultdict(list)
@@ -360,6 +359,7 @@ def _share_out(boxes: Array, classes: Array, rows: Array, seeds: list[int]) -> A
     for own in waiting.values():
         _, centres, edges = compare(boxes[own], boxes)
         cost = np.stack([(edges + 0.1 * centres)[:, some].min(1) for some in members], axis=1)
+        cost = (cost + TIE * np.arange(len(seeds))) * (1 + TIE * scores[own, None])
         for row, vehicle in zip(own, _assign(cost), strict=True):
             number[row] = vehicle
             members[vehicle].append(row)
