@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
+from onnxruntime import InferenceSession, SessionOptions
 from PIL import Image, ImageOps
 
 Array = np.ndarray
@@ -40,31 +40,31 @@ class PartFinder:
 
     def __init__(self, folder: str | Path, threads: int = 0) -> None:
         self.about = json.loads((Path(folder) / "model.json").read_text("utf-8"))
-        if self.about["format"] != 1:
+        if self.about["format"] != 2:
             raise ValueError(f"{folder}: of another version of SAV; export the model again")
-        options = onnxruntime.SessionOptions()
+        options = SessionOptions()
         options.intra_op_num_threads = threads
-        files = [name and Path(folder) / name for name in map(self.about.get, ("model", "gallery"))]
-        self._first, self._second = (f and onnxruntime.InferenceSession(f, options) for f in files)
+        files = [name and Path(folder) / name for name in self.about["graphs"].values()]
+        self._decoder, self._context = (f and InferenceSession(f, options) for f in files)
         self._parts = np.array(self.about["query_parts"])
 
     def __call__(self, photo: Array) -> list[Part]:
         """The parts in a photo (H, W, 3) uint8 RGB, best first."""
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
             raise ValueError("a photo is an array (H, W, 3) of uint8 in RGB order")
-        return self._look_closer(photo, self._look(photo))
+        return self._predict_crops(photo, self._predict(photo))
 
-    def _look(self, photo: Array) -> list[Part]:
+    def _predict(self, photo: Array) -> list[Part]:
         size, small = self.about["canvas"], letterbox(photo, self.about["canvas"])
         canvas = np.zeros((1, 3, size, size), np.float32)
         normal = (small - np.float32(self.about["mean"])) / np.float32(self.about["std"])
         canvas[0, :, : small.shape[0], : small.shape[1]] = normal.transpose(2, 0, 1)
-        names = [one.name for one in self._first.get_outputs()]
-        seen = dict(zip(names, self._first.run(None, {"canvas": canvas}), strict=True))
-        if self._second:
+        names = [one.name for one in self._decoder.get_outputs()]
+        seen = dict(zip(names, self._decoder.run(None, {"canvas": canvas}), strict=True))
+        if self._context:
             own = self._vehicles(seen["masks"][0], sigmoid(seen["presence"][0]))
             vehicles = {"photo": np.zeros(len(own), np.int64), "own": own}
-            seen = dict(zip(names[:3], self._second.run(None, seen | vehicles), strict=True))
+            seen = dict(zip(names[:3], self._context.run(None, seen | vehicles), strict=True))
         masks, presence, iou = (seen[name][0] for name in names[:3])
         sides = zip(photo.shape[:2], small.shape[:2], strict=True)
         axes = [tent(side, masks.shape[1], masks.shape[1] * n / size) for side, n in sides]
@@ -132,15 +132,15 @@ class PartFinder:
         presence = np.maximum(presence - np.where(rivals, presence, 0).max(1), 0)
         return [masks, presence, iou, classes, vehicles]
 
-    def _look_closer(self, photo: Array, parts: list[Part]) -> list[Part]:
-        """Look at small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
+    def _predict_crops(self, photo: Array, parts: list[Part]) -> list[Part]:
+        """Predict small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
         hulls, closer, most = hulls_of(parts, CONFIDENT), {}, max(photo.shape[:2])
         sides = {v: max(box[2:] - box[:2]) for v, box in hulls.items()}
         small = [v for v in hulls if LEAST <= sides[v] < self.about["crops"] * most]
         for vehicle in sorted(small, key=lambda v: -sides[v])[:MOST]:
             margin = round(MARGIN * sides[vehicle]) * np.array([-1, -1, 1, 1])
             box = np.clip(hulls[vehicle] + margin, 0, [*photo.shape[1::-1]] * 2)
-            found = self._look(photo[box[1] : box[3], box[0] : box[2]])
+            found = self._predict(photo[box[1] : box[3], box[0] : box[2]])
             corner, place = np.tile(box[:2], 2), hulls[vehicle] - np.tile(box[:2], 2)
             # A vehicle is known to be there: that nothing is sure does not mean nothing is right.
             sure = min(CONFIDENT, max((part.score for part in found), default=0) / 2)
