@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
 
     try:
-        from sav.export.exporter import FILES, MODEL_FILE, export_onnx  # noqa: PLC0415
+        from sav.export.exporter import DECODER_FILE, FILES, export_onnx  # noqa: PLC0415
         from sav.export.quantize import calibration_photos, quantize_encoder  # noqa: PLC0415
     except ImportError as error:
         raise SAVError(
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     with files_together(args.output) as folder:
         written = export_onnx(model, predictor.ontology.name, folder)
         if args.int8 is not None:
-            quantize_encoder(folder / MODEL_FILE, calibration_photos(photos), model.preprocess)
+            quantize_encoder(folder / DECODER_FILE, calibration_photos(photos), model.preprocess)
         sizes = ", ".join(f"{file.name} ({file.stat().st_size / 1e6:.1f} MB)" for file in written)
     for name in set(FILES).difference(file.name for file in written):
         (args.output / name).unlink(missing_ok=True)  # of an earlier export

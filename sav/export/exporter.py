@@ -16,7 +16,7 @@ from torch import nn
 
 from sav import __version__
 from sav.errors import SAVError
-from sav.export.graphs import FirstLook, SecondLook
+from sav.export.graphs import ContextRetrieval, EncoderDecoder
 from sav.files import write_atomic
 from sav.formats.images import LETTERBOX
 from sav.modeling.grouping import VehicleKinds
@@ -24,14 +24,14 @@ from sav.modeling.meta_arch import SAV
 from sav.modeling.views import ViewQueries
 from sav.ontology import Ontology, find_view
 
-MODEL_FILE, SECOND_FILE = "model.onnx", "gallery.onnx"
+DECODER_FILE, CONTEXT_FILE = "encoder_decoder.onnx", "context_retrieval.onnx"
 ABOUT_FILE, RUNTIME_FILE = "model.json", "runtime.py"
-FILES = (MODEL_FILE, SECOND_FILE, ABOUT_FILE, RUNTIME_FILE)
-FORMAT = 1
+FILES = (DECODER_FILE, CONTEXT_FILE, ABOUT_FILE, RUNTIME_FILE)
+FORMAT = 2
 OPSET = 18
 SCOPES = "pkg.torch.onnx.name_scopes"  # where torch says which module a node is of
 _RUNTIME = Path(__file__).with_name(RUNTIME_FILE)
-_LOOKS = ("masks", "presence", "iou")
+_LOGITS = ("masks", "presence", "iou")
 _MOST = 2**31 - 2**24  # bytes: what a file of protocol buffers can hold
 
 
@@ -44,19 +44,19 @@ def export_onnx(model: SAV, vocabulary: str, folder: Path) -> list[Path]:
         folder: that exists; files in it are replaced.
 
     Returns:
-        The files: the first look, the second look where the model has a gallery, what the runtime
-        must know, and the runtime.
+        The files: image encoder and decoder, context retrieval where the model has a gallery, what
+        the runtime must know, and the runtime.
 
     Raises:
         SAVError: the model does what the runtime cannot.
     """
     check_exportable(model)
     view = model.views[find_view([queries.view for queries in model.views], vocabulary)]
-    (folder / SECOND_FILE).unlink(missing_ok=True)
+    (folder / CONTEXT_FILE).unlink(missing_ok=True)
     with torch.no_grad():
-        files = [_export_first(model, folder / MODEL_FILE)]
-        if looks_twice(model):
-            files.append(_export_second(model, folder / SECOND_FILE))
+        files = [_export_decoder(model, folder / DECODER_FILE)]
+        if retrieves(model):
+            files.append(_export_context(model, folder / CONTEXT_FILE))
     write_atomic(folder / ABOUT_FILE, json.dumps(describe(model, view), indent=1) + "\n")
     write_atomic(folder / RUNTIME_FILE, _RUNTIME.read_bytes())
     return [*files, folder / ABOUT_FILE, folder / RUNTIME_FILE]
@@ -70,15 +70,15 @@ def check_exportable(model: SAV) -> None:
     """
     if model.flips.enabled:
         raise SAVError("TEST.AUG: the exported model averages no mirror images; export without")
-    if looks_twice(model) and _bytes_of(SecondLook(model)) > _MOST:
+    if retrieves(model) and _bytes_of(ContextRetrieval(model)) > _MOST:
         raise SAVError(
             f"the gallery of {len(model.context.gallery)} vehicles is too large for one ONNX file "
             "of 2 GB; export with a smaller one, or with --gallery none"
         )
 
 
-def looks_twice(model: SAV) -> bool:
-    """Whether the model looks for similar vehicles in a gallery."""
+def retrieves(model: SAV) -> bool:
+    """Whether the model has a gallery to retrieve neighbours from."""
     context = model.context
     return context is not None and min(context.neighbours, len(context.gallery)) > 0
 
@@ -87,27 +87,27 @@ def _bytes_of(module: nn.Module) -> int:
     return sum(x.numel() * x.element_size() for x in (*module.parameters(), *module.buffers()))
 
 
-def _export_first(model: SAV, path: Path) -> Path:
-    first, size = FirstLook(model), model.preprocess.size
-    maps = [f"map_{name}" for name in first.maps] if looks_twice(model) else []
-    first.maps = first.maps if maps else ()
+def _export_decoder(model: SAV, path: Path) -> Path:
+    network, size = EncoderDecoder(model), model.preprocess.size
+    maps = [f"map_{name}" for name in network.maps] if retrieves(model) else []
+    network.maps = network.maps if maps else ()
     photos = {0: torch.export.Dim("photos")}
     canvas = torch.zeros(2, 3, size, size)
-    names = {"input_names": ["canvas"], "output_names": [*_LOOKS, *maps]}
-    _export(first, (canvas,), {"canvas": photos}, path, **names)
+    names = {"input_names": ["canvas"], "output_names": [*_LOGITS, *maps]}
+    _export(network, (canvas,), {"canvas": photos}, path, **names)
     return path
 
 
-def _export_second(model: SAV, path: Path) -> Path:
-    second, size = SecondLook(model), model.preprocess.size
-    masks, presence, iou, *maps = FirstLook(model)(torch.zeros(2, 3, size, size))
+def _export_context(model: SAV, path: Path) -> Path:
+    network, size = ContextRetrieval(model), model.preprocess.size
+    masks, presence, iou, *maps = EncoderDecoder(model)(torch.zeros(2, 3, size, size))
     own = torch.ones(3, presence.shape[1], dtype=torch.bool)
     inputs = (masks, presence, iou, torch.tensor([0, 0, 1]), own, *maps)
     photos, vehicles = ({0: torch.export.Dim(name)} for name in ("photos", "vehicles"))
     shapes = (photos, photos, photos, vehicles, vehicles, (photos,) * len(maps))
-    again = [f"{name}_again" for name in _LOOKS]
-    names = [*_LOOKS, "photo", "own", *(f"map_{name}" for name in second.maps)]
-    _export(second, inputs, shapes, path, input_names=names, output_names=again)
+    corrected = [f"context_{name}" for name in _LOGITS]
+    names = [*_LOGITS, "photo", "own", *(f"map_{name}" for name in network.maps)]
+    _export(network, inputs, shapes, path, input_names=names, output_names=corrected)
     return path
 
 
@@ -160,9 +160,11 @@ def describe(model: SAV, view: ViewQueries) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": __version__,
-        "model": MODEL_FILE,
-        "gallery": SECOND_FILE if looks_twice(model) else None,
-        "gallery_vehicles": len(model.context.gallery) if looks_twice(model) else 0,
+        "graphs": {
+            "encoder_decoder": DECODER_FILE,
+            "context_retrieval": CONTEXT_FILE if retrieves(model) else None,
+        },
+        "gallery_vehicles": len(model.context.gallery) if retrieves(model) else 0,
         "canvas": preprocess.size,
         "letterbox": LETTERBOX,
         "mean": preprocess.mean.flatten().tolist(),

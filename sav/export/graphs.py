@@ -20,14 +20,14 @@ Scores = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def map_names(model: SAV) -> tuple[str, ...]:
-    """The maps of the encoder that the second look reads: all where it decodes again."""
+    """The encoder's maps that context retrieval reads: all where exemplars are prompts."""
     if model.context is None or model.context.exemplar_prompts is None:
         return (EMBEDDING,)
     return tuple(model.encoder.output_shape())
 
 
-class FirstLook(nn.Module):
-    """What the model sees in photos by itself.
+class EncoderDecoder(nn.Module):
+    """Image encoder, class prompts and decoder: the model without its context retrieval.
 
     The knowledge graph is encoded here, once: its prompts are constants of the graph.
 
@@ -45,7 +45,7 @@ class FirstLook(nn.Module):
             self.register_buffer("prompts", model.graph(), persistent=False)
 
     def forward(self, canvas: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Look at photos.
+        """Encode and decode photos.
 
         Args:
             canvas: (B, 3, S, S) float32, normalised photos.
@@ -59,8 +59,8 @@ class FirstLook(nn.Module):
         return output.masks, output.presence, output.iou, *(maps[name] for name in self.maps)
 
 
-class SecondLook(nn.Module):
-    """What the model sees in the light of a gallery's most similar vehicles.
+class ContextRetrieval(nn.Module):
+    """Context retrieval: finds each vehicle's neighbours in the gallery, and fuses what they show.
 
     Args:
         model: to be exported, with a gallery that is not empty.
@@ -85,10 +85,10 @@ class SecondLook(nn.Module):
         own: torch.Tensor,
         *maps: torch.Tensor,
     ) -> Scores:
-        """Look again.
+        """Retrieve and fuse.
 
         Args:
-            masks: (B, N, h, w) of the first look, as all that follow.
+            masks: (B, N, h, w) logits of the decoder, as all that follow.
             presence: (B, N).
             iou: (B, N).
             photo: (V,) int64 the photo of each vehicle, ascending; each photo has one.
@@ -104,8 +104,8 @@ class SecondLook(nn.Module):
         neighbours = self.gallery(context.retriever.keys(vehicles, photos.embedding))
         retrieved = context.weigh(vehicles, neighbours, photos.embedding, output)
         prompts = self.prompts.expand(presence.shape[0], -1, -1)
-        seen = context.fuse(photos, prompts, output, retrieved, self.model.decode)[-1]
-        return seen.masks, seen.presence, seen.iou
+        fused = context.fuse(photos, prompts, output, retrieved, self.model.decode)[-1]
+        return fused.masks, fused.presence, fused.iou
 
 
 class GalleryLookup(nn.Module):

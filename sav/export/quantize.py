@@ -42,7 +42,7 @@ def quantize_encoder(path: Path, photos: Iterator[np.ndarray], preprocess: Prepr
     Weights have 7 bits: on processors without VNNI sums of two products of 8 bits would overflow.
 
     Args:
-        path: of the first look.
+        path: of the encoder and decoder.
         photos: to calibrate by: they give the range of each map.
         preprocess: the model's.
 

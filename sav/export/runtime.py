@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
+from onnxruntime import InferenceSession, SessionOptions
 from PIL import Image, ImageOps
 
 Array = np.ndarray
 # As in sav.modeling: postprocess, grouping, context.vehicles and crops.
-SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1
+SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST, TIE = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1, 1e-3
 MARGIN, LEAST, MOST = 0.15, 16, 16
 
 
@@ -40,32 +40,31 @@ class PartFinder:
 
     def __init__(self, folder: str | Path, threads: int = 0) -> None:
         self.about = json.loads((Path(folder) / "model.json").read_text("utf-8"))
-        if self.about["format"] != 1:
+        if self.about["format"] != 2:
             raise ValueError(f"{folder}: of another version of SAV; export the model again")
-        options = onnxruntime.SessionOptions()
+        options = SessionOptions()
         options.intra_op_num_threads = threads
-        names = self.about["model"], self.about["gallery"]
-        files = [name and Path(folder) / name for name in names]
-        self._first, self._second = (f and onnxruntime.InferenceSession(f, options) for f in files)
+        files = [name and Path(folder) / name for name in self.about["graphs"].values()]
+        self._decoder, self._context = (f and InferenceSession(f, options) for f in files)
         self._parts = np.array(self.about["query_parts"])
 
     def __call__(self, photo: Array) -> list[Part]:
         """The parts in a photo (H, W, 3) uint8 RGB, best first."""
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
             raise ValueError("a photo is an array (H, W, 3) of uint8 in RGB order")
-        return self._look_closer(photo, self._look(photo))
+        return self._predict_crops(photo, self._predict(photo))
 
-    def _look(self, photo: Array) -> list[Part]:
+    def _predict(self, photo: Array) -> list[Part]:
         size, small = self.about["canvas"], letterbox(photo, self.about["canvas"])
         canvas = np.zeros((1, 3, size, size), np.float32)
         normal = (small - np.float32(self.about["mean"])) / np.float32(self.about["std"])
         canvas[0, :, : small.shape[0], : small.shape[1]] = normal.transpose(2, 0, 1)
-        names = [one.name for one in self._first.get_outputs()]
-        seen = dict(zip(names, self._first.run(None, {"canvas": canvas}), strict=True))
-        if self._second:
+        names = [one.name for one in self._decoder.get_outputs()]
+        seen = dict(zip(names, self._decoder.run(None, {"canvas": canvas}), strict=True))
+        if self._context:
             own = self._vehicles(seen["masks"][0], sigmoid(seen["presence"][0]))
             vehicles = {"photo": np.zeros(len(own), np.int64), "own": own}
-            seen = dict(zip(names[:3], self._second.run(None, seen | vehicles), strict=True))
+            seen = dict(zip(names[:3], self._context.run(None, seen | vehicles), strict=True))
         masks, presence, iou = (seen[name][0] for name in names[:3])
         sides = zip(photo.shape[:2], small.shape[:2], strict=True)
         axes = [tent(side, masks.shape[1], masks.shape[1] * n / size) for side, n in sides]
@@ -134,15 +133,15 @@ class PartFinder:
         presence = np.maximum(presence - np.where(rivals, presence, 0).max(1), 0)
         return [masks, presence, iou, classes, vehicles]
 
-    def _look_closer(self, photo: Array, parts: list[Part]) -> list[Part]:
-        """Look at small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
+    def _predict_crops(self, photo: Array, parts: list[Part]) -> list[Part]:
+        """Predict small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
         hulls, closer, most = hulls_of(parts, CONFIDENT), {}, max(photo.shape[:2])
         sides = {v: max(box[2:] - box[:2]) for v, box in hulls.items()}
         small = [v for v in hulls if LEAST <= sides[v] < self.about["crops"] * most]
         for vehicle in sorted(small, key=lambda v: -sides[v])[:MOST]:
             margin = round(MARGIN * sides[vehicle]) * np.array([-1, -1, 1, 1])
             box = np.clip(hulls[vehicle] + margin, 0, [*photo.shape[1::-1]] * 2)
-            found = self._look(photo[box[1] : box[3], box[0] : box[2]])
+            found = self._predict(photo[box[1] : box[3], box[0] : box[2]])
             corner, place = np.tile(box[:2], 2), hulls[vehicle] - np.tile(box[:2], 2)
             # A vehicle is known to be there: that nothing is sure does not mean nothing is right.
             sure = min(CONFIDENT, max((part.score for part in found), default=0) / 2)
@@ -347,19 +346,19 @@ def _by_touch(boxes: Array, classes: Array, scores: Array, once: list[int]) -> A
         touching, wider = wider, wider @ wider
     sure = np.isin(classes, once) & (scores >= CONFIDENT)
     vehicles, count, groups = np.zeros(len(boxes), int), 0, touching.argmax(1)
-    for number in np.unique(groups):
-        rows, seeds = np.flatnonzero(groups == number), []
+    for rows in [np.flatnonzero(groups == number) for number in np.unique(groups)]:
+        seeds = [rows[0]]
         for part in np.unique(classes[rows[sure[rows]]]):
             own = rows[sure[rows] & (classes[rows] == part)]
             own = own[keep_best(scores[own], overlap(boxes[own], boxes[own]), SAME)]
             seeds = max(seeds, own.tolist(), key=lambda some: (len(some), scores[some].sum()))
-        vehicles[rows] = count + (_share_out(boxes, classes, rows, seeds) if seeds[1:] else 0)
-        count += max(1, len(seeds))
+        vehicles[rows] = count + _share_out(boxes, classes, scores, rows, seeds)
+        count += len(seeds)
     first, numbers = np.unique(vehicles, return_index=True, return_inverse=True)[1:]
     return first.argsort().argsort()[numbers]
 
 
-def _share_out(boxes: Array, classes: Array, rows: Array, seeds: list[int]) -> Array:
+def _share_out(boxes: Array, classes: Array, scores: Array, rows: Array, seeds: list) -> Array:
     """Larger parts choose first, those of a class together, among the vehicles of the seeds."""
     members, number = [[seed] for seed in seeds], {seed: n for n, seed in enumerate(seeds)}
     waiting = defaultdict(list)
@@ -368,6 +367,7 @@ def _share_out(boxes: Array, classes: Array, rows: Array, seeds: list[int]) -> A
     for own in waiting.values():
         _, centres, edges = compare(boxes[own], boxes)
         cost = np.stack([(edges + 0.1 * centres)[:, some].min(1) for some in members], axis=1)
+        cost = (cost + TIE * np.arange(len(seeds))) * (1 + TIE * scores[own, None])
         for row, vehicle in zip(own, _assign(cost), strict=True):
             number[row] = vehicle
             members[vehicle].append(row)

@@ -14,6 +14,9 @@ from sav.ontology import Ontology
 _VEHICLE_GAP = 0.05
 _CONFIDENT = 0.3
 _SAME = 0.5  # IoU of two boxes of one part
+# Of what is added to distances that are equal, as those of two queries that show one part are: the
+# surer part goes to the nearer vehicle, or, if all are as near, to the one with the surer seed.
+_TIE = 1e-3
 
 
 class VehicleKinds(NamedTuple):
@@ -45,6 +48,9 @@ def group_into_vehicles(
     part joins the body that holds most of its box. Otherwise parts whose boxes touch, or nearly
     do, are one vehicle; or several, where it would have a part twice that a vehicle has once.
 
+    It computes on the CPU in double precision: boxes have whole pixels, so sums of distances are
+    often equal but for rounding, and all implementations and devices must choose alike.
+
     Args:
         boxes: (N, 4) XYXY.
         classes: (N,) int64.
@@ -56,14 +62,16 @@ def group_into_vehicles(
     """
     if len(boxes) == 0:
         return classes.new_zeros(0)
+    device = classes.device
+    boxes, classes, scores = boxes.cpu().double(), classes.cpu(), scores.cpu().double()
     is_body = torch.isin(classes, classes.new_tensor(kinds.bodies))
     bodies = _main_bodies(boxes, scores, is_body.nonzero()[:, 0])
     if len(bodies) == 0:
-        return _in_order(_by_touch(boxes, classes, scores, kinds.once))
+        return _in_order(_by_touch(boxes, classes, scores, kinds.once)).to(device)
     inside = intersection(boxes, boxes[bodies]) / _area(boxes)[:, None].clamp(min=1e-6)
     # Among bodies that hold a part equally, the nearest.
     distance = centre_distance(boxes, boxes[bodies])
-    return (inside - 1e-3 * distance / distance.max().clamp(min=1e-6)).argmax(1)
+    return (inside - 1e-3 * distance / distance.max().clamp(min=1e-6)).argmax(1).to(device)
 
 
 def _main_bodies(boxes: torch.Tensor, scores: torch.Tensor, bodies: torch.Tensor) -> torch.Tensor:
@@ -97,7 +105,7 @@ def _by_touch(
         if len(seeds) < 2:
             vehicles[rows] = count
         else:
-            vehicles[rows] = count + _share_out(boxes, classes, rows, seeds)
+            vehicles[rows] = count + _share_out(boxes, classes, scores, rows, seeds)
         count += max(1, len(seeds))
     return vehicles
 
@@ -114,13 +122,18 @@ def _distinct(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
 
 
 def _share_out(
-    boxes: torch.Tensor, classes: torch.Tensor, rows: torch.Tensor, seeds: torch.Tensor
+    boxes: torch.Tensor,
+    classes: torch.Tensor,
+    scores: torch.Tensor,
+    rows: torch.Tensor,
+    seeds: torch.Tensor,
 ) -> torch.Tensor:
     """Numbers (R,) of the vehicles that parts belong to, where each of the seeds is in another.
 
     Larger parts choose first, those of a class together: each goes to another vehicle while there
-    is one, and to one whose parts are near.
+    is one, and to one whose parts are near. Of two at one place the surer goes to the nearer.
     """
+    order = torch.arange(len(seeds))
     members = [[seed] for seed in seeds.tolist()]
     number = {seed: i for i, (seed,) in enumerate(members)}
     area = _area(boxes)
@@ -132,9 +145,10 @@ def _share_out(
         cost = torch.stack(
             [_apart(boxes[own], boxes[vehicle]).amin(1) for vehicle in members], dim=1
         )
+        cost = (cost + _TIE * order) * (1 + _TIE * scores[own, None])
         chosen = cost.argmin(1)
-        first, vehicle = linear_sum_assignment(cost.cpu().numpy())
-        chosen[first] = torch.as_tensor(vehicle, device=chosen.device)
+        first, vehicle = linear_sum_assignment(cost.numpy())
+        chosen[first] = torch.as_tensor(vehicle)
         for row, vehicle in zip(own, chosen.tolist(), strict=True):
             number[row] = vehicle
             members[vehicle].append(row)
@@ -153,9 +167,8 @@ def _touching(boxes: torch.Tensor) -> torch.Tensor:
     """Connected components of boxes, each enlarged a little."""
     margin = _VEHICLE_GAP * (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True)
     grown = torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], dim=1)
-    touching = (intersection(grown, grown) > 0).cpu().numpy()
-    _, labels = connected_components(touching, directed=False)
-    return torch.from_numpy(labels).to(boxes.device, torch.int64)
+    _, labels = connected_components((intersection(grown, grown) > 0).numpy(), directed=False)
+    return torch.from_numpy(labels).long()
 
 
 def _area(boxes: torch.Tensor) -> torch.Tensor:
@@ -164,7 +177,8 @@ def _area(boxes: torch.Tensor) -> torch.Tensor:
 
 def centre_distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """(N, M) between the centres of boxes (N, 4) and (M, 4)."""
-    return torch.cdist((first[:, :2] + first[:, 2:]) / 2, (second[:, :2] + second[:, 2:]) / 2)
+    first, second = ((x[:, :2] + x[:, 2:]) / 2 for x in (first, second))
+    return (first[:, None] - second).norm(dim=2)  # cdist rounds where there are many
 
 
 def intersection(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -47,7 +47,7 @@ class SAV(nn.Module):
         criterion: training losses.
         flips: shows photos in the mirror too.
         reader: reads parts out of the decoder's logits.
-        crops: looks at small vehicles again.
+        crops: predicts small vehicles again.
     """
 
     @configurable

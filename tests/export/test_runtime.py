@@ -51,6 +51,7 @@ def test_its_rules_are_those_of_the_model():
     assert runtime.SPECK == postprocess._SPECK
     assert (runtime.GAP, runtime.CONFIDENT) == (grouping._VEHICLE_GAP, grouping._CONFIDENT)
     assert runtime.SAME == grouping._SAME == crops._SAME
+    assert runtime.TIE == grouping._TIE
     assert runtime.CONFIDENT == vehicles._CONFIDENT == crops._CONFIDENT
     assert runtime.SMALLEST == vehicles._SMALLEST
     assert (*(crops._MARGIN, crops._LEAST, crops._MOST),) == (
@@ -108,6 +109,25 @@ def test_parts_are_grouped_alike(seed, bodies):
         VehicleKinds(bodies, once),
     )
     found = runtime.group(boxes.reshape(-1, 4), classes, scores, list(bodies), list(once))
+    assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_parts_at_one_place_are_grouped_alike(seed):
+    """On the coarse grid of the masks, where two queries show one part and distances are equal."""
+    rng = np.random.default_rng(seed)
+    boxes = np.repeat(random_boxes(rng, 20, size=36, most=12), 2, axis=0)
+    classes = np.repeat(rng.integers(0, 9, 20), 2)
+    boxes[::8, :2] -= 1  # about the same centre, but larger
+    boxes[::8, 2:] += 1
+    scores = rng.random(40, dtype=np.float32)
+    expected = group_into_vehicles(
+        torch.tensor(boxes, dtype=torch.float32),
+        torch.tensor(classes),
+        torch.tensor(scores),
+        VehicleKinds(once=(1, 2, 4, 5)),
+    )
+    found = runtime.group(boxes, classes, scores, [], [1, 2, 4, 5])
     assert found.tolist() == expected.tolist()
 
 

@@ -70,7 +70,7 @@ def test_a_piece_of_a_photo_fills_the_canvas():
     np.testing.assert_array_equal(same.permute(1, 2, 0), pixels[20:36, 40:72])
 
 
-def test_only_small_vehicles_are_looked_at_again():
+def test_only_small_vehicles_are_predicted_again():
     boxes = [(10, 10, 50, 50), (60, 0, 190, 90), (190, 90, 196, 96), (100, 60, 130, 80)]
     scores = [0.9, 0.9, 0.9, 0.2]
     model, found = predicted(parts(*boxes, vehicles=[0, 1, 2, 3], scores=scores))

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from sav.modeling.grouping import VehicleKinds, group_into_vehicles
@@ -88,3 +89,15 @@ def test_the_order_of_the_classes_does_not_matter():
         found = group_into_vehicles(places, classes, scores, kinds)
         renamed = torch.tensor([3, 2, 1, 0, 5, 4])[classes]
         assert torch.equal(group_into_vehicles(places, renamed, scores, kinds), found)
+
+
+@pytest.mark.parametrize("scores", [(0.9, 0.4), (0.4, 0.9)])
+def test_of_two_parts_at_one_place_the_surer_goes_to_the_nearer_vehicle(scores):
+    found = group_into_vehicles(
+        boxes([0, 0, 40, 40], [42, 0, 82, 40], [30, 36, 38, 44], [30, 36, 38, 44]),
+        torch.tensor([DOOR, DOOR, WHEEL, WHEEL]),
+        torch.tensor([0.95, 0.94, *scores]),
+        KINDS,
+    )
+    near, far = (0, 1) if scores[0] > scores[1] else (1, 0)
+    assert found.tolist() == [0, 1, near, far]

@@ -124,8 +124,9 @@ def _vehicle_numbers(
 ) -> torch.Tensor:
     """(B, N) int64 on the CPU: the vehicle of each query, 0 being its photo's best one."""
     boxes = mask_boxes(logits.flatten(0, 1) > 0).unflatten(0, presence.shape)
-    # One transfer a batch: the rest is a few numbers for each photo.
-    boxes, scores, classes = boxes.cpu(), presence.cpu(), query_classes.cpu()
+    # One transfer a batch: the rest is a few numbers for each photo. In double precision, because
+    # an area hides a distance in a single one.
+    boxes, scores, classes = boxes.cpu().double(), presence.cpu(), query_classes.cpu()
     shown = (scores >= _CONFIDENT) & (boxes[..., 2] > boxes[..., 0])
     numbers = torch.zeros(scores.shape, dtype=torch.int64)
     for row, seen in enumerate(shown):
