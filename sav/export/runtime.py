@@ -72,8 +72,7 @@ class PartFinder:
 
     def _vehicles(self, masks: Array, scores: Array) -> Array:
         """(V, N) bool: the queries that show each vehicle for which the gallery is searched."""
-        coarse = sum(masks[:, down::2, along::2] for down in (0, 1) for along in (0, 1))
-        boxes = mask_boxes(coarse > 0)
+        boxes = mask_boxes(sum(masks[:, y::2, x::2] for y in (0, 1) for x in (0, 1)) > 0)
         shown = np.flatnonzero((scores >= CONFIDENT) & (boxes[:, 2] > boxes[:, 0]))
         found = group(boxes[shown], self._parts[shown], scores[shown], *self.about["part_kinds"])
         hulls = {v: hull(boxes[shown[found == v]]) for v in np.unique(found)}
@@ -91,7 +90,7 @@ class PartFinder:
         classes, vehicles = self._parts, None
         if self.about["unions"]:
             masks, presence, iou, classes, vehicles = self._unite(masks, presence, iou)
-        scores = calibrate(presence * iou * soft_iou(masks), *self.about["calibration"])
+        scores = score(masks, presence, iou, self.about["calibration"])
         queries = [q for q in best_first(scores) if scores[q] >= self.about["score_threshold"]]
         found = [(q, *piece) for q in queries if (piece := enlarge(masks[q], *axes))]
         q, boxes = [q for q, *_ in found], np.array([box for _, box, _ in found])
@@ -107,7 +106,7 @@ class PartFinder:
 
     def _unite(self, masks: Array, presence: Array, iou: Array) -> list[Array]:
         """The classes of a view: unions of the parts of one vehicle, as sav.modeling.views says."""
-        scores = calibrate(presence * iou * soft_iou(masks), *self.about["calibration"])
+        scores = score(masks, presence, iou, self.about["calibration"])
         boxes = mask_boxes(masks > 0)
         shown = (scores >= self.about["score_threshold"]) & (boxes[:, 2] > boxes[:, 0])
         seen = [q for q in best_first(scores) if shown[q]]
@@ -163,8 +162,7 @@ def read_photo(path: str | Path) -> Array:
     if image.mode == "F" or image.mode.startswith("I"):
         raise ValueError(f"{path}: more than 8 bits a colour; save it with 8")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return np.asarray(image.convert("RGB"))
 
 
@@ -235,8 +233,7 @@ def drop_specks(mask: Array) -> Array:
         for runs in (piece[upper], piece[lower], upper, lower):
             np.minimum.at(piece, runs, low)
         piece = piece[piece]
-    pixels = np.bincount(piece, end - start)
-    mask = mask.copy()
+    pixels, mask = np.bincount(piece, end - start), mask.copy()
     for run in np.flatnonzero((pixels < SPECK * pixels.max())[piece]):
         mask[row[run], start[run] : end[run]] = False
     return mask
@@ -258,17 +255,12 @@ def join(masks: Array, presence: Array, iou: Array, counting: int) -> tuple:
     return total + np.log(-np.expm1(-total)), there, (area * iou).sum() / area.sum()
 
 
-def soft_iou(masks: Array) -> Array:
-    """(N,) by how much mask logits (N, h, w) will match, as sav.modeling.reader says."""
-    likely = sigmoid(masks)
-    both = (likely * (masks > 0)).sum((1, 2))
-    return both / ((masks > 0).sum((1, 2)) + likely.sum((1, 2)) - both)
-
-
-def calibrate(scores: Array, slope: float, intercept: float) -> Array:
-    """Probabilities of being right, as sav.modeling.reader says."""
-    scores = np.clip(scores, 1e-6, 1 - 1e-6)
-    return sigmoid(slope * np.log(scores / (1 - scores)) + intercept)
+def score(masks: Array, presence: Array, iou: Array, line: tuple[float, float]) -> Array:
+    """(N,) probabilities of being right, as sav.modeling.reader says, of mask logits (N, h, w)."""
+    both = ((likely := sigmoid(masks)) * (masks > 0)).sum((1, 2))
+    union = ((masks > 0) + likely).sum((1, 2)) - both
+    scores = np.clip(presence * iou * both / union, 1e-6, 1 - 1e-6)
+    return sigmoid(line[0] * np.log(scores / (1 - scores)) + line[1])
 
 
 def best_first(scores: Array) -> list[int]:
