@@ -17,7 +17,7 @@ from sav.synthetic import generate_dataset, render_scene
 
 from .browser import ROOT, browser, choose, point_at, server
 
-_SIZE = (1240, 1170)
+_SIZE = (1240, 1210)
 _QUALITY = 80
 _PICTURE = ROOT / "docs" / "serve.jpg"
 _SEEN = slice(120, 560)  # rows: a photo is wider than high
