@@ -39,20 +39,11 @@ def together(rng):
             yield scene.image
 
 
-def small(rng):
-    """Photos (1152, 1152, 3) of four scenes with room between, whose vehicles are cropped."""
-    while True:
-        room = (96, 96), (96, 96), (0, 0)
-        scenes = [np.pad(render_scene(rng, 384).image, room, mode="edge") for _ in range(4)]
-        yield np.vstack([np.hstack(scenes[:2]), np.hstack(scenes[2:])])
-
-
 @pytest.mark.parametrize(
     ("vocabulary", "photos", "count"),
     [
         ("vehicle", alone, 20),
-        ("vehicle", together, 20),
-        ("vehicle", small, 10),
+        ("vehicle", together, 22),
         ("vehicleseg10k", together, 8),
         ("dsmlr", together, 8),
     ],
@@ -68,4 +59,4 @@ def test_it_finds_what_the_predictor_finds(shipped, vocabulary, photos, count):
         vehicles.append(len(parts.vehicle_ids.unique()))
         total += len(parts)
     assert total > 5 * count
-    assert max(vehicles) >= {alone: 1, together: 2, small: 4}[photos]
+    assert max(vehicles) >= {alone: 1, together: 2}[photos]
