@@ -43,7 +43,7 @@ def together(rng):
     ("vocabulary", "photos", "count"),
     [
         ("vehicle", alone, 20),
-        ("vehicle", together, 22),
+        ("vehicle", together, 20),
         ("vehicleseg10k", together, 8),
         ("dsmlr", together, 8),
     ],
