@@ -59,7 +59,7 @@ def cut(args: argparse.Namespace) -> list[str]:
     """Write the folds' annotation files; their names."""
     folded = ["DATASETS.TRAIN", str(tuple(args.folded)), "DATASETS.TRAIN_SHARES", "()"]
     options = [*shared_options(args), *folded, "DATASETS.TEST", "()"]
-    cfg: CfgNode = load_config(args.config_files[0], options)
+    cfg = load_config(args.config_files[0], options)
     return [*fold_options(cfg, args.folds, args.output / "folds")]
 
 
