@@ -52,6 +52,8 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.INPUT.SAV.GREY_PROB = 0.1
     cfg.INPUT.SAV.CAMERA = 0.0  # strength of poor exposure, smears and JPEG in [0, 1]
     cfg.INPUT.SAV.OCCLUDER_PROB = 0.0
+    cfg.INPUT.SAV.BACKGROUND_PROB = 0.0  # of a photo whose vehicles are put in front of another one
+    cfg.INPUT.SAV.BACKGROUNDS = ()  # data sets without a vehicle that lend these
 
 
 def _add_encoders(cfg: CfgNode) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from pycocotools.mask import area as mask_area
+from pycocotools.mask import merge
 
 from sav.errors import SAVError
 from sav.formats.crops import paint_labels
@@ -71,3 +73,26 @@ def part_map_from_annotations(record: dict[str, Any]) -> np.ndarray:
     order = sorted(range(len(codes)), key=lambda i: -int(mask_area(codes[i])))
     labels = [classes[i] + 1 for i in order]
     return paint_labels([codes[i] for i in order], labels, record["height"], record["width"])
+
+
+def vehicle_map_from_annotations(record: dict[str, Any]) -> np.ndarray:
+    """Where vehicles are: the convex hull of each one's parts.
+
+    Between the parts that are annotated lie others that are not, such as fenders.
+
+    Args:
+        record: see :func:`load_instance_codes`.
+
+    Returns:
+        (H, W) uint8 at the original size: 1 for a vehicle, 0 for anything else.
+    """
+    codes, _, vehicles = load_instance_codes(record)
+    height, width = record["height"], record["width"]
+    labels = np.zeros((height, width), dtype=np.uint8)
+    for vehicle in np.unique(vehicles):
+        whole = merge([codes[i] for i in np.flatnonzero(vehicles == vehicle)])
+        (mask,) = decode_codes([whole], height, width)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        if outlines:
+            cv2.fillConvexPoly(labels, cv2.convexHull(np.concatenate(outlines)), 1)
+    return labels

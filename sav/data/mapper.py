@@ -12,8 +12,9 @@ import torch
 
 from sav.d2 import BitMasks, Boxes, CfgNode, Instances, configurable
 from sav.d2 import transforms as T
-from sav.data.annotations import load_instance_codes
+from sav.data.annotations import load_instance_codes, vehicle_map_from_annotations
 from sav.data.augmentation import RandomAffine, RandomColor, is_mirrored
+from sav.data.background import RandomBackground
 from sav.data.crops import PhotoCrops, to_tensor
 from sav.data.degradation import RandomCamera, RandomOccluder
 from sav.data.letterbox import Letterbox
@@ -61,6 +62,7 @@ class PartDatasetMapper:
         self.size = size
         self.crops = crops
         self.augmentations = T.AugmentationList(augmentations)
+        self._locate = any(isinstance(one, RandomBackground) for one in augmentations)
         self.mirror_ids = {name: np.array(ids, dtype=np.int64) for name, ids in mirror_ids.items()}
 
     @classmethod
@@ -80,12 +82,13 @@ class PartDatasetMapper:
         color = RandomColor(strength=options.COLOR, grey_prob=options.GREY_PROB)
         occluder = RandomOccluder(prob=options.OCCLUDER_PROB)
         camera = RandomCamera(strength=options.CAMERA)
-        letterbox = Letterbox(options.SIZE)
+        background = RandomBackground(prob=options.BACKGROUND_PROB, datasets=options.BACKGROUNDS)
+        random = [affine, *([background] if background.prob else []), occluder, color, camera]
         return {
             "is_train": is_train,
             "size": options.SIZE,
             "crops": cfg.MODEL.SAV.TEST.CROPS > 0,
-            "augmentations": [affine, occluder, color, camera] if is_train else [letterbox],
+            "augmentations": random if is_train else [Letterbox(options.SIZE)],
             "mirror_ids": {view.name: view.vocabulary.mirror_ids for view in views},
         }
 
@@ -116,7 +119,8 @@ class PartDatasetMapper:
                 f"{stated[1]}x{stated[0]}; prepare it again"
             )
         record["photo_hash"] = photo_hash(image)
-        aug_input = T.AugInput(image)
+        where = vehicle_map_from_annotations(dataset_dict) if self._locate else None
+        aug_input = T.AugInput(image, sem_seg=where)
         transform = self.augmentations(aug_input)
         record["image"] = to_tensor(aug_input.image)
         if not self.is_train:

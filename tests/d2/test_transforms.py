@@ -56,6 +56,19 @@ def test_a_list_applies_one_after_another():
     assert moved.tolist() == flip.apply_coords(np.array([[1.0 + shift.columns, 2.0]])).tolist()
 
 
+def test_labels_move_with_the_picture_and_an_augmentation_may_look_at_them():
+    class ShiftByLabel(T.Augmentation):
+        def get_transform(self, image, sem_seg):
+            return Shift(int(sem_seg.max()))
+
+    labels = np.zeros((8, 12), np.uint8)
+    labels[2, 3] = 4
+    inputs = T.AugInput(picture(), sem_seg=labels)
+    T.AugmentationList([Flip(), ShiftByLabel()])(inputs)
+    assert (inputs.image == np.roll(picture()[:, ::-1], 4, axis=1)).all()
+    assert np.argwhere(inputs.sem_seg == 4).tolist() == [[2, 0]]
+
+
 def test_an_augmentation_must_say_what_it_does():
     with pytest.raises(NotImplementedError):
         T.Augmentation().get_transform(picture())
