@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options = {"nargs": "+", "type": Path, "metavar": "FILE", "default": default}
     parser.add_argument("--config-files", help=stages, **options)
     parser.add_argument("--folds", type=count, default=3, metavar="N", help="to cut photos into")
-    folded = "data sets whose photos are cut into folds (default: dsmlr_train dsmlr_valid)"
-    default = ["dsmlr_train", "dsmlr_valid"]
+    folded = "data sets whose photos are cut into folds (default: dsmlr_all)"
+    default = ["dsmlr_all"]
     parser.add_argument("--folded", nargs="+", metavar="NAME", default=default, help=folded)
     plated = "data set that is DSMLR's photos with plates, and is made anew of each fold"
     parser.add_argument("--plated", metavar="NAME", default="dsmlr_plates_train", help=plated)
