@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -33,6 +34,8 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # file names need not be text
     signal.signal(signal.SIGTERM, exit_on_signal)
+    # A photo of 90 to 179 million pixels is read; PIL would say two lines of an attack.
+    warnings.filterwarnings("ignore", message=".*decompression bomb")
     try:
         main()
         sys.stdout.flush()

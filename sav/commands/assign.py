@@ -145,7 +145,7 @@ def _assign_all(args: argparse.Namespace, findings: Path) -> None:
     with files_together(args.output) as folder:
         for name, content in contents.items():
             write_atomic(folder / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
-        write_atomic(folder / _PAGE, page.render())
+        write_atomic(folder / _PAGE, page.render(problems))
     _say(photos, problems, args.output)
 
 
@@ -264,8 +264,13 @@ def _stated_ontology(parts: Path) -> str:
 def _say(photos: Sequence[AssignedPhoto], problems: Sequence[Problem], output: Path) -> None:
     counts = Counter(one.status for photo in photos for one in photo.assignments)
     found = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    lines = [f"{len(photos)} photos, {counts.total()} findings" + (f": {found}" if found else "")]
+    total = f"{_some(len(photos), 'photo')}, {_some(counts.total(), 'finding')}"
+    lines = [total + (f": {found}" if found else "")]
     lines += [f"skipped: {problem}" for problem in problems[:_LISTED_PROBLEMS]]
     if len(problems) > _LISTED_PROBLEMS:
         lines.append(f"... and {len(problems) - _LISTED_PROBLEMS} more, all in {output / _JSON}")
     sys.stdout.write("\n".join([*lines, f"written to {output}"]) + "\n")
+
+
+def _some(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

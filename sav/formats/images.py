@@ -12,7 +12,6 @@ What no rule fits, such as 12 bits in 16 or a float that is not a number, is an 
 from __future__ import annotations
 
 import struct
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,9 +22,6 @@ from PIL import ExifTags, Image, ImageOps
 
 from sav.errors import SAVError
 from sav.formats.jpeg import is_whole_jpeg
-
-# A photo of 90 to 179 million pixels is read; PIL would say two lines of an attack.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""

@@ -12,6 +12,7 @@ from sav.drawing.page import MOST_PICTURES, jpeg_uri, render_page
 from sav.drawing.parts import drawing_size, overlay_masks, resize_image
 from sav.formats.images import read_rgb
 from sav.formats.masks import mask_box
+from sav.formats.records import Problem
 from sav.inspection.assigning import Assigner, Assignment
 from sav.inspection.assignments import AssignedPhoto
 from sav.ontology import Ontology
@@ -55,8 +56,12 @@ class AssignmentsPage:
             findings.append({"number": self._count, "assignment": assignment, "picture": picture})
         self._photos.append({"name": photo.name, "vehicles": photo.vehicles, "findings": findings})
 
-    def render(self) -> bytes:
-        """The page, UTF-8."""
+    def render(self, problems: Sequence[Problem] = ()) -> bytes:
+        """The page, UTF-8.
+
+        Args:
+            problems: findings and photos that were skipped; the page lists them.
+        """
         return render_page(
             _TEMPLATE,
             photos=self._photos,
@@ -65,6 +70,7 @@ class AssignmentsPage:
             least=self._assigner.least,
             clear=self._assigner.clear,
             most=MOST_PICTURES,
+            problems=[str(problem) for problem in problems],
         )
 
 

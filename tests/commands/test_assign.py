@@ -105,7 +105,7 @@ def test_coco_findings_get_parts_sides_and_vehicles(data, capsys):
     assert page.count("data:image/jpeg") == 3
     assert "left_back_door or left_front_door" in page
     said = capsys.readouterr().out
-    assert "1 photos, 3 findings: 1 ambiguous, 1 assigned, 1 no part" in said
+    assert "1 photo, 3 findings: 1 ambiguous, 1 assigned, 1 no part" in said
 
 
 def test_what_is_written_is_read_again_with_its_vehicle(data):
@@ -154,13 +154,16 @@ def test_findings_that_cannot_be_used_are_said_and_the_rest_goes_on(data, capsys
     rows = [(0, "dent", DENT), (0, "far", (500, 500, 520, 520)), (1, "dent", DENT)]
     rows += [(2, "dent", DENT)]
     findings = coco(data / "findings.json", rows, ("a.jpg", "b.jpg", "none.jpg"))
-    contents, _, _ = assign(data, findings)
+    contents, _, page = assign(data, findings)
     assert statuses(contents) == [("dent", "assigned", "left_front_door")]
     reasons = " ".join(f"{one['record']} {one['reason']}" for one in contents["skipped"])
     assert "(far) it covers no pixel of the photo" in reasons
     assert "parts.json has no parts of it" in reasons  # b.jpg
     assert "none.jpg there is no such image" in reasons
     assert capsys.readouterr().out.count("skipped: ") == 3
+    listed = page.partition("<h2>Skipped</h2>")[2]
+    assert listed.count("<li>") == 3
+    assert "(far): it covers no pixel of the photo" in listed
     with pytest.raises(SAVError, match="covers no pixel"):
         assign(data, findings, "--overwrite", "--strict")
 

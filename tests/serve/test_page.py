@@ -95,7 +95,7 @@ def painted(page):
 def test_a_photo_becomes_a_list_of_its_parts(page, photo):
     assert text(page, "message") == ""
     assert rows(page) == expected(photo[1], 0.3)
-    assert "Vehicle 1" in text(page, "vehicles")
+    assert "Vehicle 0" in text(page, "vehicles")
     assert painted(page) > 1000
 
 
@@ -104,7 +104,7 @@ def test_pointing_at_a_part_names_it_with_score_and_vehicle(page, photo):
         part = the(photo[1], name)
         point_at(page, part)
         score = f"{math.floor(100 * part['score'] + 0.5)} %"
-        assert text(page, "tip") == f"{name.replace('_', ' ')} · {score} · vehicle 1"
+        assert text(page, "tip") == f"{name.replace('_', ' ')} · {score} · vehicle 0"
     assert "windshield" in text(page, "about")
 
 

@@ -20,7 +20,7 @@ export function listParts(parts, on) {
   }
   return [...vehicles].sort(([a], [b]) => a - b).map(([number, own]) => {
     const box = checkBox(own, on.toggle);
-    const count = `Vehicle ${number + 1} (${own.length} ${own.length === 1 ? "part" : "parts"})`;
+    const count = `Vehicle ${number} (${own.length} ${own.length === 1 ? "part" : "parts"})`;
     const head = element("label", { className: "head" }, box, ` ${count}`);
     return element("div", { className: "vehicle" }, head, ...own.map((part) => row(part, on)));
   });
@@ -64,7 +64,7 @@ export function describePart(part, vocabulary, parts) {
     ]);
     return element("p", {}, words(predicate), ...listed);
   });
-  const title = `${words(part.name)}, ${percent(part.score)}, vehicle ${part.vehicle_id + 1}`;
+  const title = `${words(part.name)}, ${percent(part.score)}, vehicle ${part.vehicle_id}`;
   const heading = lines.length ? "The knowledge graph says that it is (✓: found at this vehicle)" : "";
   return [
     element("h2", { textContent: title }),
@@ -84,7 +84,7 @@ export function listNeighbours(neighbours, gallery) {
   const vehicles = [...new Set(similar.map((one) => one.of))];
   const rows = vehicles.flatMap((number) => {
     const cards = similar.filter((one) => one.of === number).map(card);
-    return [...(vehicles.length > 1 ? [note(`to vehicle ${number + 1}`)] : []), element("div", { className: "row" }, ...cards)];
+    return [...(vehicles.length > 1 ? [note(`to vehicle ${number}`)] : []), element("div", { className: "row" }, ...cards)];
   });
   const several = note("Vehicles are numbered here as the model told them apart before it looked; the list above may differ.");
   return [heading, ...rows, ...(vehicles.length > 1 ? [several] : [])];

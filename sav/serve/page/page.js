@@ -162,7 +162,7 @@ function listenForPointer() {
     const { width } = canvas.getBoundingClientRect(), tip = at("tip");
     tip.hidden = !part;
     if (!part) return;
-    tip.textContent = `${words(part.name)} · ${percent(part.score)} · vehicle ${part.vehicle_id + 1}`;
+    tip.textContent = `${words(part.name)} · ${percent(part.score)} · vehicle ${part.vehicle_id}`;
     const half = tip.offsetWidth / 2;
     tip.style.left = `${Math.max(half, Math.min(width - half, event.offsetX))}px`;
     tip.style.top = `${event.offsetY}px`;
