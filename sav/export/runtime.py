@@ -147,10 +147,8 @@ class PartFinder:
             alike = {v: overlap(h[None], place[None]) for v, h in hulls_of(found, sure).items()}
             best = max(alike, key=alike.get, default=None)
             if alike.get(best, 0) >= SAME:
-                own = [part for part in found if part.vehicle == best]
-                places = [tuple((corner + part.box).tolist()) for part in own]
-                moved = zip(own, places, strict=True)
-                closer[vehicle] = [p._replace(vehicle=vehicle, box=box) for p, box in moved]
+                own = [part._replace(vehicle=vehicle) for part in found if part.vehicle == best]
+                closer[vehicle] = [p._replace(box=tuple((corner + p.box).tolist())) for p in own]
         others = [part for part in parts if part.vehicle not in closer]
         return sorted(sum(closer.values(), others), key=lambda part: -part.score)
 
@@ -171,8 +169,8 @@ def letterbox(photo: Array, size: int) -> Array:
     old, values = photo.shape[:2], photo
     new = [max(1, round(side * (size / max(old)))) for side in old]
     if size >= max(old):
-        rows, columns = (tent(long, side, side) for long, side in zip(new, old, strict=True))
-        return np.rint(np.einsum("hH,HWc,wW->hwc", rows, photo, columns, optimize=True))
+        upper, lower = _weigh(np.add(*_weigh(photo.astype(int), new[1], 1)) >> 4, new[0], 0)
+        return np.float32(((upper >> 16) + (lower >> 16) + 2) >> 2)
     whole = not any(side % short for side, short in zip(old, new, strict=True))
     for axis in (1, 0):
         values = _average(values, new[axis], axis, whole)
@@ -181,16 +179,24 @@ def letterbox(photo: Array, size: int) -> Array:
     return np.floor(values + 0.5) if [2 * side for side in new] == [*old] else np.rint(values)
 
 
+def _weigh(values: Array, count: int, axis: int) -> list[Array]:
+    """The two neighbours along an axis, each times its weight: whole numbers, 2048 together."""
+    place = (np.arange(count) + 0.5) * (values.shape[axis] / count) - 0.5
+    share = np.rint(2048 * (np.float32(place) - np.floor(place))).astype(int)
+    pairs = enumerate(np.expand_dims([2048 - share, share], (2 - axis, 3)))
+    return [np.take(values, np.int64(np.floor(place)) + n, axis, mode="clip") * w for n, w in pairs]
+
+
 def _average(values: Array, count: int, axis: int, whole: bool) -> Array:
     """Means, or sums where all cells are ``whole``, over equal shares of an axis."""
-    scale, shape = values.shape[axis] / count, [1, 1, 1]
-    start, total, shape[axis] = np.arange(count) * scale, np.float32(0), count
+    scale, total = values.shape[axis] / count, np.float32(0)
+    start = np.arange(count) * scale
     for step in range(int(np.ceil(scale)) + 1):
         cell = np.floor(start + 1e-3).astype(int) + step
         share = np.minimum(start + scale, cell + 1) - np.maximum(start, cell)
         weight = np.where(share > 1e-3, share if not whole else 1, 0) / (1 if whole else scale)
-        cells = np.take(values, np.minimum(cell, values.shape[axis] - 1), axis)
-        total = total + np.float32(weight).reshape(shape) * cells
+        weight = np.expand_dims(np.float32(weight), (1 - axis, 2))
+        total = total + weight * np.take(values, cell, axis, mode="clip")
     return total
 
 
@@ -321,8 +327,7 @@ def group(boxes: Array, classes: Array, scores: Array, bodies: list[int], once: 
     """The vehicle of each part, by bodies, or else by touch; as sav.modeling.grouping does."""
     if not len(boxes):
         return np.zeros(0, int)
-    boxes = boxes.astype(float)
-    body = np.flatnonzero(np.isin(classes, bodies))
+    boxes, body = boxes.astype(float), np.flatnonzero(np.isin(classes, bodies))
     if not len(body):
         return _by_touch(boxes, classes, scores, once)
     covered = compare(boxes[body], boxes[body])[0] / area(boxes[body])[:, None]
@@ -337,15 +342,14 @@ def _by_touch(boxes: Array, classes: Array, scores: Array, once: list[int]) -> A
     while not np.array_equal(touching, wider):
         touching, wider = wider, wider @ wider
     sure = np.isin(classes, once) & (scores >= CONFIDENT)
-    vehicles, count, groups = np.zeros(len(boxes), int), 0, touching.argmax(1)
+    vehicles, groups = np.zeros(len(boxes), int), touching.argmax(1)
     for rows in [np.flatnonzero(groups == number) for number in np.unique(groups)]:
         seeds = [rows[0]]
         for part in np.unique(classes[rows[sure[rows]]]):
             own = rows[sure[rows] & (classes[rows] == part)]
             own = own[keep_best(scores[own], overlap(boxes[own], boxes[own]), SAME)]
             seeds = max(seeds, own.tolist(), key=lambda some: (len(some), scores[some].sum()))
-        vehicles[rows] = count + _share_out(boxes, classes, scores, rows, seeds)
-        count += len(seeds)
+        vehicles[rows] = rows[0] * len(boxes) + _share_out(boxes, classes, scores, rows, seeds)
     first, numbers = np.unique(vehicles, return_index=True, return_inverse=True)[1:]
     return first.argsort().argsort()[numbers]
 
@@ -377,9 +381,8 @@ def _assign(cost: Array) -> Array:
                 key, new = taken | 1 << column, (total + prices[column], (*columns, column))
                 step[key] = min(step.get(key, (np.inf,)), new)
         best = step
-    found = [*min(best.values())[1]]
-    index = [*range(len(found))]
-    chosen[found if narrow else index] = index if narrow else found
+    found = np.array(min(best.values())[1], int)
+    chosen[found if narrow else slice(None)] = np.arange(len(found)) if narrow else found
     return chosen
 
 
