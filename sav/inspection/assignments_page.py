@@ -56,7 +56,7 @@ class AssignmentsPage:
             findings.append({"number": self._count, "assignment": assignment, "picture": picture})
         self._photos.append({"name": photo.name, "vehicles": photo.vehicles, "findings": findings})
 
-    def render(self, problems: Sequence[Problem] = ()) -> bytes:
+    def render(self, problems: Sequence[Problem]) -> bytes:
         """The page, UTF-8.
 
         Args:
