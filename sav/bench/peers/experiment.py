@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from sav.bench.tables import Figures, differences, figures, markdown, publish, r
 from sav.bench.train import ExperimentTrainer
 from sav.config import load_config
 from sav.errors import SAVError
-from sav.evaluation.results import Results
 from sav.gallery.files import load_gallery
 from sav.run_folder import GALLERY_FOLDER
 
@@ -43,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     every = f"some of {', '.join(PEERS)}; default: all"
     parser.add_argument("--peers", nargs="+", metavar="NAME", help=every)
-    rates = "learning rates, of which the best on a fold counts; half, once and twice the config's"
+    rates = (
+        "learning rates, of which the best on the first fold or seed is used for all; "
+        "half, once and twice the config's"
+    )
     parser.add_argument("--rates", nargs="+", type=float, metavar="R", help=rates)
     seconds = "core-seconds of each training, which set its iterations; default: equal iterations"
     parser.add_argument("--seconds", type=count, metavar="N", help=seconds)
@@ -54,26 +56,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train SAV and each peer at each rate, and compare the best of each fold."""
+    """Train SAV and each peer: on the first fold at each rate, on the others at the best one."""
     plan = Plan.of(args)
-    trained = train_all(args.config_file, args.output, plan.jobs, parallel=args.parallel)
-    rows = {row: plan.best(runs) for row, runs in trained.items()}
-    photos = {row: plan.seconds_a_photo(row, best) for row, best in rows.items()}
+    first = next(iter(plan.repeats))
+
+    def train(jobs: Jobs) -> dict[str, Runs]:
+        found = train_all(args.config_file, args.output, jobs, parallel=args.parallel)
+        return {
+            row: {name: figures(results, columns=COLUMNS) for name, results in runs.items()}
+            for row, runs in found.items()
+        }
+
+    tried = train(plan.jobs(first, dict.fromkeys(plan.rows, plan.rates)))
+    rates = {row: _best_rate(first, runs, plan.rates) for row, runs in tried.items()}
+    chosen = {row: (rate,) for row, rate in rates.items()}
+    trained = train(
+        {job: words for r in plan.repeats for job, words in plan.jobs(r, chosen).items()}
+    )
+    photos = {row: plan.seconds_a_photo(row, rate) for row, rate in rates.items()}
     raw = {
         row: {
             "iterations": plan.iterations[row],
             _STEP: plan.seconds[row],
             _PHOTO: photos[row],
-            "best": {repeat: name for repeat, (name, _) in best.items()},
-            "runs": {name: figures(r, columns=COLUMNS) for name, r in trained[row].items()},
+            "rate": rate,
+            "runs": {**tried[row], **trained[row]},
         }
-        for row, best in rows.items()
+        for row, rate in rates.items()
     }
-    publish(args.output, _table(plan, rows, photos), raw)
+    publish(args.output, _table(plan, trained, rates, photos), raw)
 
 
-Best = Mapping[str, tuple[str, Figures]]
-"""By fold or seed: the name of the run with the best rate, and its figures."""
+Runs = Mapping[str, Figures]
+"""Figures of a row's runs, by the run's name."""
 
 
 @dataclass
@@ -81,17 +96,17 @@ class Plan:
     """What is to be trained.
 
     Attributes:
-        jobs: a run for each row, repeat and rate.
-        repeats: names of the folds or seeds.
-        rates: learning rates.
+        rows: config options of each row.
+        repeats: config options of each fold or seed.
+        rates: learning rates to choose from.
         seconds: of a training step, by row.
         iterations: by row.
         costs: what was measured.
         output: folder of the experiment.
     """
 
-    jobs: Jobs
-    repeats: tuple[str, ...]
+    rows: dict[str, list[str]]
+    repeats: dict[str, list[str]]
     rates: tuple[float, ...]
     seconds: dict[str, float]
     iterations: dict[str, int]
@@ -105,8 +120,8 @@ class Plan:
         Raises:
             SAVError: an unknown peer, a rate twice, or both iterations and seconds.
         """
-        rows = _rows(args)
         shared = shared_options(args)
+        rows = {row: [*shared, *options] for row, options in _rows(args).items()}
         cfg = load_config(args.config_file, shared)
         rates = tuple(args.rates or (factor * cfg.SOLVER.BASE_LR for factor in _RATES))
         if args.folds:
@@ -117,7 +132,7 @@ class Plan:
         seconds = {}
         first = next(iter(repeats.values()))
         for row, options in tqdm(rows.items(), desc="seconds a step", disable=None):
-            words = [*shared, *options, *first, "OUTPUT_DIR", str(args.output)]
+            words = [*options, *first, "OUTPUT_DIR", str(args.output)]
             one = load_config(args.config_file, words, experiment=True)
             seconds[row] = costs.get(
                 _STEP, row, lambda one=one: seconds_a_step(one, ExperimentTrainer)
@@ -127,43 +142,30 @@ class Plan:
             row: max(1, round(args.seconds / step)) if args.seconds else equal
             for row, step in seconds.items()
         }
-        jobs = {
+        return cls(rows, repeats, rates, seconds, iterations, costs, args.output)
+
+    def jobs(self, repeat: str, rates: Mapping[str, Sequence[float]]) -> Jobs:
+        """A run for each row and each of its rates, of one fold or seed."""
+        return {
             (row, _run_name(repeat, rate)): [
-                *(*shared, *rows[row], *options),
-                *("SOLVER.BASE_LR", str(rate), "SOLVER.MAX_ITER", str(iterations[row])),
+                *(*self.rows[row], *self.repeats[repeat]),
+                *("SOLVER.BASE_LR", str(rate), "SOLVER.MAX_ITER", str(self.iterations[row])),
             ]
-            for repeat, options in repeats.items()
-            for row in rows
-            for rate in rates
+            for row, of_row in rates.items()
+            for rate in of_row
         }
-        return cls(jobs, tuple(repeats), rates, seconds, iterations, costs, args.output)
 
-    def best(self, runs: Mapping[str, Results]) -> Best:
-        """The best run of each repeat, by mIoU."""
-        found = {}
-        for repeat in self.repeats:
-            names = [_run_name(repeat, rate) for rate in self.rates]
-            rated = [(name, figures(runs[name], columns=COLUMNS)) for name in names]
-            found[repeat] = max(rated, key=lambda pair: _or_least(pair[1]["mIoU"]))
-        return found
-
-    def seconds_a_photo(self, row: str, best: Best) -> float:
-        """At inference, by the first of the best runs; SAV with its gallery."""
+    def seconds_a_photo(self, row: str, rate: float) -> float:
+        """At inference, by the run of the first fold or seed; SAV with its gallery."""
 
         def measure() -> float:
-            run = self.output / row / best[self.repeats[0]][0]
+            run = self.output / row / _run_name(next(iter(self.repeats)), rate)
             cfg, model = load_trained(run, [], ExperimentTrainer)
             if model.context is not None:
                 model.context.gallery = load_gallery(run / GALLERY_FOLDER)
             return seconds_a_photo(cfg, model)
 
         return self.costs.get(_PHOTO, row, measure)
-
-    def rates_of(self, best: Best) -> str:
-        """The rates of the best runs."""
-        names = [name for name, _ in best.values()]
-        chosen = [r for r in self.rates if any(name.endswith(_run_name("", r)) for name in names)]
-        return ", ".join(f"{rate:g}" for rate in chosen)
 
 
 def _rows(args: argparse.Namespace) -> dict[str, list[str]]:
@@ -183,23 +185,36 @@ def _run_name(repeat: str, rate: float) -> str:
     return f"{repeat}_lr{rate:g}"
 
 
+def _best_rate(repeat: str, runs: Runs, rates: Sequence[float]) -> float:
+    """That of the highest mIoU."""
+    return max(rates, key=lambda rate: _or_least(runs[_run_name(repeat, rate)]["mIoU"]))
+
+
 def _or_least(value: float | None) -> float:
     return -math.inf if value is None else value
 
 
-def _table(plan: Plan, rows: Mapping[str, Best], photos: Mapping[str, float]) -> str:
-    found = {row: {name: f for name, (_, f) in best.items()} for row, best in rows.items()}
+def _table(
+    plan: Plan,
+    trained: Mapping[str, Runs],
+    rates: Mapping[str, float],
+    photos: Mapping[str, float],
+) -> str:
+    found = {
+        row: {repeat: runs[_run_name(repeat, rates[row])] for repeat in plan.repeats}
+        for row, runs in trained.items()
+    }
     lines = []
     for row, runs in found.items():
-        own = [str(plan.iterations[row]), f"{plan.seconds[row]:.2f}", plan.rates_of(rows[row])]
+        own = [str(plan.iterations[row]), f"{plan.seconds[row]:.2f}", f"{rates[row]:g}"]
         own += [spread(run[column] for run in runs.values()) for column in COLUMNS]
         own.append(f"{1000 * photos[row]:.0f}")
         other = row != REFERENCE
         lines.append([row, *own, *(differences(runs, found[REFERENCE], COLUMNS) if other else ())])
-    headers = ["model", "iterations", "s a step", "best rates", *COLUMNS, "ms a photo"]
+    headers = ["model", "iterations", "s a step", "rate", *COLUMNS, "ms a photo"]
     table = markdown([*headers, *(f"Δ {column}" for column in COLUMNS)], lines)
     note = (
-        f"{runs_note(len(plan.repeats))} Of each the best rate by mIoU of "
+        f"{runs_note(len(plan.repeats))} Rate: the best by mIoU on {next(iter(plan.repeats))} of "
         f"{', '.join(f'{rate:g}' for rate in plan.rates)}. Seconds are core-seconds on a CPU, "
         f"wall time on a GPU. Δ: difference to '{REFERENCE}' of the same run."
     )

@@ -17,6 +17,7 @@ from sav.modeling.graph.queries import query_classes
 from sav.modeling.matcher import Matches, assign, pair_cost
 from sav.modeling.original_frame import Frame
 from sav.modeling.postprocess import draw_labels, to_instances
+from sav.modeling.reader import soft_iou
 from sav.modeling.sam.decoder import DecoderOutput, PartDecoder
 from sav.modeling.targets import Supervision, Targets
 from sav.precision import float32
@@ -79,7 +80,8 @@ class LearnedQueries(Peer):
     def _parts(self, output: DecoderOutput, frame: Frame) -> Parts:
         """Of one photo, as in the paper: each query under each class that is likely enough."""
         masks, likely = output.masks[0], output.presence[0].softmax(-1)[:, :-1]
-        scores = (likely * output.iou[0].sigmoid()[:, None]).flatten()
+        matching = output.iou[0].sigmoid() * soft_iou(masks)
+        scores = (likely * matching[:, None]).flatten()
         best = scores.topk(min(MOST_INSTANCES, len(scores))).indices
         best = best[scores[best] >= self.score_threshold]
         query, classes = best // likely.shape[1], best % likely.shape[1]
