@@ -1,9 +1,11 @@
-"""What vehicle crops give: photos shrunk on a grey ground, with and without it.
+r"""What vehicle crops give: photos shrunk on a larger ground, with and without them.
 
 A photo that is shrunk to a third lies, at its full number of pixels, somewhere on a ground that is
-three times as wide and high. So nothing is lost but what the model's canvas loses::
+three times as wide and high. So nothing is lost but what the model's canvas loses. The ground is
+grey, or a photo without a vehicle::
 
-    python benchmarks/crops.py --model RUN --dataset dsmlr_valid --output output/bench/crops
+    python benchmarks/crops.py --model RUN --dataset dsmlr_valid --shrunk 1 3 6 \
+        --grounds no_vehicle_valid --output output/bench/crops
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,18 @@ from sav.engine.evaluate import evaluate, ready_to_predict
 from sav.formats.images import read_rgb
 from sav.formats.masks import decode_codes, encode_mask, mask_box
 
-SHRUNK = (1, 2, 3)
 GREY = 127
 
 
-def shrink_all(name: str, factor: int, folder: Path) -> Path:
-    """Write a data set's photos on larger grounds; returns its annotation file."""
+def shrink_all(name: str, factor: int, folder: Path, grounds: Sequence[str]) -> Path:
+    """Write a data set's photos on larger grounds; returns its annotation file.
+
+    Args:
+        name: of the data set.
+        factor: of the ground's sides over the photo's.
+        folder: gets the photos.
+        grounds: files of photos, of which one is drawn for each photo; none for grey.
+    """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
     for number, record in enumerate(tqdm(DatasetCatalog.get(name), desc=f"1/{factor}"), 1):
@@ -40,6 +49,9 @@ def shrink_all(name: str, factor: int, folder: Path) -> Path:
         photo = read_rgb(record["file_name"])
         height, width = photo.shape[:2]
         ground = np.full((factor * height, factor * width, 3), GREY, np.uint8)
+        if grounds:
+            behind = read_rgb(grounds[rng.integers(len(grounds))])
+            cv2.resize(behind, ground.shape[1::-1], dst=ground)
         top, left = (int(rng.integers(0, (factor - 1) * side + 1)) for side in (height, width))
         place = slice(top, top + height), slice(left, left + width)
         ground[place] = photo
@@ -88,14 +100,19 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="run folder")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="a data set of its config")
     parser.add_argument("--output", type=Path, default=Path("output/bench/crops"))
+    parser.add_argument(
+        "--shrunk", type=int, nargs="+", default=(1, 2, 3), metavar="N", help="to 1/N"
+    )
+    parser.add_argument("--grounds", metavar="NAME", help="a data set of its config; default: grey")
     parser.add_argument("--below", type=float, default=0.6, help="MODEL.SAV.TEST.CROPS")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config options")
     args = parser.parse_args()
     cfg, _ = load_trained(args.model, args.opts)
     register_part_datasets(cfg)
+    grounds = [r["file_name"] for r in DatasetCatalog.get(args.grounds)] if args.grounds else []
     rows = []
-    for factor in SHRUNK:
-        file = shrink_all(args.dataset, factor, args.output / f"shrunk{factor}")
+    for factor in args.shrunk:
+        file = shrink_all(args.dataset, factor, args.output / f"shrunk{factor}", grounds)
         for below in (0.0, args.below):
             options = [
                 *args.opts,

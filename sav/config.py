@@ -53,6 +53,7 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.INPUT.SAV.CAMERA = 0.0  # strength of poor exposure, smears and JPEG in [0, 1]
     cfg.INPUT.SAV.OCCLUDER_PROB = 0.0
     cfg.INPUT.SAV.BACKGROUND_PROB = 0.0  # of a photo whose vehicles are put in front of another one
+    cfg.INPUT.SAV.BACKGROUND_SCALE = (1.0, 1.0)  # of the vehicles there, at most 1
     cfg.INPUT.SAV.BACKGROUNDS = ()  # data sets without a vehicle that lend these
 
 

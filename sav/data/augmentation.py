@@ -135,8 +135,8 @@ class RandomAffine(T.Augmentation):
     def get_transform(self, image: np.ndarray) -> AffineTransform:
         """Draw a map for an image (H, W, 3) from numpy's global random state."""
         height, width = image.shape[:2]
-        scale = _log_uniform(*self.scale) * self.size / max(height, width)
-        stretch = math.sqrt(_log_uniform(*self.aspect))
+        scale = log_uniform(*self.scale) * self.size / max(height, width)
+        stretch = math.sqrt(log_uniform(*self.aspect))
         angle = math.radians(np.random.uniform(-self.rotation, self.rotation))
         flip = -1.0 if np.random.uniform() < self.flip_prob else 1.0
         cos, sin = math.cos(angle), math.sin(angle)
@@ -180,7 +180,8 @@ class RandomColor(T.Augmentation):
         return ColorTransform(matrix, blur, noise, seed=np.random.randint(2**31))
 
 
-def _log_uniform(low: float, high: float) -> float:
+def log_uniform(low: float, high: float) -> float:
+    """Draw a number, uniformly in its logarithm, from numpy's global random state."""
     return math.exp(np.random.uniform(math.log(low), math.log(high)))
 
 

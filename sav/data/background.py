@@ -1,4 +1,4 @@
-"""An augmentation that moves vehicles to other places."""
+"""An augmentation that moves vehicles to other places, and away from the camera."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from sav.d2 import DatasetCatalog
 from sav.d2 import transforms as T
-from sav.data.augmentation import StillTransform
+from sav.data.augmentation import AffineTransform, StillTransform, log_uniform
 from sav.errors import SAVError
 from sav.formats.images import read_rgb
 
@@ -45,12 +45,17 @@ class BackgroundTransform(StillTransform):
 class RandomBackground(T.Augmentation):
     """Puts a photo's vehicles in front of another photo, which shows none.
 
+    Photos of data sets mostly show one vehicle, as large as the photo; in a street most are small.
+
     Attributes:
         prob: probability of that, for a photo with vehicles.
+        scale: lowest and highest scale of the vehicles in their new place, at most 1, drawn
+            uniformly in the logarithm.
         datasets: names of the data sets whose photos are put behind them.
     """
 
     prob: float
+    scale: tuple[float, float]
     datasets: Sequence[str]
 
     @cached_property
@@ -74,7 +79,18 @@ class RandomBackground(T.Augmentation):
             return T.NoOpTransform()
         photo = read_rgb(self._files[np.random.randint(len(self._files))])
         size, *corner = np.random.uniform((_SMALLEST, 0, 0), 1)
-        return BackgroundTransform(sem_seg, _piece(photo, image.shape[:2], size, corner))
+        behind = _piece(photo, image.shape[:2], size, corner)
+        shrink = _shrink(image.shape[:2], log_uniform(*self.scale))
+        vehicles = shrink.apply_segmentation(sem_seg)
+        return T.TransformList([shrink, BackgroundTransform(vehicles, behind)])
+
+
+def _shrink(size: tuple[int, int], scale: float) -> AffineTransform:
+    """Shrinks an image (height, width), and puts it anywhere in the place that it had."""
+    height, width = size
+    room = np.random.uniform(size=2) * (1 - scale) * (width, height)
+    matrix = np.column_stack([np.eye(2) * scale, room])
+    return AffineTransform(matrix, size, border=(0, 0, 0))
 
 
 def _piece(

@@ -82,7 +82,11 @@ class PartDatasetMapper:
         color = RandomColor(strength=options.COLOR, grey_prob=options.GREY_PROB)
         occluder = RandomOccluder(prob=options.OCCLUDER_PROB)
         camera = RandomCamera(strength=options.CAMERA)
-        background = RandomBackground(prob=options.BACKGROUND_PROB, datasets=options.BACKGROUNDS)
+        background = RandomBackground(
+            prob=options.BACKGROUND_PROB,
+            scale=options.BACKGROUND_SCALE,
+            datasets=options.BACKGROUNDS,
+        )
         random = [affine, *([background] if background.prob else []), occluder, color, camera]
         return {
             "is_train": is_train,

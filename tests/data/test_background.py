@@ -6,7 +6,9 @@ from PIL import Image
 
 from sav.config import add_sav_config
 from sav.d2 import DatasetCatalog, MetadataCatalog, get_cfg
+from sav.d2 import transforms as T
 from sav.data.annotations import vehicle_map_from_annotations
+from sav.data.augmentation import AffineTransform
 from sav.data.background import BackgroundTransform, RandomBackground
 from sav.data.mapper import PartDatasetMapper
 from sav.errors import SAVError
@@ -76,6 +78,26 @@ def test_the_mapper_shows_another_photo_around_the_vehicle(cfg, record, tmp_path
     assert boxes == [[10, 20, 20, 30], [50, 20, 60, 30]]
 
 
+def test_the_vehicle_and_its_parts_shrink_together(cfg, record, tmp_path):
+    register("rooms", tmp_path)
+    cfg.INPUT.SAV.BACKGROUND_SCALE = (0.5, 0.5)
+    mapper = PartDatasetMapper(cfg, is_train=True)
+    corners = set()
+    for seed in range(20):
+        np.random.seed(seed)
+        out = mapper(record)
+        first, second = out["instances"].gt_boxes.tensor.tolist()
+        left, top, *_ = first
+        assert first == [left, top, left + 5, top + 5]
+        assert second == [left + 20, top, left + 25, top + 5]
+        image = out["image"].numpy().transpose(1, 2, 0).astype(int)
+        inside = image[int(top) + 2, int(left) + 2 : int(left) + 23]
+        assert np.abs(inside - (0, 0, 255)).max() < 60  # its border is soft
+        assert (image == (255, 0, 0)).all(-1).mean() > 0.9
+        corners.add((left, top))
+    assert len(corners) > 10
+
+
 def test_a_photo_without_a_vehicle_stays(cfg, record, tmp_path):
     register("rooms", tmp_path)
     out = PartDatasetMapper(cfg, is_train=True)({**record, "annotations": []})
@@ -88,19 +110,22 @@ def test_any_piece_fits_any_photo(size, tmp_path):
     photo, vehicles = np.zeros((*size, 3), np.uint8), np.ones(size, np.uint8)
     for seed in range(20):
         np.random.seed(seed)
-        drawn = RandomBackground(prob=1.0, datasets=("rooms",)).get_transform(photo, vehicles)
-        assert isinstance(drawn, BackgroundTransform)
-        assert min(drawn.background.shape) > 0
+        random = RandomBackground(prob=1.0, scale=(0.1, 1.0), datasets=("rooms",))
+        drawn = random.get_transform(photo, vehicles)
+        shrink, background = drawn.transforms
+        assert isinstance(shrink, AffineTransform)
+        assert isinstance(background, BackgroundTransform)
+        assert min(background.background.shape) > 0
         assert drawn.apply_image(photo).shape == photo.shape
 
 
 def test_it_is_drawn_as_often_as_it_says(tmp_path):
     register("rooms", tmp_path)
     np.random.seed(0)
-    random = RandomBackground(prob=0.25, datasets=("rooms",))
+    random = RandomBackground(prob=0.25, scale=(1.0, 1.0), datasets=("rooms",))
     photo, vehicles = np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.uint8)
     drawn = [random.get_transform(photo, vehicles) for _ in range(400)]
-    assert 80 < sum(isinstance(one, BackgroundTransform) for one in drawn) < 120
+    assert 80 < sum(isinstance(one, T.TransformList) for one in drawn) < 120
 
 
 @pytest.mark.parametrize(
