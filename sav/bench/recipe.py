@@ -20,7 +20,7 @@ from sav.run_folder import WEIGHTS_FILE
 from sav.synthetic.plated import NAME as PLATED
 from sav.synthetic.plated import write_plated
 
-_CONFIGS = ("SAV-EffNetLite0.yaml", "SAV-EffNetLite0-288.yaml")
+_CONFIGS = ("SAV-EffNetLite0.yaml", "SAV-EffNetLite0-288.yaml", "SAV-EffNetLite0-far.yaml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

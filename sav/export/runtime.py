@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 Array = np.ndarray
 # As in sav.modeling: postprocess, grouping, context.vehicles and crops.
 SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST, TIE = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1, 1e-3
-MARGIN, LEAST, MOST = 0.15, 16, 16
+LIKELY, MARGIN, LEAST, MOST = 0.1, 0.15, 16, 16
 
 
 class Part(NamedTuple):
@@ -134,15 +134,15 @@ class PartFinder:
 
     def _predict_crops(self, photo: Array, parts: list[Part]) -> list[Part]:
         """Predict small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
-        hulls, closer, most = hulls_of(parts, CONFIDENT), {}, max(photo.shape[:2])
+        hulls, closer = {**hulls_of(parts, LIKELY), **hulls_of(parts, CONFIDENT)}, {}
         sides = {v: max(box[2:] - box[:2]) for v, box in hulls.items()}
-        small = [v for v in hulls if LEAST <= sides[v] < self.about["crops"] * most]
+        small = [v for v in hulls if LEAST <= sides[v] < self.about["crops"] * max(photo.shape[:2])]
         for vehicle in sorted(small, key=lambda v: -sides[v])[:MOST]:
             margin = round(MARGIN * sides[vehicle]) * np.array([-1, -1, 1, 1])
             box = np.clip(hulls[vehicle] + margin, 0, [*photo.shape[1::-1]] * 2)
             found = self._predict(photo[box[1] : box[3], box[0] : box[2]])
             corner, place = np.tile(box[:2], 2), hulls[vehicle] - np.tile(box[:2], 2)
-            # A vehicle is known to be there: that nothing is sure does not mean nothing is right.
+            # Something is likely to be there: that nothing is sure does not mean nothing is right.
             sure = min(CONFIDENT, max((part.score for part in found), default=0) / 2)
             alike = {v: overlap(h[None], place[None]) for v, h in hulls_of(found, sure).items()}
             best = max(alike, key=alike.get, default=None)

@@ -15,7 +15,8 @@ from sav.modeling.targets import Batch
 Output = dict[str, Any]
 Box = tuple[int, int, int, int]
 
-_CONFIDENT = 0.3  # score of the parts by which vehicles are found
+_CONFIDENT = 0.3  # score of parts that are shown
+_LIKELY = 0.1  # score of the parts by which a vehicle is found if it has none of these
 _MARGIN = 0.15  # around a vehicle, as a share of its long side
 _LEAST = 16  # pixels of a vehicle's long side; below it there is nothing to enlarge
 _MOST = 16  # vehicles of a photo, the largest first
@@ -66,12 +67,12 @@ class VehicleCrops:
 
     def _small_vehicles(self, parts: Instances, side: int) -> dict[int, Box]:
         """Boxes of the vehicles to predict again, by id, the largest first."""
-        boxes = {}
-        sure = parts[parts.scores >= _CONFIDENT]
-        for vehicle in sure.vehicle_ids.unique().tolist():
-            box = _hull(sure.pred_boxes.tensor[sure.vehicle_ids == vehicle])
-            if _LEAST <= _long_side(box) < self.below * side:
-                boxes[vehicle] = box
+        hulls = {**_hulls(parts, _LIKELY), **_hulls(parts, _CONFIDENT)}
+        boxes = {
+            vehicle: box
+            for vehicle, box in hulls.items()
+            if _LEAST <= _long_side(box) < self.below * side
+        }
         chosen = sorted(boxes, key=lambda vehicle: -_long_side(boxes[vehicle]))[:_MOST]
         return {vehicle: boxes[vehicle] for vehicle in chosen}
 
@@ -230,14 +231,19 @@ def _vehicle_at(parts: Instances, box: Sequence[int]) -> int | None:
     """The id of the vehicle whose box is most like one, if it is at all."""
     if not len(parts):
         return None
-    # A vehicle is known to be there, so that nothing is sure does not mean that nothing is right.
-    sure = parts[parts.scores >= min(_CONFIDENT, float(parts.scores.max()) / 2)]
-    ids = sure.vehicle_ids.unique()
-    tensor = sure.pred_boxes.tensor
-    hulls = torch.tensor([_hull(tensor[sure.vehicle_ids == number]) for number in ids])
-    ious = box_iou(hulls.float(), torch.tensor([box]).float())[:, 0]
+    # Something is likely to be there, so that nothing is sure does not mean that nothing is right.
+    hulls = _hulls(parts, min(_CONFIDENT, float(parts.scores.max()) / 2))
+    ious = box_iou(torch.tensor([*hulls.values()]).float(), torch.tensor([box]).float())[:, 0]
     best = int(ious.argmax())
-    return int(ids[best]) if ious[best] >= _SAME else None
+    return [*hulls][best] if ious[best] >= _SAME else None
+
+
+def _hulls(parts: Instances, least: float) -> dict[int, Box]:
+    """The box around the parts of each vehicle, by its id, that score so much."""
+    sure = parts[parts.scores >= least]
+    boxes = sure.pred_boxes.tensor
+    ids = sure.vehicle_ids.unique().tolist()
+    return {vehicle: _hull(boxes[sure.vehicle_ids == vehicle]) for vehicle in ids}
 
 
 def _enlarge(box: Box, size: tuple[int, int]) -> Box:

@@ -246,7 +246,7 @@ def test_peers_get_the_core_seconds_of_sav(root, capsys):
     for row, found in figures.items():
         assert found["iterations"] == max(1, round(1 / found["seconds a step"]))
         assert found["seconds a photo"] > 0
-        assert found["best"] == {"seed0": "seed0_lr0.001"}
+        assert found["rate"] == 0.001
         run = load_config(root / "out" / row / "seed0_lr0.001" / "config.yaml", experiment=True)
         assert found["iterations"] == run.SOLVER.MAX_ITER
         assert dict(run.EXPERIMENT) == ({} if row == "sav" else {"PEER": row})
@@ -259,14 +259,14 @@ def test_peers_get_the_core_seconds_of_sav(root, capsys):
     assert log.count("Engine: ") == 1
 
 
-def test_the_best_rate_of_each_fold_counts(root, finish, capsys):
+def test_the_rate_that_is_best_on_the_first_fold_counts_on_all(root, finish, capsys):
     costs = {"seconds a step": {"sav": 0.5, "fpn": 0.25}}
     costs["seconds a photo"] = {"sav": 0.04, "fpn": 0.02}
     (root / "out").mkdir()
     (root / "out" / "costs.json").write_text(json.dumps(costs))
     for row, plus in (("sav", 3.0), ("fpn", 0.0)):
-        for fold, rates in (("fold0", (50.0, 40.0)), ("fold1", (50.0, 54.0))):
-            for rate, figure in zip(("0.001", "0.002"), rates, strict=True):
+        for fold, rates in (("fold0", {"0.001": 50.0, "0.002": 40.0}), ("fold1", {"0.001": 54.0})):
+            for rate, figure in rates.items():
                 finish(root / "out" / row / f"{fold}_lr{rate}", fold, mIoU=figure + plus)
     dispatch(words(root, *FPN, "0.002", "--folds", "2", "--seconds", "100"))
     lines = capsys.readouterr().out.splitlines()
@@ -275,10 +275,13 @@ def test_the_best_rate_of_each_fold_counts(root, finish, capsys):
         for line in lines
         if line.startswith(("| sav ", "| fpn "))
     )
-    assert sav[:5] == ["sav", "200", "0.50", "0.001, 0.002", "55.0 ± 2.8"]
+    assert sav[:5] == ["sav", "200", "0.50", "0.001", "55.0 ± 2.8"]
     assert sav[5:] == ["20.0 ± 0.0", "15.0 ± 0.0", "40", "", "", ""]
-    assert fpn[:5] == ["fpn", "400", "0.25", "0.001, 0.002", "52.0 ± 2.8"]
+    assert fpn[:5] == ["fpn", "400", "0.25", "0.001", "52.0 ± 2.8"]
     assert fpn[7:] == ["20", "-3.0 ± 0.0", "+0.0 ± 0.0", "+0.0 ± 0.0"]
+    figures = json.loads((root / "out" / "results.json").read_text())
+    runs = {"fold0_lr0.001", "fold0_lr0.002", "fold1_lr0.001"}
+    assert {row: set(found["runs"]) for row, found in figures.items()} == {"sav": runs, "fpn": runs}
 
 
 def test_peers_train_as_long_as_sav_without_seconds(root, finish):

@@ -54,11 +54,8 @@ def test_its_rules_are_those_of_the_model():
     assert runtime.TIE == grouping._TIE
     assert runtime.CONFIDENT == vehicles._CONFIDENT == crops._CONFIDENT
     assert runtime.SMALLEST == vehicles._SMALLEST
-    assert (*(crops._MARGIN, crops._LEAST, crops._MOST),) == (
-        runtime.MARGIN,
-        runtime.LEAST,
-        runtime.MOST,
-    )
+    for name in ("LIKELY", "MARGIN", "LEAST", "MOST"):
+        assert getattr(runtime, name) == getattr(crops, f"_{name}")
 
 
 @pytest.mark.parametrize(

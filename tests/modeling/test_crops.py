@@ -72,13 +72,22 @@ def test_a_piece_of_a_photo_fills_the_canvas():
 
 def test_only_small_vehicles_are_predicted_again():
     boxes = [(10, 10, 50, 50), (60, 0, 190, 90), (190, 90, 196, 96), (100, 60, 130, 80)]
-    scores = [0.9, 0.9, 0.9, 0.2]
+    scores = [0.9, 0.9, 0.9, 0.09]
     model, found = predicted(parts(*boxes, vehicles=[0, 1, 2, 3], scores=scores))
-    (asked,) = model.asked  # the others are large, tiny, and unsure
+    (asked,) = model.asked  # the others are large, tiny, and unlikely
     assert asked["photo_id"] == "a"
     assert "crop" not in asked
     assert (asked["height"], asked["width"]) == (52, 52)
     assert sorted(found["instances"].vehicle_ids.tolist()) == [0, 1, 2, 3]
+
+
+def test_unsure_parts_say_where_a_vehicle_is_only_if_it_has_no_others():
+    boxes = [(10, 10, 30, 30), (30, 10, 50, 30), (100, 60, 120, 80), (120, 60, 160, 80)]
+    first = parts(*boxes, vehicles=[0, 0, 1, 1], scores=[0.2, 0.12, 0.4, 0.2])
+    model, found = predicted(first)
+    sizes = [(asked["width"], asked["height"]) for asked in model.asked]
+    assert sizes == [(52, 32), (26, 26)]  # the first is all of vehicle 0, the second half of 1
+    assert found["instances"].scores.tolist() == pytest.approx([0.7, 0.7])
 
 
 def test_the_crop_takes_the_place_of_its_vehicle_and_of_no_other():
