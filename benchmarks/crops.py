@@ -1,4 +1,4 @@
-r"""What vehicle crops give: photos shrunk on a larger ground, with and without them.
+r"""What vehicle crops and tiles give: photos shrunk on a larger ground, with and without them.
 
 A photo that is shrunk to a third lies, at its full number of pixels, somewhere on a ground that is
 three times as wide and high. So nothing is lost but what the model's canvas loses. The ground is
@@ -113,14 +113,14 @@ def main() -> None:
     rows = []
     for factor in args.shrunk:
         file = shrink_all(args.dataset, factor, args.output / f"shrunk{factor}", grounds)
-        for below in (0.0, args.below):
+        for below, tiles in ((0.0, False), (args.below, False), (args.below, True)):
             options = [
                 *args.opts,
                 *("DATASETS.TRAIN", "()", "DATASETS.TRAIN_SHARES", "()"),
                 *("DATASETS.TEST", f"('shrunk{factor}',)"),
                 *(f"DATASETS.PARTS.shrunk{factor}", str(file.resolve())),
-                *("MODEL.SAV.TEST.CROPS", str(below)),
-                *("OUTPUT_DIR", str(args.output / f"shrunk{factor}_{below}")),
+                *("MODEL.SAV.TEST.CROPS", str(below), "MODEL.SAV.TEST.TILES", str(tiles)),
+                *("OUTPUT_DIR", str(args.output / f"shrunk{factor}_{below}_{tiles}")),
             ]
             cfg, model = load_trained(args.model, options)
             with ready_to_predict(cfg, model):
@@ -132,11 +132,20 @@ def main() -> None:
                 [
                     f"1/{factor}",
                     below,
+                    tiles,
                     *(found[t][m] for t, m in figures),
                     seconds / len(DatasetCatalog.get(f"shrunk{factor}")),
                 ]
             )
-    titles = ["photos at", "CROPS", "mIoU", "mask AP", "box AP", "s a photo, evaluation included"]
+    titles = [
+        "photos at",
+        "CROPS",
+        "TILES",
+        "mIoU",
+        "mask AP",
+        "box AP",
+        "s a photo, evaluation included",
+    ]
     print(tabulate(rows, titles, tablefmt="github", floatfmt=".2f"))
 
 

@@ -134,6 +134,7 @@ def _add_model(cfg: CfgNode) -> None:
     # Vehicles whose long side is a smaller share of their photo's are cut out and predicted again.
     # 0 for none.
     cfg.MODEL.SAV.TEST.CROPS = 0.6
+    cfg.MODEL.SAV.TEST.TILES = False  # whether to look for vehicles in tiles of the photo, too
     cfg.MODEL.SAV.TEST.VOCABULARY = ""  # the view to predict in; empty: its own parts
     cfg.MODEL.SAV.TEST.BACKGROUND = 0.4  # a pixel belongs to a part when its probability is higher
 

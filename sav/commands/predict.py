@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="to answer in, any view of its parts (default: its own parts)",
     )
+    parser.add_argument(
+        "--tiles",
+        action="store_true",
+        help="look for vehicles in six to nine pieces of each photo, too: streets, where vehicles "
+        "are small; takes so many times as long",
+    )
     _add_output_arguments(parser, ["json", "overlay"])
 
 
@@ -59,7 +65,9 @@ def run(args: argparse.Namespace) -> None:
     from sav.predict.predictor import SAVPredictor  # noqa: PLC0415
 
     stdin, plan = _plan(args.inputs, args)
-    predictor = SAVPredictor.from_pretrained(args.model, args.device, args.vocabulary, args.gallery)
+    predictor = SAVPredictor.from_pretrained(
+        *(args.model, args.device, args.vocabulary, args.gallery), tiles=args.tiles
+    )
     data = training_data(args.model / WEIGHTS_FILE)
     if data:
         sys.stdout.write(f"The weights of {args.model} are trained on: {data}\n")

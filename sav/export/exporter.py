@@ -70,6 +70,8 @@ def check_exportable(model: SAV) -> None:
     """
     if model.flips.enabled:
         raise SAVError("TEST.AUG: the exported model averages no mirror images; export without")
+    if model.crops.tiles:
+        raise SAVError("MODEL.SAV.TEST.TILES: the exported model has no tiles; export without")
     if retrieves(model) and _bytes_of(ContextRetrieval(model)) > _MOST:
         raise SAVError(
             f"the gallery of {len(model.context.gallery)} vehicles is too large for one ONNX file "

@@ -10,10 +10,12 @@ import torch
 from torchvision.ops import box_iou
 
 from sav.d2 import Boxes, CfgNode, Instances
+from sav.errors import SAVError
 from sav.modeling.targets import Batch
+from sav.modeling.tiles import Box, Sighting, each_once, goes_on, tile_boxes
 
 Output = dict[str, Any]
-Box = tuple[int, int, int, int]
+Predict = Callable[[Batch], list[Output]]
 
 _CONFIDENT = 0.3  # score of parts that are shown
 _LIKELY = 0.1  # score of the parts by which a vehicle is found if it has none of these
@@ -35,18 +37,25 @@ class VehicleCrops:
     Attributes:
         below: the long side of a vehicle over that of its photo, below which it is predicted again;
             0 for none.
+        tiles: look for vehicles in tiles of the photo, too.
     """
 
     below: float
+    tiles: bool = False
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> VehicleCrops:
-        """As MODEL.SAV.TEST.CROPS says."""
-        return cls(cfg.MODEL.SAV.TEST.CROPS)
+        """As MODEL.SAV.TEST.CROPS and TILES say.
 
-    def __call__(
-        self, predict: Callable[[Batch], list[Output]], inputs: Batch, outputs: list[Output]
-    ) -> list[Output]:
+        Raises:
+            SAVError: tiles without crops.
+        """
+        test = cfg.MODEL.SAV.TEST
+        if test.TILES and not test.CROPS:
+            raise SAVError("MODEL.SAV.TEST.TILES: vehicles in tiles need MODEL.SAV.TEST.CROPS")
+        return cls(test.CROPS, test.TILES)
+
+    def __call__(self, predict: Predict, inputs: Batch, outputs: list[Output]) -> list[Output]:
         """Predict crops where that helps.
 
         Args:
@@ -59,15 +68,17 @@ class VehicleCrops:
             return outputs
         for item, output in zip(inputs, outputs, strict=True):
             if "crop" in item:
-                side = max(output["instances"].image_size)
-                predict_crops(
-                    predict, item, output, self._small_vehicles(output["instances"], side)
-                )
+                parts = output["instances"]
+                hulls = _likely_hulls(parts)
+                if self.tiles:
+                    first = max(parts.vehicle_ids.tolist(), default=-1) + 1
+                    known = _hulls(parts, _CONFIDENT)
+                    hulls = {**known, **dict(enumerate(_in_tiles(predict, item, known), first))}
+                predict_crops(predict, item, output, self._small(hulls, max(parts.image_size)))
         return outputs
 
-    def _small_vehicles(self, parts: Instances, side: int) -> dict[int, Box]:
-        """Boxes of the vehicles to predict again, by id, the largest first."""
-        hulls = {**_hulls(parts, _LIKELY), **_hulls(parts, _CONFIDENT)}
+    def _small(self, hulls: Mapping[int, Box], side: int) -> dict[int, Box]:
+        """Those of the vehicles that are to be predicted again, the largest first."""
         boxes = {
             vehicle: box
             for vehicle, box in hulls.items()
@@ -77,8 +88,28 @@ class VehicleCrops:
         return {vehicle: boxes[vehicle] for vehicle in chosen}
 
 
+def _in_tiles(predict: Predict, item: dict[str, Any], known: Mapping[int, Box]) -> list[Box]:
+    """Boxes of the vehicles that tiles of a photo show, without those that are known."""
+    size = int(item["height"]), int(item["width"])
+    item = {**item}
+    cut = item.pop("crop")
+    sightings = []
+    tiles = tile_boxes(size)
+    for start in range(0, len(tiles), _BATCH):
+        some = tiles[start : start + _BATCH]
+        found = predict([{**item, **cut(tile)} for tile in some])
+        for tile, output in zip(some, found, strict=True):
+            parts = output["instances"]
+            for vehicle, hull in _likely_hulls(parts).items():
+                left, top = tile[:2]
+                box = hull[0] + left, hull[1] + top, hull[2] + left, hull[3] + top
+                score = float(parts.scores[parts.vehicle_ids == vehicle].max())
+                sightings.append(Sighting(box, score, goes_on(box, tile, size)))
+    return each_once(sightings, known.values())
+
+
 def predict_crops(
-    predict: Callable[[Batch], list[Output]],
+    predict: Predict,
     item: dict[str, Any],
     output: Output,
     vehicles: Mapping[int, Box],
@@ -236,6 +267,11 @@ def _vehicle_at(parts: Instances, box: Sequence[int]) -> int | None:
     ious = box_iou(torch.tensor([*hulls.values()]).float(), torch.tensor([box]).float())[:, 0]
     best = int(ious.argmax())
     return [*hulls][best] if ious[best] >= _SAME else None
+
+
+def _likely_hulls(parts: Instances) -> dict[int, Box]:
+    """The box of each vehicle, by its id, that is at least likely to be there."""
+    return {**_hulls(parts, _LIKELY), **_hulls(parts, _CONFIDENT)}
 
 
 def _hulls(parts: Instances, least: float) -> dict[int, Box]:

@@ -51,15 +51,17 @@ def predict_files(
         SAVError: at the end, when files could not be read; at once, when one cannot be written.
     """
     broken: list[str] = []
-    num_parts = 0
+    num_parts = without = 0
     photos = _Photos(predictor, score_threshold, visibility)
     with tqdm(plan.items(), desc="predict", unit="file", disable=None) as progress:
         for source, targets in progress:
             try:
                 if is_video(source):
-                    num_parts += _predict_video(predictor, source, targets, score_threshold)
+                    found = _predict_video(predictor, source, targets, score_threshold)
                 else:
-                    num_parts += photos.predict(source, targets)
+                    found = photos.predict(source, targets)
+                num_parts += found
+                without += not found
             except UnreadableInputError as error:
                 broken.append(str(source))
                 photos.add_unread(source, targets)
@@ -69,6 +71,10 @@ def predict_files(
     written = f", written to {output}" if done else ""
     said = f"{done} of {len(plan)} files predicted, {num_parts} parts found"
     sys.stdout.write(f"{said}{written}\n")
+    if without and not predictor.cfg.MODEL.SAV.TEST.TILES:
+        sys.stdout.write(
+            f"No parts in {without} of them: sav predict --tiles finds small vehicles\n"
+        )
     if broken:
         names = ", ".join(broken[:3]) + (", ..." if len(broken) > 3 else "")
         raise SAVError(f"{len(broken)} of {len(plan)} files could not be read: {names}")

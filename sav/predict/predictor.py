@@ -91,6 +91,8 @@ class SAVPredictor:
         device: str | torch.device | None = None,
         vocabulary: str | None = None,
         gallery: str | Path | None = None,
+        *,
+        tiles: bool = False,
     ) -> SAVPredictor:
         """Load a run: its config, its final weights and its gallery.
 
@@ -100,6 +102,8 @@ class SAVPredictor:
             vocabulary: the view to answer in; None for MODEL.SAV.TEST.VOCABULARY, or else the
                 model's own parts.
             gallery: another one than that of the run, built with the same weights.
+            tiles: look for small vehicles in tiles of a photo, too, whatever MODEL.SAV.TEST.TILES
+                says.
 
         Raises:
             SAVError: a file is missing, broken, or does not fit the config; or there is no such
@@ -111,6 +115,8 @@ class SAVPredictor:
         cfg = load_config(folder / CONFIG_FILE)
         if vocabulary:
             cfg.MODEL.SAV.TEST.VOCABULARY = vocabulary
+        if tiles:
+            cfg.MODEL.SAV.TEST.TILES = True
         if gallery is None:
             gallery = folder / GALLERY_FOLDER
         elif not cfg.MODEL.SAV.CONTEXT.ENABLED:

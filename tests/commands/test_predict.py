@@ -66,6 +66,15 @@ def test_reports_of_a_folder_are_one_page_and_a_json_each(run_folder, photos, tm
     assert not (tmp_path / "no").exists()
 
 
+def test_where_nothing_is_found_tiles_are_the_next_step(run_folder, photos, tmp_path, capsys):
+    hint = "sav predict --tiles finds small vehicles"
+    nothing = ("--format", "json", "--score-threshold", "1.0")
+    predict(run_folder, tmp_path / "without", photos, *nothing)
+    assert f"No parts in 2 of them: {hint}" in capsys.readouterr().out
+    predict(run_folder, tmp_path / "with", photos, *nothing, "--tiles")
+    assert hint not in capsys.readouterr().out
+
+
 def test_another_gallery_is_looked_into(run_folder, photos, tmp_path):
     words = (photos / "one.png", "--format", "json", "--gallery")
     predict(run_folder, tmp_path / "out", *words, run_folder / "gallery")

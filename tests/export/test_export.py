@@ -183,12 +183,19 @@ def test_what_cannot_be_read_leaves_the_earlier_export(run_folder, exported, tmp
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 
-def test_mirror_images_are_refused(run_folder, tmp_path):
-    flipping = shutil.copytree(run_folder, tmp_path / "run")
-    cfg = load_config(flipping / "config.yaml", ["TEST.AUG.ENABLED", "True"])
-    (flipping / "config.yaml").write_text(cfg.dump())
-    with pytest.raises(SAVError, match=r"TEST\.AUG: .*averages no mirror images"):
-        dispatch(["export", "--model", str(flipping), "--out", str(tmp_path / "out")])
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("TEST.AUG.ENABLED", r"TEST\.AUG: .*averages no mirror images"),
+        ("MODEL.SAV.TEST.TILES", r"TILES: the exported model has no tiles"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(run_folder, tmp_path, key, message):
+    changed = shutil.copytree(run_folder, tmp_path / "run")
+    cfg = load_config(changed / "config.yaml", [key, "True"])
+    (changed / "config.yaml").write_text(cfg.dump())
+    with pytest.raises(SAVError, match=message):
+        dispatch(["export", "--model", str(changed), "--out", str(tmp_path / "out")])
 
 
 def test_without_onnx_it_says_what_to_install(run_folder, tmp_path, monkeypatch):

@@ -1,0 +1,77 @@
+"""Tiles: squares that cover a photo, in which vehicles are looked for that are small in it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Box = tuple[int, int, int, int]
+"""XYXY in pixels."""
+
+_SAME = 0.5  # share of the smaller of two boxes that is in the larger, from which both are one
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A vehicle that a tile shows.
+
+    Attributes:
+        box: of it, in pixels of the photo.
+        score: of its best part, in [0, 1].
+        cut: whether it goes on outside of the tile.
+    """
+
+    box: Box
+    score: float
+    cut: bool
+
+
+def tile_boxes(size: tuple[int, int]) -> list[Box]:
+    """Squares that cover a photo (height, width), and overlap by half or more.
+
+    Their side is half of the photo's long side, or its short side if that is less: 6 tiles for most
+    photos, 9 for a square.
+    """
+    side = min(*size, math.ceil(max(size) / 2))
+    tops, lefts = (_starts(length, side) for length in size)
+    return [(left, top, left + side, top + side) for top, left in itertools.product(tops, lefts)]
+
+
+def _starts(length: int, side: int) -> list[int]:
+    steps = math.ceil(2 * (length - side) / side)
+    return [round(step * (length - side) / steps) for step in range(steps + 1)] if steps else [0]
+
+
+def goes_on(box: Box, tile: Box, size: tuple[int, int]) -> bool:
+    """Whether a box in a tile touches a side of it that is not one of the photo (height, width)."""
+    height, width = size
+    ends = (0, 0, width, height)
+    return any(
+        abs(mine - edge) <= 1 and edge != end
+        for mine, edge, end in zip(box, tile, ends, strict=True)
+    )
+
+
+def each_once(sightings: Iterable[Sighting], known: Iterable[Box]) -> list[Box]:
+    """The vehicles that tiles show, each once, by its best sighting, without the known ones.
+
+    Args:
+        sightings: of any tiles.
+        known: boxes of the vehicles that the whole photo shows.
+    """
+    taken = [*known]
+    count = len(taken)
+    for sighting in sorted(sightings, key=lambda s: (s.cut, -s.score)):
+        if all(_shared(sighting.box, box) < _SAME for box in taken):
+            taken.append(sighting.box)
+    return taken[count:]
+
+
+def _shared(first: Box, second: Box) -> float:
+    """The intersection of two boxes over the smaller one."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    least = min((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return max(width, 0) * max(height, 0) / least
