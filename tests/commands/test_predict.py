@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from sav.cli import dispatch
 from sav.commands.predict import run_demo
+from sav.config import load_config
 from sav.errors import SAVError
 from sav.predict.sources import Video
 from sav.predict.writers import video_writer
@@ -67,11 +68,13 @@ def test_reports_of_a_folder_are_one_page_and_a_json_each(run_folder, photos, tm
 
 
 def test_where_nothing_is_found_tiles_are_the_next_step(run_folder, photos, tmp_path, capsys):
+    blind = shutil.copytree(run_folder, tmp_path / "blind")
+    cfg = load_config(blind / "config.yaml", ["MODEL.SAV.TEST.SCORE_THRESHOLD", "2.0"])
+    (blind / "config.yaml").write_text(cfg.dump())
     hint = "sav predict --tiles finds small vehicles"
-    nothing = ("--format", "json", "--score-threshold", "1.0")
-    predict(run_folder, tmp_path / "without", photos, *nothing)
+    predict(blind, tmp_path / "without", photos, "--format", "json")
     assert f"No parts in 2 of them: {hint}" in capsys.readouterr().out
-    predict(run_folder, tmp_path / "with", photos, *nothing, "--tiles")
+    predict(blind, tmp_path / "with", photos, "--format", "json", "--tiles")
     assert hint not in capsys.readouterr().out
 
 
