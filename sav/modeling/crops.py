@@ -12,7 +12,7 @@ from torchvision.ops import box_iou
 from sav.d2 import Boxes, CfgNode, Instances
 from sav.errors import SAVError
 from sav.modeling.targets import Batch
-from sav.modeling.tiles import Box, Sighting, each_once, goes_on, tile_boxes
+from sav.modeling.tiles import Box, Sighting, each_once, goes_on, renew, tile_boxes
 
 Output = dict[str, Any]
 Predict = Callable[[Batch], list[Output]]
@@ -68,14 +68,20 @@ class VehicleCrops:
             return outputs
         for item, output in zip(inputs, outputs, strict=True):
             if "crop" in item:
-                parts = output["instances"]
-                hulls = _likely_hulls(parts)
-                if self.tiles:
-                    first = max(parts.vehicle_ids.tolist(), default=-1) + 1
-                    known = _hulls(parts, _CONFIDENT)
-                    hulls = {**known, **dict(enumerate(_in_tiles(predict, item, known), first))}
-                predict_crops(predict, item, output, self._small(hulls, max(parts.image_size)))
+                boxes = self._vehicles(predict, item, output["instances"])
+                predict_crops(predict, item, output, boxes)
         return outputs
+
+    def _vehicles(self, predict: Predict, item: dict[str, Any], parts: Instances) -> dict[int, Box]:
+        """Boxes of the vehicles to predict again, by id."""
+        side = max(parts.image_size)
+        boxes = self._small(_likely_hulls(parts), side)
+        if not self.tiles:
+            return boxes
+        sure = _hulls(parts, _CONFIDENT).values()
+        large = [box for box in sure if _long_side(box) >= self.below * side]
+        first = max(parts.vehicle_ids.tolist(), default=-1) + 1
+        return self._small(renew(boxes, each_once(_in_tiles(predict, item), large), first), side)
 
     def _small(self, hulls: Mapping[int, Box], side: int) -> dict[int, Box]:
         """Those of the vehicles that are to be predicted again, the largest first."""
@@ -88,8 +94,8 @@ class VehicleCrops:
         return {vehicle: boxes[vehicle] for vehicle in chosen}
 
 
-def _in_tiles(predict: Predict, item: dict[str, Any], known: Mapping[int, Box]) -> list[Box]:
-    """Boxes of the vehicles that tiles of a photo show, without those that are known."""
+def _in_tiles(predict: Predict, item: dict[str, Any]) -> list[Sighting]:
+    """The vehicles that tiles of a photo show."""
     size = int(item["height"]), int(item["width"])
     item = {**item}
     cut = item.pop("crop")
@@ -105,7 +111,7 @@ def _in_tiles(predict: Predict, item: dict[str, Any], known: Mapping[int, Box]) 
                 box = hull[0] + left, hull[1] + top, hull[2] + left, hull[3] + top
                 score = float(parts.scores[parts.vehicle_ids == vehicle].max())
                 sightings.append(Sighting(box, score, goes_on(box, tile, size)))
-    return each_once(sightings, known.values())
+    return sightings
 
 
 def predict_crops(

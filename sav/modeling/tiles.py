@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 Box = tuple[int, int, int, int]
@@ -59,7 +59,7 @@ def each_once(sightings: Iterable[Sighting], known: Iterable[Box]) -> list[Box]:
 
     Args:
         sightings: of any tiles.
-        known: boxes of the vehicles that the whole photo shows.
+        known: boxes of other vehicles.
     """
     taken = [*known]
     count = len(taken)
@@ -67,6 +67,26 @@ def each_once(sightings: Iterable[Sighting], known: Iterable[Box]) -> list[Box]:
         if all(_shared(sighting.box, box) < _SAME for box in taken):
             taken.append(sighting.box)
     return taken[count:]
+
+
+def renew(vehicles: Mapping[int, Box], boxes: Iterable[Box], first: int) -> dict[int, Box]:
+    """Vehicles with the boxes that tiles show of them, which are more exact, and further ones.
+
+    Args:
+        vehicles: boxes in the whole photo, by id.
+        boxes: of different vehicles, by tiles.
+        first: id of the first further vehicle.
+    """
+    renewed: dict[int, Box] = {}
+    further = []
+    for box in boxes:
+        same = [id_ for id_, old in vehicles.items() if _shared(box, old) >= _SAME]
+        free = next((id_ for id_ in same if id_ not in renewed), None)
+        if free is None:
+            further.append(box)
+        else:
+            renewed[free] = box
+    return {**vehicles, **renewed, **dict(enumerate(further, first))}
 
 
 def _shared(first: Box, second: Box) -> float:

@@ -11,7 +11,7 @@ from sav.data.crops import PhotoCrops
 from sav.data.letterbox import Letterbox
 from sav.errors import SAVError
 from sav.modeling.crops import VehicleCrops, nothing_found
-from sav.modeling.tiles import Sighting, each_once, goes_on, tile_boxes
+from sav.modeling.tiles import Sighting, each_once, goes_on, renew, tile_boxes
 
 HEIGHT, WIDTH = 300, 400
 VEHICLE = (230, 140, 290, 170)  # across the middle of the photo
@@ -51,6 +51,13 @@ def test_each_vehicle_is_taken_once_whole_rather_than_cut_and_surer_first():
     inside = Sighting((210, 210, 250, 250), 0.9, False)
     found = each_once([piece, unsure, whole, sure, inside], [known])
     assert found == [sure.box, whole.box]
+
+
+def test_a_box_of_a_tile_takes_the_place_of_the_same_vehicles_box():
+    vehicles = {3: (0, 0, 40, 20), 5: (100, 100, 140, 140)}
+    left, right, other = (0, 0, 18, 20), (22, 0, 40, 20), (200, 100, 220, 120)
+    renewed = renew(vehicles, [left, right, other], 6)
+    assert renewed == {3: left, 5: vehicles[5], 6: right, 7: other}
 
 
 class Model:
