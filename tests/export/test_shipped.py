@@ -49,24 +49,22 @@ def far(rng):
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "photos", "count", "vehicles"),
+    ("vocabulary", "photos", "count"),
     [
-        ("vehicle", alone, 20, 1),
-        ("vehicle", together, 20, 2),
-        ("vehicle", far, 16, 1),
-        ("vehicleseg10k", together, 8, 1),
-        ("dsmlr", together, 8, 1),
+        ("vehicle", alone, 20),
+        ("vehicle", together, 20),
+        ("vehicle", far, 16),
+        ("vehicleseg10k", together, 8),
+        ("dsmlr", together, 8),
     ],
 )
-def test_it_finds_what_the_predictor_finds(shipped, vocabulary, photos, count, vehicles):
+def test_it_finds_what_the_predictor_finds(shipped, vocabulary, photos, count):
     predictor = SAVPredictor.from_pretrained(device="cpu", vocabulary=vocabulary)
     about = describe(predictor.model, view_of(predictor.model, vocabulary))
     (shipped / "model.json").write_text(json.dumps(about))
-    finder, most, total = PartFinder(shipped, 1), 0, 0
+    finder, total = PartFinder(shipped, 1), 0
     for photo in islice(photos(np.random.default_rng(50)), count):
         parts = predictor(photo)
         assert_alike(finder(photo), parts)
-        most = max(most, len(parts.vehicle_ids.unique()))
         total += len(parts)
     assert total > 5 * count
-    assert most >= vehicles
