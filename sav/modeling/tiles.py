@@ -32,11 +32,12 @@ def tile_boxes(size: tuple[int, int]) -> list[Box]:
     """Squares that cover a photo (height, width), and overlap by half or more.
 
     Their side is half of the photo's long side, or its short side if that is less: 6 tiles for most
-    photos, 9 for a square.
+    photos, 9 for a square. Of a strip they are an eighth, and as narrow as it is: at most 15.
     """
-    side = min(*size, math.ceil(max(size) / 2))
-    tops, lefts = (_starts(length, side) for length in size)
-    return [(left, top, left + side, top + side) for top, left in itertools.product(tops, lefts)]
+    side = max(min(*size, math.ceil(max(size) / 2)), math.ceil(max(size) / 8))
+    height, width = (min(side, length) for length in size)
+    tops, lefts = _starts(size[0], height), _starts(size[1], width)
+    return [(left, top, left + width, top + height) for top, left in itertools.product(tops, lefts)]
 
 
 def _starts(length: int, side: int) -> list[int]:
