@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,21 +97,26 @@ class VehicleCrops:
 def _in_tiles(predict: Predict, item: dict[str, Any]) -> list[Sighting]:
     """The vehicles that tiles of a photo show."""
     size = int(item["height"]), int(item["width"])
-    item = {**item}
-    cut = item.pop("crop")
     sightings = []
     tiles = tile_boxes(size)
-    for start in range(0, len(tiles), _BATCH):
-        some = tiles[start : start + _BATCH]
-        found = predict([{**item, **cut(tile)} for tile in some])
-        for tile, output in zip(some, found, strict=True):
-            parts = output["instances"]
-            for vehicle, hull in _likely_hulls(parts).items():
-                left, top = tile[:2]
-                box = hull[0] + left, hull[1] + top, hull[2] + left, hull[3] + top
-                score = float(parts.scores[parts.vehicle_ids == vehicle].max())
-                sightings.append(Sighting(box, score, goes_on(box, tile, size)))
+    for tile, output in zip(tiles, _predict_pieces(predict, item, tiles), strict=True):
+        parts = output["instances"]
+        for vehicle, hull in _likely_hulls(parts).items():
+            left, top = tile[:2]
+            box = hull[0] + left, hull[1] + top, hull[2] + left, hull[3] + top
+            score = float(parts.scores[parts.vehicle_ids == vehicle].max())
+            sightings.append(Sighting(box, score, goes_on(box, tile, size)))
     return sightings
+
+
+def _predict_pieces(
+    predict: Predict, item: dict[str, Any], boxes: Sequence[Box]
+) -> Iterator[Output]:
+    """The output for each piece of a photo; those of one batch are in memory at a time."""
+    item = {**item}
+    cut = item.pop("crop")
+    for start in range(0, len(boxes), _BATCH):
+        yield from predict([{**item, **cut(box)} for box in boxes[start : start + _BATCH]])
 
 
 def predict_crops(
@@ -132,16 +137,11 @@ def predict_crops(
     """
     size = int(item["height"]), int(item["width"])
     crops = {vehicle: _enlarge(box, size) for vehicle, box in vehicles.items()}
-    item = {**item}
-    cut = item.pop("crop")
-    predictions = []
-    for start in range(0, len(crops), _BATCH):
-        some = [*crops][start : start + _BATCH]
-        found = predict([{**item, **cut(crops[vehicle])} for vehicle in some])
-        predictions += [
-            CropPrediction.at(vehicle, vehicles[vehicle], crops[vehicle], one)
-            for vehicle, one in zip(some, found, strict=True)
-        ]
+    outputs = _predict_pieces(predict, item, [*crops.values()])
+    predictions = [
+        CropPrediction.at(vehicle, vehicles[vehicle], crop, found)
+        for (vehicle, crop), found in zip(crops.items(), outputs, strict=True)
+    ]
     merge(output, [*filter(None, predictions)])
 
 

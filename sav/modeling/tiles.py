@@ -7,6 +7,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
+from torchvision.ops import box_area
+
+from sav.modeling.grouping import intersection
+
 Box = tuple[int, int, int, int]
 """XYXY in pixels."""
 
@@ -92,7 +97,5 @@ def renew(vehicles: Mapping[int, Box], boxes: Iterable[Box], first: int) -> dict
 
 def _shared(first: Box, second: Box) -> float:
     """The intersection of two boxes over the smaller one."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    least = min((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return max(width, 0) * max(height, 0) / least
+    boxes = torch.tensor([first, second]).double()
+    return float(intersection(boxes[:1], boxes[1:]) / box_area(boxes).min())
