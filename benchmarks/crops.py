@@ -33,7 +33,9 @@ from sav.formats.masks import decode_codes, encode_mask, mask_box
 GREY = 127
 
 
-def shrink_all(name: str, factor: int, folder: Path, grounds: Sequence[str]) -> Path:
+def shrink_all(
+    name: str, factor: int, folder: Path, grounds: Sequence[str], together: int = 1
+) -> Path:
     """Write a data set's photos on larger grounds; returns its annotation file.
 
     Args:
@@ -41,24 +43,34 @@ def shrink_all(name: str, factor: int, folder: Path, grounds: Sequence[str]) -> 
         factor: of the ground's sides over the photo's.
         folder: gets the photos.
         grounds: files of photos, of which one is drawn for each photo; none for grey.
+        together: photos that share a ground; each has a cell of its own among factor x factor.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
-    for number, record in enumerate(tqdm(DatasetCatalog.get(name), desc=f"1/{factor}"), 1):
+    every = DatasetCatalog.get(name)
+    groups = [every[start : start + together] for start in range(0, len(every), together)]
+    for number, records in enumerate(tqdm(groups, desc=f"1/{factor}"), 1):
         rng = np.random.default_rng([factor, number])
-        photo = read_rgb(record["file_name"])
-        height, width = photo.shape[:2]
+        photos = [read_rgb(record["file_name"]) for record in records]
+        height, width = np.max([photo.shape[:2] for photo in photos], axis=0).tolist()
         ground = np.full((factor * height, factor * width, 3), GREY, np.uint8)
         if grounds:
             behind = read_rgb(grounds[rng.integers(len(grounds))])
             cv2.resize(behind, ground.shape[1::-1], dst=ground)
-        top, left = (int(rng.integers(0, (factor - 1) * side + 1)) for side in (height, width))
-        place = slice(top, top + height), slice(left, left + width)
-        ground[place] = photo
+        if together == 1:
+            corners = [
+                tuple(int(rng.integers(0, (factor - 1) * side + 1)) for side in (height, width))
+            ]
+        else:
+            cells = rng.permutation(factor**2)[:together]
+            corners = [(int(cell) // factor * height, int(cell) % factor * width) for cell in cells]
+        for nth, (record, photo, (top, left)) in enumerate(zip(records, photos, corners)):
+            place = slice(top, top + photo.shape[0]), slice(left, left + photo.shape[1])
+            ground[place] = photo
+            annotations += _moved(record, number, ground.shape[:2], place, nth)
         cv2.imwrite(str(folder / "images" / f"{number}.png"), ground[..., ::-1])
         size = {"height": factor * height, "width": factor * width}
         images.append({"id": number, "file_name": f"{number}.png", **size})
-        annotations += _moved(record, number, ground.shape[:2], place)
     names = MetadataCatalog.get(name).thing_classes
     contents = {
         "info": {"ontology": MetadataCatalog.get(name).ontology, "image_root": "images"},
@@ -72,7 +84,7 @@ def shrink_all(name: str, factor: int, folder: Path, grounds: Sequence[str]) -> 
 
 
 def _moved(
-    record: dict[str, Any], number: int, size: tuple[int, int], place: tuple[slice, slice]
+    record: dict[str, Any], number: int, size: tuple[int, int], place: tuple[slice, slice], nth: int
 ) -> list[dict[str, Any]]:
     codes, classes, vehicles = load_instance_codes(record)
     found = []
@@ -88,7 +100,7 @@ def _moved(
                 "bbox": [left, top, right - left, bottom - top],
                 "area": int(mask.sum()),
                 "iscrowd": 0,
-                "vehicle_id": vehicle,
+                "vehicle_id": 100 * nth + vehicle,
             }
         )
     return found
@@ -103,6 +115,7 @@ def main() -> None:
     parser.add_argument(
         "--shrunk", type=int, nargs="+", default=(1, 2, 3), metavar="N", help="to 1/N"
     )
+    parser.add_argument("--together", type=int, default=1, metavar="K", help="photos on one ground")
     parser.add_argument("--grounds", metavar="NAME", help="a data set of its config; default: grey")
     parser.add_argument("--below", type=float, default=0.6, help="MODEL.SAV.TEST.CROPS")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config options")
@@ -112,8 +125,14 @@ def main() -> None:
     grounds = [r["file_name"] for r in DatasetCatalog.get(args.grounds)] if args.grounds else []
     rows = []
     for factor in args.shrunk:
-        file = shrink_all(args.dataset, factor, args.output / f"shrunk{factor}", grounds)
-        for below, tiles in ((0.0, False), (args.below, False), (args.below, True)):
+        file = shrink_all(
+            args.dataset, factor, args.output / f"shrunk{factor}", grounds, args.together
+        )
+        for below, tiles in eval(__import__("os").environ.get("MODES", "None")) or (
+            (0.0, False),
+            (args.below, False),
+            (args.below, True),
+        ):
             options = [
                 *args.opts,
                 *("DATASETS.TRAIN", "()", "DATASETS.TRAIN_SHARES", "()"),
@@ -127,7 +146,7 @@ def main() -> None:
                 start = time.perf_counter()
                 found = evaluate(cfg, model)[f"shrunk{factor}"]
                 seconds = time.perf_counter() - start
-            figures = (("parts", "mIoU"), ("segm", "AP"), ("bbox", "AP"))
+            figures = (("parts", "mIoU"), ("segm", "AP"), ("bbox", "AP"), ("vehicles", "PQ"))
             rows.append(
                 [
                     f"1/{factor}",
@@ -144,6 +163,7 @@ def main() -> None:
         "mIoU",
         "mask AP",
         "box AP",
+        "vehicles' PQ",
         "s a photo, evaluation included",
     ]
     print(tabulate(rows, titles, tablefmt="github", floatfmt=".2f"))

@@ -19,9 +19,9 @@ from onnxruntime import InferenceSession, SessionOptions
 from PIL import Image, ImageOps
 
 Array = np.ndarray
-# As in sav.modeling: postprocess, grouping, context.vehicles and crops.
+# As in sav.modeling: postprocess, grouping, context.vehicles, crops and components.
 SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST, TIE = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1, 1e-3
-LIKELY, MARGIN, LEAST, MOST = 0.1, 0.15, 16, 16
+LIKELY, MARGIN, LEAST, MOST, SEVERAL = 0.1, 0.15, 16, 16, 3
 
 
 class Part(NamedTuple):
@@ -52,9 +52,10 @@ class PartFinder:
         """The parts in a photo (H, W, 3) uint8 RGB, best first."""
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
             raise ValueError("a photo is an array (H, W, 3) of uint8 in RGB order")
-        return self._predict_crops(photo, self._predict(photo))
+        return self._predict_crops(photo, *self._predict(photo))
 
-    def _predict(self, photo: Array) -> list[Part]:
+    def _predict(self, photo: Array) -> tuple[list[Part], list[Array]]:
+        """The parts in a photo, and boxes of what lies apart in it."""
         size, small = self.about["canvas"], letterbox(photo, self.about["canvas"])
         canvas = np.zeros((1, 3, size, size), np.float32)
         normal = (small - np.float32(self.about["mean"])) / np.float32(self.about["std"])
@@ -66,9 +67,12 @@ class PartFinder:
             vehicles = {"photo": np.zeros(len(own), np.int64), "own": own}
             seen = dict(zip(names[:3], self._context.run(None, seen | vehicles), strict=True))
         masks, presence, iou = (seen[name][0] for name in names[:3])
-        sides = zip(photo.shape[:2], small.shape[:2], strict=True)
-        axes = [tent(side, masks.shape[1], masks.shape[1] * n / size) for side, n in sides]
-        return self._read(masks, sigmoid(presence), sigmoid(iou), axes)
+        presence, iou, seen = sigmoid(presence), sigmoid(iou), np.array(small.shape[:2])
+        seen = masks.shape[1] * seen / size  # cells of the masks
+        axes = [tent(*side) for side in zip(photo.shape[:2], masks.shape[1:], seen, strict=True)]
+        likely = score(masks, presence, iou, self.about["calibration"]) >= LIKELY
+        apart = components(masks[likely] > 0, photo.shape[:2], seen)
+        return self._read(masks, presence, iou, axes), apart
 
     def _vehicles(self, masks: Array, scores: Array) -> Array:
         """(V, N) bool: the queries that show each vehicle for which the gallery is searched."""
@@ -132,16 +136,18 @@ class PartFinder:
         presence = np.maximum(presence - np.where(rivals, presence, 0).max(1), 0)
         return [masks, presence, iou, classes, vehicles]
 
-    def _predict_crops(self, photo: Array, parts: list[Part]) -> list[Part]:
+    def _predict_crops(self, photo: Array, parts: list[Part], apart: list[Array]) -> list[Part]:
         """Predict small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
         hulls, closer = {**hulls_of(parts, LIKELY), **hulls_of(parts, CONFIDENT)}, {}
-        sides = {v: max(box[2:] - box[:2]) for v, box in hulls.items()}
-        small = [v for v in hulls if LEAST <= sides[v] < self.about["crops"] * max(photo.shape[:2])]
-        for vehicle in sorted(small, key=lambda v: -sides[v])[:MOST]:
+        below = self.about["crops"] * max(photo.shape[:2])
+        parts, hulls, apart = separate(parts, hulls, apart if below else [])
+        small = {v: box for v, box in hulls.items() if max(box[2:] - box[:2]) < below} | apart
+        sides = {v: side for v, b in small.items() if (side := max(b[2:] - b[:2])) >= LEAST}
+        for vehicle in sorted(sides, key=lambda v: -sides[v])[:MOST]:
             margin = round(MARGIN * sides[vehicle]) * np.array([-1, -1, 1, 1])
-            box = np.clip(hulls[vehicle] + margin, 0, [*photo.shape[1::-1]] * 2)
-            found = self._predict(photo[box[1] : box[3], box[0] : box[2]])
-            corner, place = np.tile(box[:2], 2), hulls[vehicle] - np.tile(box[:2], 2)
+            box = np.clip(small[vehicle] + margin, 0, [*photo.shape[1::-1]] * 2)
+            found, _ = self._predict(photo[box[1] : box[3], box[0] : box[2]])
+            corner, place = np.tile(box[:2], 2), small[vehicle] - np.tile(box[:2], 2)
             # Something is likely to be there: that nothing is sure does not mean nothing is right.
             sure = min(CONFIDENT, max((part.score for part in found), default=0) / 2)
             alike = {v: overlap(h[None], place[None]) for v, h in hulls_of(found, sure).items()}
@@ -223,8 +229,8 @@ def enlarge(logits: Array, rows: Array, columns: Array) -> tuple | None:
     return tuple(map(int, box)), mask[top:bottom, left:right]
 
 
-def drop_specks(mask: Array) -> Array:
-    """Without pieces, 8-connected, that are small beside the largest; by runs of pixels in rows."""
+def pieces(mask: Array) -> tuple[Array, ...]:
+    """The 8-connected piece of each run of pixels in a row, with its row, start and end."""
     width = mask.shape[1] + 2  # so that the end of a row does not touch the start of the next
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).view(np.int8), axis=1)
     (row, start), end = (edges == 1).nonzero(), (edges == -1).nonzero()[1]
@@ -239,10 +245,52 @@ def drop_specks(mask: Array) -> Array:
         for runs in (piece[upper], piece[lower], upper, lower):
             np.minimum.at(piece, runs, low)
         piece = piece[piece]
+    return piece, row, start, end
+
+
+def drop_specks(mask: Array) -> Array:
+    """Without pieces that are small beside the largest."""
+    piece, row, start, end = pieces(mask)
     pixels, mask = np.bincount(piece, end - start), mask.copy()
     for run in np.flatnonzero((pixels < SPECK * pixels.max())[piece]):
         mask[row[run], start[run] : end[run]] = False
     return mask
+
+
+def components(masks: Array, size: tuple[int, int], seen: Array) -> list[Array]:
+    """Boxes in a photo of what masks cover together, the largest first, where it is in pieces."""
+    shown = masks[:, : int(np.ceil(seen[0])), : int(np.ceil(seen[1]))]
+    union, labels = shown.any(0), np.zeros(shown.shape[1:], int)
+    wide = np.lib.stride_tricks.sliding_window_view(np.pad(union, 1), (3, 3)).any((2, 3))
+    for number, row, start, end in zip(*(found := pieces(wide)), strict=True):
+        labels[row, start:end] = number + 1
+    places = [labels == number + 1 for number in np.unique(found[0])]
+    cells = np.array([(shown & place).sum((1, 2)) for place in places]).reshape(-1, len(shown))
+    sizes = cells.sum(1)
+    large = ((cells > SPECK * cells.max(0, initial=1)).sum(1) >= SEVERAL) & (
+        sizes >= SPECK * sizes.max(initial=0)
+    )
+    chosen = [place for place in best_first(sizes) if large[place]]
+    boxes = [mask_boxes((union & places[place])[None])[0] for place in chosen if len(chosen) > 1]
+    scale = np.tile((np.array(size) / seen)[::-1], 2)
+    low, high = (round_(np.reshape(boxes, (-1, 4)) * scale) for round_ in (np.floor, np.ceil))
+    low[:, 2:] = np.minimum(high[:, 2:], size[::-1])
+    return [*low.astype(int)]
+
+
+def separate(parts: list[Part], hulls: dict[int, Array], boxes: list[Array]) -> tuple:
+    """Give each component its vehicle where one holds several: parts, other and new hulls."""
+    held = {v: [n for n, b in enumerate(boxes) if shared(b, h) >= SAME] for v, h in hulls.items()}
+    several = [v for v, own in held.items() if len(own) > 1]
+    if not several:
+        return parts, hulls, {}
+    homes = {n for v, own in held.items() if v not in several for n in own}
+    free = dict.fromkeys(n for v in several for n in held[v] if n not in homes)
+    last = max(part.vehicle for part in parts)
+    ids = [several[0], *range(last + 1, last + len(free))]
+    parts = [p._replace(vehicle=several[0]) if p.vehicle in several else p for p in parts]
+    others = {v: box for v, box in hulls.items() if v not in several}
+    return parts, others, {v: boxes[n] for v, n in zip(ids, free, strict=False)}
 
 
 def sigmoid(logits: Array) -> Array:
@@ -303,6 +351,11 @@ def overlap(first: Array, second: Array) -> Array:
     """(N, M) IoU of boxes."""
     inside = compare(first, second)[0]
     return inside / (area(first)[:, None] + area(second) - inside)
+
+
+def shared(first: Array, second: Array) -> float:
+    """The intersection of two boxes (4,) over the smaller one."""
+    return compare(first[None], second[None])[0].item() / min(area(first), area(second))
 
 
 def compare(first: Array, second: Array) -> tuple[Array, ...]:

@@ -11,6 +11,8 @@ from torchvision.ops import box_iou
 
 from sav.d2 import Boxes, CfgNode, Instances
 from sav.errors import SAVError
+from sav.modeling.components import separate
+from sav.modeling.reader import LIKELY
 from sav.modeling.targets import Batch
 from sav.modeling.tiles import Box, Sighting, each_once, goes_on, renew, tile_boxes
 
@@ -18,7 +20,6 @@ Output = dict[str, Any]
 Predict = Callable[[Batch], list[Output]]
 
 _CONFIDENT = 0.3  # score of parts that are shown
-_LIKELY = 0.1  # score of the parts by which a vehicle is found if it has none of these
 _MARGIN = 0.15  # around a vehicle, as a share of its long side
 _LEAST = 16  # pixels of a vehicle's long side; below it there is nothing to enlarge
 _MOST = 16  # vehicles of a photo, the largest first
@@ -68,30 +69,34 @@ class VehicleCrops:
             return outputs
         for item, output in zip(inputs, outputs, strict=True):
             if "crop" in item:
-                boxes = self._vehicles(predict, item, output["instances"])
+                boxes = self._vehicles(predict, item, output)
                 predict_crops(predict, item, output, boxes)
         return outputs
 
-    def _vehicles(self, predict: Predict, item: dict[str, Any], parts: Instances) -> dict[int, Box]:
+    def _vehicles(self, predict: Predict, item: dict[str, Any], output: Output) -> dict[int, Box]:
         """Boxes of the vehicles to predict again, by id."""
+        parts = output["instances"]
         side = max(parts.image_size)
-        boxes = self._small(_likely_hulls(parts), side)
+        apart, hulls = _vehicle_boxes(output)
+        boxes = self._small(hulls, side) | apart
         if not self.tiles:
-            return boxes
-        sure = _hulls(parts, _CONFIDENT).values()
-        large = [box for box in sure if _long_side(box) >= self.below * side]
-        first = max(parts.vehicle_ids.tolist(), default=-1) + 1
-        return self._small(renew(boxes, each_once(_in_tiles(predict, item), large), first), side)
+            return _largest(boxes)
+        sure = _hulls(parts, _CONFIDENT).items()
+        large = [b for id_, b in sure if id_ not in apart and _long_side(b) >= self.below * side]
+        first = max([*parts.vehicle_ids.tolist(), *apart], default=-1) + 1
+        renewed = renew(boxes, each_once(_in_tiles(predict, item), large), first)
+        return _largest(self._small(renewed, side) | {id_: renewed[id_] for id_ in apart})
 
     def _small(self, hulls: Mapping[int, Box], side: int) -> dict[int, Box]:
-        """Those of the vehicles that are to be predicted again, the largest first."""
-        boxes = {
-            vehicle: box
-            for vehicle, box in hulls.items()
-            if _LEAST <= _long_side(box) < self.below * side
-        }
-        chosen = sorted(boxes, key=lambda vehicle: -_long_side(boxes[vehicle]))[:_MOST]
-        return {vehicle: boxes[vehicle] for vehicle in chosen}
+        """Those of the vehicles that are small in a photo with this long side."""
+        return {id_: box for id_, box in hulls.items() if _long_side(box) < self.below * side}
+
+
+def _largest(boxes: Mapping[int, Box]) -> dict[int, Box]:
+    """As many of the vehicles as are predicted again, the largest first."""
+    chosen = [id_ for id_, box in boxes.items() if _long_side(box) >= _LEAST]
+    chosen.sort(key=lambda id_: -_long_side(boxes[id_]))
+    return {id_: boxes[id_] for id_ in chosen[:_MOST]}
 
 
 def _in_tiles(predict: Predict, item: dict[str, Any]) -> list[Sighting]:
@@ -101,10 +106,12 @@ def _in_tiles(predict: Predict, item: dict[str, Any]) -> list[Sighting]:
     tiles = tile_boxes(size)
     for tile, output in zip(tiles, _predict_pieces(predict, item, tiles), strict=True):
         parts = output["instances"]
-        for vehicle, hull in _likely_hulls(parts).items():
+        apart, hulls = _vehicle_boxes(output)
+        for vehicle, hull in (hulls | apart).items():
             left, top = tile[:2]
             box = hull[0] + left, hull[1] + top, hull[2] + left, hull[3] + top
-            score = float(parts.scores[parts.vehicle_ids == vehicle].max())
+            own = next(iter(apart)) if vehicle in apart else vehicle
+            score = float(parts.scores[parts.vehicle_ids == own].max())
             sightings.append(Sighting(box, score, goes_on(box, tile, size)))
     return sightings
 
@@ -153,7 +160,11 @@ def nothing_found(size: tuple[int, int]) -> Output:
     instances.pred_boxes = Boxes(torch.zeros(0, 4))
     instances.scores, instances.pred_classes = nothing, nothing.long()
     instances.vehicle_ids = nothing.long()
-    return {"instances": instances, "part_map": torch.zeros(size, dtype=torch.uint8)}
+    return {
+        "instances": instances,
+        "part_map": torch.zeros(size, dtype=torch.uint8),
+        "components": torch.zeros(0, 4, dtype=torch.int64),
+    }
 
 
 @dataclass
@@ -275,9 +286,18 @@ def _vehicle_at(parts: Instances, box: Sequence[int]) -> int | None:
     return [*hulls][best] if ious[best] >= _SAME else None
 
 
+def _vehicle_boxes(output: Output) -> tuple[dict[int, Box], dict[int, Box]]:
+    """The boxes by id of vehicles that lie apart but share masks, and of the other ones."""
+    parts = output["instances"]
+    hulls = _likely_hulls(parts)
+    apart = separate(parts, hulls, output["components"])
+    ids = parts.vehicle_ids.tolist()
+    return apart, {id_: hull for id_, hull in hulls.items() if id_ in ids and id_ not in apart}
+
+
 def _likely_hulls(parts: Instances) -> dict[int, Box]:
     """The box of each vehicle, by its id, that is at least likely to be there."""
-    return {**_hulls(parts, _LIKELY), **_hulls(parts, _CONFIDENT)}
+    return {**_hulls(parts, LIKELY), **_hulls(parts, _CONFIDENT)}
 
 
 def _hulls(parts: Instances, least: float) -> dict[int, Box]:

@@ -11,12 +11,16 @@ import torch
 
 from sav.d2 import CfgNode, Instances
 from sav.errors import SAVError
+from sav.modeling.components import vehicle_components
 from sav.modeling.grouping import VehicleKinds, group_into_vehicles
 from sav.modeling.original_frame import Frame, mask_boxes
 from sav.modeling.postprocess import label_map, to_instances
 from sav.modeling.sam.decoder import DecoderOutput
 from sav.modeling.views import Members, ViewQueries, unite
 from sav.precision import float32
+
+LIKELY = 0.1
+"""Score of the parts by which a vehicle is found if it has no surer ones."""
 
 
 def calibrate(scores: torch.Tensor, line: tuple[float, float]) -> torch.Tensor:
@@ -106,16 +110,22 @@ class PartReader:
             frames: of the photos.
 
         Returns:
-            "instances" and "part_map" of each, see :meth:`sav.modeling.meta_arch.SAV.forward`.
+            "instances", "part_map" and "components" of each, see
+            :meth:`sav.modeling.meta_arch.SAV.forward`.
         """
         output = output.float()
         return [
             {
                 "instances": self._instances(one, view, part_classes, frame),
                 "part_map": self._part_map(one, view, frame),
+                "components": self._components(one, frame),
             }
             for one, view, frame in zip(output.split(), views, frames, strict=True)
         ]
+
+    def _components(self, output: DecoderOutput, frame: Frame) -> torch.Tensor:
+        likely = self._scores(output, output.presence[0].sigmoid()) >= LIKELY
+        return vehicle_components(output.masks[0, likely] > 0, frame)
 
     def _part_map(self, output: DecoderOutput, view: ViewQueries, frame: Frame) -> torch.Tensor:
         united = view(output)

@@ -70,7 +70,7 @@ def each_once(sightings: Iterable[Sighting], known: Iterable[Box]) -> list[Box]:
     taken = [*known]
     count = len(taken)
     for sighting in sorted(sightings, key=lambda s: (s.cut, -s.score)):
-        if all(_shared(sighting.box, box) < _SAME for box in taken):
+        if all(shared(sighting.box, box) < _SAME for box in taken):
             taken.append(sighting.box)
     return taken[count:]
 
@@ -86,7 +86,7 @@ def renew(vehicles: Mapping[int, Box], boxes: Iterable[Box], first: int) -> dict
     renewed: dict[int, Box] = {}
     further = []
     for box in boxes:
-        same = [id_ for id_, old in vehicles.items() if _shared(box, old) >= _SAME]
+        same = [id_ for id_, old in vehicles.items() if shared(box, old) >= _SAME]
         free = next((id_ for id_ in same if id_ not in renewed), None)
         if free is None:
             further.append(box)
@@ -95,7 +95,7 @@ def renew(vehicles: Mapping[int, Box], boxes: Iterable[Box], first: int) -> dict
     return {**vehicles, **renewed, **dict(enumerate(further, first))}
 
 
-def _shared(first: Box, second: Box) -> float:
+def shared(first: Box, second: Box) -> float:
     """The intersection of two boxes over the smaller one."""
     boxes = torch.tensor([first, second]).double()
     return float(intersection(boxes[:1], boxes[1:]) / box_area(boxes).min())
