@@ -2,7 +2,7 @@ r"""What vehicle crops and tiles give: photos shrunk on a larger ground, with an
 
 A photo that is shrunk to a third lies, at its full number of pixels, somewhere on a ground that is
 three times as wide and high. So nothing is lost but what the model's canvas loses. The ground is
-grey, or a photo without a vehicle::
+grey, or a photo without a vehicle. With ``--together`` several photos lie on one ground::
 
     python benchmarks/crops.py --model RUN --dataset dsmlr_valid --shrunk 1 3 6 \
         --grounds no_vehicle_valid --output output/bench/crops
@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,15 @@ from sav.formats.masks import decode_codes, encode_mask, mask_box
 GREY = 127
 
 
-def shrink_all(
-    name: str, factor: int, folder: Path, grounds: Sequence[str], together: int = 1
-) -> Path:
+def shrink_all(name: str, factor: int, folder: Path, grounds: Sequence[str], together: int) -> Path:
     """Write a data set's photos on larger grounds; returns its annotation file.
 
     Args:
         name: of the data set.
         factor: of the ground's sides over the photo's.
         folder: gets the photos.
-        grounds: files of photos, of which one is drawn for each photo; none for grey.
-        together: photos that share a ground; each has a cell of its own among factor x factor.
+        grounds: files of photos, of which one is drawn for each new photo; none for grey.
+        together: photos on one ground.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
@@ -57,17 +56,12 @@ def shrink_all(
         if grounds:
             behind = read_rgb(grounds[rng.integers(len(grounds))])
             cv2.resize(behind, ground.shape[1::-1], dst=ground)
-        if together == 1:
-            corners = [
-                tuple(int(rng.integers(0, (factor - 1) * side + 1)) for side in (height, width))
-            ]
-        else:
-            cells = rng.permutation(factor**2)[:together]
-            corners = [(int(cell) // factor * height, int(cell) % factor * width) for cell in cells]
-        for nth, (record, photo, (top, left)) in enumerate(zip(records, photos, corners)):
+        places = _places(rng, factor, (height, width), len(photos))
+        pairs = zip(records, photos, places, strict=True)
+        for first_vehicle, (record, photo, (top, left)) in zip(count(0, 100), pairs):
             place = slice(top, top + photo.shape[0]), slice(left, left + photo.shape[1])
             ground[place] = photo
-            annotations += _moved(record, number, ground.shape[:2], place, nth)
+            annotations += _moved(record, number, ground.shape[:2], place, first_vehicle)
         cv2.imwrite(str(folder / "images" / f"{number}.png"), ground[..., ::-1])
         size = {"height": factor * height, "width": factor * width}
         images.append({"id": number, "file_name": f"{number}.png", **size})
@@ -83,8 +77,22 @@ def shrink_all(
     return path
 
 
+def _places(
+    rng: np.random.Generator, factor: int, size: tuple[int, int], photos: int
+) -> list[tuple[int, int]]:
+    """Top and left of photos: one lies anywhere, several in cells of their size (height, width)."""
+    if photos == 1:
+        return [tuple(int(rng.integers(0, (factor - 1) * side + 1)) for side in size)]
+    cells = rng.permutation(factor**2)[:photos].tolist()
+    return [(cell // factor * size[0], cell % factor * size[1]) for cell in cells]
+
+
 def _moved(
-    record: dict[str, Any], number: int, size: tuple[int, int], place: tuple[slice, slice], nth: int
+    record: dict[str, Any],
+    number: int,
+    size: tuple[int, int],
+    place: tuple[slice, slice],
+    first: int,
 ) -> list[dict[str, Any]]:
     codes, classes, vehicles = load_instance_codes(record)
     found = []
@@ -100,7 +108,7 @@ def _moved(
                 "bbox": [left, top, right - left, bottom - top],
                 "area": int(mask.sum()),
                 "iscrowd": 0,
-                "vehicle_id": 100 * nth + vehicle,
+                "vehicle_id": first + vehicle,
             }
         )
     return found
@@ -120,6 +128,8 @@ def main() -> None:
     parser.add_argument("--below", type=float, default=0.6, help="MODEL.SAV.TEST.CROPS")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config options")
     args = parser.parse_args()
+    if args.together > min(args.shrunk) ** 2:
+        parser.error(f"--together {args.together}: no room for more than the square of --shrunk")
     cfg, _ = load_trained(args.model, args.opts)
     register_part_datasets(cfg)
     grounds = [r["file_name"] for r in DatasetCatalog.get(args.grounds)] if args.grounds else []
@@ -128,7 +138,7 @@ def main() -> None:
         file = shrink_all(
             args.dataset, factor, args.output / f"shrunk{factor}", grounds, args.together
         )
-        for below, tiles in eval(__import__("os").environ.get("MODES", "None")) or (
+        for below, tiles in (
             (0.0, False),
             (args.below, False),
             (args.below, True),

@@ -265,11 +265,11 @@ def components(masks: Array, size: tuple[int, int], seen: Array) -> list[Array]:
     for number, row, start, end in zip(*(found := pieces(wide)), strict=True):
         labels[row, start:end] = number + 1
     places = [labels == number + 1 for number in np.unique(found[0])]
-    cells = np.array([(shown & place).sum((1, 2)) for place in places]).reshape(-1, len(shown))
-    sizes = cells.sum(1)
-    large = ((cells > SPECK * cells.max(0, initial=1)).sum(1) >= SEVERAL) & (
-        sizes >= SPECK * sizes.max(initial=0)
-    )
+    if len(places) < 2:
+        return []
+    cells = np.array([(shown & place).sum((1, 2)) for place in places])
+    sizes, kinds = cells.sum(1), (cells > SPECK * cells.max(0).clip(1)).sum(1)
+    large = (kinds >= SEVERAL) & (sizes >= SPECK * sizes.max())
     chosen = [place for place in best_first(sizes) if large[place]]
     boxes = [mask_boxes((union & places[place])[None])[0] for place in chosen if len(chosen) > 1]
     scale = np.tile((np.array(size) / seen)[::-1], 2)

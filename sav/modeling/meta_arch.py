@@ -121,10 +121,9 @@ class SAV(nn.Module):
             SAVError: an image or a vocabulary is not one that the model takes.
 
         Returns:
-            In training the losses by name. Otherwise one dict an image, with "instances"
-            (pred_masks (N, H, W) bool, pred_boxes, scores, pred_classes, vehicle_ids) and
-            "part_map" (H, W) uint8, class + 1 and 0 for background, in the classes of the view; and
-            "components" (K, 4) int64, XYXY boxes of what lies apart in the photo, if anything does.
+            In training the losses by name. Otherwise one dict an image: "instances" (pred_masks
+            (N, H, W) bool, pred_boxes, scores, pred_classes, vehicle_ids); "part_map" (H, W) uint8,
+            class + 1, 0 for background; "components" (K, 4) int64, see vehicle_components.
         """
         photos = self.encode(self.flips.with_mirror_images(batched_inputs))
         prompts = self.prompts(photos)

@@ -19,7 +19,7 @@ from sav.export.graphs import ContextRetrieval, EncoderDecoder, GalleryLookup
 from sav.export.quantize import quantize_encoder
 from sav.export.runtime import Part, PartFinder, read_photo
 from sav.gallery.store import Gallery
-from sav.modeling.crops import VehicleCrops
+from sav.modeling.crops import VehicleCrops, nothing_found
 from sav.predict.predictor import SAVPredictor
 
 from .parity import assert_alike, view_of
@@ -85,12 +85,33 @@ def test_small_vehicles_are_predicted_again(taught, exported, photo, tmp_path):
     parts.pred_boxes = Boxes(torch.tensor([box]).float())
     parts.scores, parts.pred_classes = torch.tensor([0.9]), torch.tensor([0])
     parts.vehicle_ids = torch.tensor([0])
-    output = {"instances": parts, "part_map": torch.zeros(200, 300, dtype=torch.uint8)}
+    output = nothing_found((200, 300)) | {"instances": parts}
     with torch.no_grad():
         VehicleCrops(0.6)(taught.model, [taught._to_input(image)], [output])
     seen = Part("any", 0, 0.9, 0, box, np.ones((90, 110), bool))
     assert len(output["instances"]) > 3
-    assert_alike(PartFinder(folder)._predict_crops(image, [seen]), output["instances"])
+    assert_alike(PartFinder(folder)._predict_crops(image, [seen], []), output["instances"])
+
+
+def test_vehicles_that_lie_apart_are_predicted_one_by_one(taught, exported, photo, tmp_path):
+    """Where one mask shows a part of two vehicles, each is cut out."""
+    folder, image = shutil.copytree(exported, tmp_path / "apart"), photo(200, 300, 3)
+    about = json.loads((folder / "model.json").read_text("utf-8"))
+    (folder / "model.json").write_text(json.dumps(about | {"crops": 0.6}))
+    components = [(10, 10, 200, 180), (220, 40, 290, 110)]
+    output = nothing_found((200, 300))
+    parts = Instances((200, 300))
+    parts.pred_masks = torch.ones(1, 200, 300, dtype=torch.bool)
+    parts.pred_boxes = Boxes(torch.tensor([[0.0, 0, 300, 200]]))
+    parts.scores, parts.pred_classes = torch.tensor([0.9]), torch.tensor([0])
+    parts.vehicle_ids = torch.tensor([0])
+    output |= {"instances": parts, "components": torch.tensor(components)}
+    with torch.no_grad():
+        VehicleCrops(0.6)(taught.model, [taught._to_input(image)], [output])
+    seen = Part("any", 0, 0.9, 0, (0, 0, 300, 200), np.ones((200, 300), bool))
+    found = PartFinder(folder)._predict_crops(image, [seen], [np.array(b) for b in components])
+    assert set(output["instances"].vehicle_ids.tolist()) == {0, 1}
+    assert_alike(found, output["instances"])
 
 
 def test_it_runs_without_torch_and_without_sav(taught, exported, photo, tmp_path):

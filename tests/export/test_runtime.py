@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
+from sav.d2 import Instances
 from sav.data.letterbox import Letterbox
 from sav.export import runtime
 from sav.formats.images import read_rgb
-from sav.modeling import crops, grouping, postprocess
+from sav.modeling import components, crops, grouping, postprocess, reader
 from sav.modeling.context import vehicles
 from sav.modeling.grouping import VehicleKinds, group_into_vehicles
 from sav.modeling.original_frame import Frame, enlarge
@@ -35,7 +36,7 @@ def test_it_is_one_short_file_of_its_own():
     said = {line for s in strings for line in range(s.lineno, s.end_lineno + 1)}
     lines = enumerate(map(str.strip, source.splitlines()), 1)
     code = [line for number, line in lines if line and line[0] != "#" and number not in said]
-    assert len(code) <= 300
+    assert len(code) <= 340
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {
         name.split(".")[0]
@@ -54,7 +55,10 @@ def test_its_rules_are_those_of_the_model():
     assert runtime.TIE == grouping._TIE
     assert runtime.CONFIDENT == vehicles._CONFIDENT == crops._CONFIDENT
     assert runtime.SMALLEST == vehicles._SMALLEST
-    for name in ("LIKELY", "MARGIN", "LEAST", "MOST"):
+    assert runtime.LIKELY == reader.LIKELY
+    assert (runtime.SPECK, runtime.SEVERAL) == (components._SMALLEST, components._PARTS)
+    assert runtime.SAME == components._SAME
+    for name in ("MARGIN", "LEAST", "MOST"):
         assert getattr(runtime, name) == getattr(crops, f"_{name}")
 
 
@@ -104,6 +108,39 @@ def test_parts_are_grouped_alike(seed, bodies):
     )
     found = runtime.group(boxes.reshape(-1, 4), classes, scores, list(bodies), list(once))
     assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_lies_apart_is_found_alike(seed):
+    rng = np.random.default_rng(seed)
+    original = [int(side) for side in rng.integers(40, 900, 2)]
+    resized = tuple(max(1, round(side * 64 / max(original))) for side in original)
+    frame = Frame(tuple(original), resized, 64)
+    masks = np.zeros((6, 16, 16), bool)
+    for left, top, right, bottom in random_boxes(rng, 4, size=16, most=7):
+        masks[:, top:bottom, left:right] = rng.random((6, 1, 1)) < 0.8
+    masks &= rng.random(masks.shape) < 0.9
+    expected = components.vehicle_components(torch.from_numpy(masks), frame)
+    found = runtime.components(masks, frame.original, 16 * np.array(resized) / 64)
+    assert [box.tolist() for box in found] == expected.tolist()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_components_are_shared_out_alike(seed):
+    rng = np.random.default_rng(seed)
+    hulls = {int(id_): box for id_, box in enumerate(random_boxes(rng, 3, size=40, most=35))}
+    boxes = random_boxes(rng, int(rng.integers(0, 4)), size=40, most=12)
+    parts = Instances((40, 40))
+    parts.vehicle_ids = torch.tensor([0, 1, 1, 2])
+    own = [
+        runtime.Part("any", 0, 0.9, n, (0, 0, 1, 1), np.ones((1, 1), bool)) for n in (0, 1, 1, 2)
+    ]
+    rest, others, apart = runtime.separate(own, hulls, [*boxes])
+    tuples = {id_: tuple(box.tolist()) for id_, box in hulls.items()}
+    expected = components.separate(parts, tuples, torch.from_numpy(boxes).reshape(-1, 4))
+    assert {id_: tuple(box.tolist()) for id_, box in apart.items()} == expected
+    assert [part.vehicle for part in rest] == parts.vehicle_ids.tolist()
+    assert set(others) <= set(hulls) - set(expected)
 
 
 @pytest.mark.parametrize("seed", range(30))

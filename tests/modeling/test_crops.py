@@ -26,9 +26,10 @@ def parts(*boxes, size=SIZE, vehicles=None, scores=None):
     return found
 
 
-def output(instances, label=1):
+def output(instances, label=1, components=()):
     part_map = torch.full(instances.image_size, label, dtype=torch.uint8)
-    return {"instances": instances, "part_map": part_map}
+    apart = torch.tensor(components, dtype=torch.int64).reshape(-1, 4)
+    return {"instances": instances, "part_map": part_map, "components": apart}
 
 
 def photo(size=SIZE):
@@ -51,11 +52,11 @@ class Model:
         return answers
 
 
-def predicted(instances, below=0.6):
+def predicted(instances, below=0.6, components=()):
     model = Model()
     height, width = instances.image_size
     item = {"height": height, "width": width, "crop": PhotoCrops(photo(), Letterbox(64))}
-    first = output(instances)
+    first = output(instances, components=components)
     (found,) = VehicleCrops(below)(model, [{**item, "photo_id": "a"}], [first])
     return model, found
 
@@ -79,6 +80,19 @@ def test_only_small_vehicles_are_predicted_again():
     assert "crop" not in asked
     assert (asked["height"], asked["width"]) == (52, 52)
     assert sorted(found["instances"].vehicle_ids.tolist()) == [0, 1, 2, 3]
+
+
+def test_vehicles_that_share_masks_are_predicted_one_by_one():
+    """Also one that is large: its masks go on in the other."""
+    components = [(0, 0, 130, 90), (150, 40, 190, 80)]
+    first = parts((0, 0, 190, 90), (20, 20, 170, 80), vehicles=[3, 3])
+    model, found = predicted(first, components=components)
+    sizes = [(asked["width"], asked["height"]) for asked in model.asked]
+    assert sizes == [(150, 100), (52, 52)]
+    seen = found["instances"]
+    assert sorted(seen.vehicle_ids.tolist()) == [3, 4]
+    large, small = seen.pred_boxes.tensor[seen.vehicle_ids.argsort()]
+    assert large[2] < 140 < small[0]
 
 
 def test_unsure_parts_say_where_a_vehicle_is_only_if_it_has_no_others():

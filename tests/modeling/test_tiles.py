@@ -91,7 +91,8 @@ class Model:
         instances.pred_masks, instances.pred_boxes = mask, Boxes(torch.tensor([box]).float())
         instances.scores, instances.pred_classes = torch.tensor([0.8]), torch.tensor([3])
         instances.vehicle_ids = torch.tensor([0])
-        return {"instances": instances, "part_map": mask[0].to(torch.uint8) * 4}
+        part_map = mask[0].to(torch.uint8) * 4
+        return nothing_found(size) | {"instances": instances, "part_map": part_map}
 
 
 def predicted(tiles):
