@@ -131,8 +131,8 @@ def _add_model(cfg: CfgNode) -> None:
     # Slope and intercept over the logits of scores, so that a score is the probability of being
     # right; benchmarks/calibration.py finds them.
     cfg.MODEL.SAV.TEST.CALIBRATION = (1.0, 0.0)
-    # Vehicles whose long side is a smaller share of their photo's are cut out and predicted again.
-    # 0 for none.
+    # Vehicles whose long side is a smaller share of their photo's, and those that lie apart but
+    # share masks, are cut out and predicted again. 0 for none.
     cfg.MODEL.SAV.TEST.CROPS = 0.6
     cfg.MODEL.SAV.TEST.TILES = False  # whether to look for vehicles in tiles of the photo, too
     cfg.MODEL.SAV.TEST.VOCABULARY = ""  # the view to predict in; empty: its own parts
