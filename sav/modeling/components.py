@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +9,6 @@ import cv2
 import numpy as np
 import torch
 
-from sav.d2 import Instances
 from sav.modeling.original_frame import Frame
 from sav.modeling.tiles import Box, shared
 
@@ -22,8 +20,8 @@ _SAME = 0.5  # share of the smaller of two boxes, from which a component is in a
 def vehicle_components(masks: torch.Tensor, frame: Frame) -> torch.Tensor:
     """Boxes of what parts cover together, where that is in several pieces.
 
-    A vehicle's fine parts leave no gap between them, so that pieces with a gap between them are
-    vehicles, or what a tree or a person leaves of one.
+    A vehicle's fine parts leave no gap between them. So what has a gap around it is a vehicle, or
+    what a tree or a person leaves of one.
 
     Args:
         masks: (N, h, w) bool over the canvas, of the likely parts.
@@ -43,10 +41,10 @@ def vehicle_components(masks: torch.Tensor, frame: Frame) -> torch.Tensor:
     sizes = cells.sum(1)
     parts = (cells > _SMALLEST * cells.max(0).clip(1)).sum(1)
     large = (parts >= _PARTS) & (sizes >= _SMALLEST * sizes.max())
-    chosen = [n for n in np.argsort(-sizes, kind="stable").tolist() if large[n]]
-    if len(chosen) < 2:
-        return _boxes([])
-    return _boxes([_box(union.astype(bool) & (labels == n + 1), seen, frame) for n in chosen])
+    chosen = np.flatnonzero(large).tolist() if large.sum() > 1 else []
+    boxes = [_box(union.astype(bool) & (labels == n + 1), seen, frame) for n in chosen]
+    order = sorted(range(len(chosen)), key=lambda n: (-sizes[chosen[n]], boxes[n]))
+    return _boxes([boxes[n] for n in order])
 
 
 def _boxes(boxes: Sequence[Box]) -> torch.Tensor:
@@ -65,30 +63,24 @@ def _box(component: np.ndarray, seen: Sequence[float], frame: Frame) -> Box:
     return left, top, right, bottom
 
 
-def separate(
-    parts: Instances, hulls: Mapping[int, Box], components: torch.Tensor
-) -> dict[int, Box]:
-    """Make one of the vehicles that hold several components, and a vehicle of each component.
+def shared_vehicles(
+    hulls: Mapping[int, Box], components: torch.Tensor
+) -> tuple[list[int], list[Box]]:
+    """The vehicles whose masks cover several components, and these components.
 
     Args:
-        parts: of a photo; their vehicle_ids change in place.
-        hulls: boxes of its vehicles, by id.
+        hulls: boxes of a photo's vehicles, by id.
         components: (K, 4) of it, see :func:`vehicle_components`.
 
     Returns:
-        The boxes of these components by id, the first that of the parts; those that are another
-        vehicle's home are not among them. Empty if no vehicle holds several.
+        Ids, and the boxes of the components that are not all that another vehicle covers.
     """
     boxes: list[Box] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in components.tolist()]
     held = {
-        id_: [box for box in boxes if shared(box, hull) >= _SAME] for id_, hull in hulls.items()
+        id_: [n for n, box in enumerate(boxes) if shared(box, hull) >= _SAME]
+        for id_, hull in hulls.items()
     }
     several = [id_ for id_, own in held.items() if len(own) > 1]
-    if not several:
-        return {}
-    homes = {box for id_, own in held.items() if id_ not in several for box in own}
-    free = {box: None for id_ in several for box in held[id_] if box not in homes}
-    ids = parts.vehicle_ids
-    new = itertools.count(int(ids.max()) + 1)
-    ids[torch.isin(ids, ids.new_tensor(several))] = several[0]
-    return dict(zip(itertools.chain(several[:1], new), free, strict=False))
+    homes = {n for own in held.values() if len(own) == 1 for n in own}
+    free = {n for id_ in several for n in held[id_]} - homes
+    return several, [boxes[n] for n in sorted(free)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torchvision.ops import box_iou
 
 from sav.d2 import Boxes, CfgNode, Instances
 from sav.errors import SAVError
-from sav.modeling.components import separate
+from sav.modeling.components import shared_vehicles
 from sav.modeling.reader import LIKELY
 from sav.modeling.targets import Batch
 from sav.modeling.tiles import Box, Sighting, each_once, goes_on, renew, tile_boxes
@@ -24,6 +25,7 @@ _MARGIN = 0.15  # around a vehicle, as a share of its long side
 _LEAST = 16  # pixels of a vehicle's long side; below it there is nothing to enlarge
 _MOST = 16  # vehicles of a photo, the largest first
 _BATCH = 8  # crops a forward pass
+_GAIN = 1.25  # of the parts that are right, from which vehicles are predicted one by one
 _SAME = 0.5  # IoU of the boxes of a vehicle in the photo and in its crop
 
 
@@ -69,23 +71,26 @@ class VehicleCrops:
             return outputs
         for item, output in zip(inputs, outputs, strict=True):
             if "crop" in item:
-                boxes = self._vehicles(predict, item, output)
+                done = predict_apart(predict, item, output)
+                boxes = self._vehicles(predict, item, output["instances"], done)
                 predict_crops(predict, item, output, boxes)
         return outputs
 
-    def _vehicles(self, predict: Predict, item: dict[str, Any], output: Output) -> dict[int, Box]:
-        """Boxes of the vehicles to predict again, by id."""
-        parts = output["instances"]
+    def _vehicles(
+        self, predict: Predict, item: dict[str, Any], parts: Instances, done: Container[int]
+    ) -> dict[int, Box]:
+        """Boxes of the vehicles to predict again, by id, without those that are done."""
         side = max(parts.image_size)
-        apart, hulls = _vehicle_boxes(output)
-        boxes = self._small(hulls, side) | apart
+        hulls = {id_: box for id_, box in _likely_hulls(parts).items() if id_ not in done}
+        boxes = self._small(hulls, side)
         if not self.tiles:
             return _largest(boxes)
         sure = _hulls(parts, _CONFIDENT).items()
-        large = [b for id_, b in sure if id_ not in apart and _long_side(b) >= self.below * side]
-        first = max([*parts.vehicle_ids.tolist(), *apart], default=-1) + 1
-        renewed = renew(boxes, each_once(_in_tiles(predict, item), large), first)
-        return _largest(self._small(renewed, side) | {id_: renewed[id_] for id_ in apart})
+        known = [b for id_, b in sure if id_ in done or _long_side(b) >= self.below * side]
+        first = max(parts.vehicle_ids.tolist(), default=-1) + 1
+        return _largest(
+            self._small(renew(boxes, each_once(_in_tiles(predict, item), known), first), side)
+        )
 
     def _small(self, hulls: Mapping[int, Box], side: int) -> dict[int, Box]:
         """Those of the vehicles that are small in a photo with this long side."""
@@ -105,13 +110,13 @@ def _in_tiles(predict: Predict, item: dict[str, Any]) -> list[Sighting]:
     sightings = []
     tiles = tile_boxes(size)
     for tile, output in zip(tiles, _predict_pieces(predict, item, tiles), strict=True):
-        parts = output["instances"]
-        apart, hulls = _vehicle_boxes(output)
-        for vehicle, hull in (hulls | apart).items():
-            left, top = tile[:2]
+        parts, (left, top) = output["instances"], tile[:2]
+        hulls = _likely_hulls(parts)
+        several, apart = shared_vehicles(hulls, output["components"])
+        alone = [(hulls[id_], [id_]) for id_ in hulls if id_ not in several]
+        for hull, ids in alone + [(box, several) for box in apart]:
             box = hull[0] + left, hull[1] + top, hull[2] + left, hull[3] + top
-            own = next(iter(apart)) if vehicle in apart else vehicle
-            score = float(parts.scores[parts.vehicle_ids == own].max())
+            score = float(parts.scores[_belong(parts, ids)].max())
             sightings.append(Sighting(box, score, goes_on(box, tile, size)))
     return sightings
 
@@ -142,6 +147,43 @@ def predict_crops(
         output: of the photo, changed in place.
         vehicles: XYXY boxes in pixels, inside the photo, by the vehicle's id.
     """
+    merge(output, _predict_each(predict, item, vehicles))
+
+
+def predict_apart(predict: Predict, item: dict[str, Any], output: Output) -> list[int]:
+    """Predict the vehicles that share masks one by one, if that shows more.
+
+    The masks of one vehicle may cover several that lie apart, or one that a post cuts in two. What
+    crops of these components show takes its place if by the scores a quarter more parts are right.
+
+    Args:
+        predict: the model.
+        item: the photo, with "crop".
+        output: of the photo, changed in place.
+
+    Returns:
+        The ids of the vehicles that were put into the output.
+    """
+    parts = output["instances"]
+    several, components = shared_vehicles(_likely_hulls(parts), output["components"])
+    if not several:
+        return []
+    new = itertools.count(int(parts.vehicle_ids.max()) + 1)
+    vehicles = dict(zip(itertools.chain(several[:1], new), components, strict=False))
+    predictions = _predict_each(predict, item, _largest(vehicles))
+    own = _belong(parts, several)
+    right = sum(_expected_right(prediction.parts) for prediction in predictions)
+    if not predictions or right < _GAIN * _expected_right(parts[own]):
+        return []
+    parts.vehicle_ids[own] = predictions[0].vehicle
+    merge(output, predictions)
+    return [prediction.vehicle for prediction in predictions]
+
+
+def _predict_each(
+    predict: Predict, item: dict[str, Any], vehicles: Mapping[int, Box]
+) -> list[CropPrediction]:
+    """What crops of some vehicles show of them, without those that show nothing of theirs."""
     size = int(item["height"]), int(item["width"])
     crops = {vehicle: _enlarge(box, size) for vehicle, box in vehicles.items()}
     outputs = _predict_pieces(predict, item, [*crops.values()])
@@ -149,7 +191,7 @@ def predict_crops(
         CropPrediction.at(vehicle, vehicles[vehicle], crop, found)
         for (vehicle, crop), found in zip(crops.items(), outputs, strict=True)
     ]
-    merge(output, [*filter(None, predictions)])
+    return [*filter(None, predictions)]
 
 
 def nothing_found(size: tuple[int, int]) -> Output:
@@ -286,13 +328,14 @@ def _vehicle_at(parts: Instances, box: Sequence[int]) -> int | None:
     return [*hulls][best] if ious[best] >= _SAME else None
 
 
-def _vehicle_boxes(output: Output) -> tuple[dict[int, Box], dict[int, Box]]:
-    """The boxes by id of vehicles that lie apart but share masks, and of the other ones."""
-    parts = output["instances"]
-    hulls = _likely_hulls(parts)
-    apart = separate(parts, hulls, output["components"])
-    ids = parts.vehicle_ids.tolist()
-    return apart, {id_: hull for id_, hull in hulls.items() if id_ in ids and id_ not in apart}
+def _belong(parts: Instances, vehicles: Sequence[int]) -> torch.Tensor:
+    """(N,) bool: the parts of some vehicles, given by their ids."""
+    return torch.isin(parts.vehicle_ids, parts.vehicle_ids.new_tensor(vehicles))
+
+
+def _expected_right(parts: Instances) -> float:
+    """How many of the parts that are shown are right, by their scores."""
+    return float(parts.scores[parts.scores >= _CONFIDENT].sum())
 
 
 def _likely_hulls(parts: Instances) -> dict[int, Box]:
