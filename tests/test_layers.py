@@ -64,7 +64,7 @@ def test_there_are_no_circles():
 
 def test_files_can_be_read_at_a_glance():
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in FILES}
-    # Copied to where SAV is not, so it is one file; its own test keeps it to 340 lines of code.
+    # Copied to where SAV is not, so it is one file; its own test keeps it to 360 lines of code.
     lengths.pop(PACKAGE / "export" / "runtime.py")
     assert max(lengths.values()) <= 350
     assert median(lengths.values()) < 120

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 Array = np.ndarray
 # As in sav.modeling: postprocess, grouping, context.vehicles, crops and components.
 SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST, TIE = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1, 1e-3
-LIKELY, MARGIN, LEAST, MOST, SEVERAL = 0.1, 0.15, 16, 16, 3
+LIKELY, MARGIN, LEAST, MOST, SEVERAL, GAIN = 0.1, 0.15, 16, 16, 3, 1.25
 
 
 class Part(NamedTuple):
@@ -138,16 +138,41 @@ class PartFinder:
 
     def _predict_crops(self, photo: Array, parts: list[Part], apart: list[Array]) -> list[Part]:
         """Predict small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
-        hulls, closer = {**hulls_of(parts, LIKELY), **hulls_of(parts, CONFIDENT)}, {}
+        if not self.about["crops"]:
+            return parts
+        parts, done = self._predict_apart(photo, parts, apart)
+        hulls = likely_hulls(parts)
         below = self.about["crops"] * max(photo.shape[:2])
-        parts, hulls, apart = separate(parts, hulls, apart if below else [])
-        small = {v: box for v, box in hulls.items() if max(box[2:] - box[:2]) < below} | apart
-        sides = {v: side for v, b in small.items() if (side := max(b[2:] - b[:2])) >= LEAST}
-        for vehicle in sorted(sides, key=lambda v: -sides[v])[:MOST]:
-            margin = round(MARGIN * sides[vehicle]) * np.array([-1, -1, 1, 1])
-            box = np.clip(small[vehicle] + margin, 0, [*photo.shape[1::-1]] * 2)
+        small = {v: box for v, box in hulls.items() if v not in done and long_side(box) < below}
+        closer = self._predict_each(photo, small)
+        others = [part for part in parts if part.vehicle not in closer]
+        return sorted(sum(closer.values(), others), key=lambda part: -part.score)
+
+    def _predict_apart(
+        self, photo: Array, parts: list[Part], apart: list[Array]
+    ) -> tuple[list[Part], list[int]]:
+        """Predict vehicles that share masks one by one, if that shows more."""
+        several, boxes = shared_vehicles(likely_hulls(parts), apart)
+        if not several:
+            return parts, []
+        last = max(part.vehicle for part in parts)
+        ids = [several[0], *range(last + 1, last + len(boxes))]
+        closer = self._predict_each(photo, dict(zip(ids, boxes, strict=False)))
+        found = [part for own in closer.values() for part in own]
+        own = [part for part in parts if part.vehicle in several]
+        before, now = (sum(p.score for p in some if p.score >= CONFIDENT) for some in (own, found))
+        if not closer or now < GAIN * before:
+            return parts, []
+        return [part for part in parts if part.vehicle not in several] + found, [*closer]
+
+    def _predict_each(self, photo: Array, boxes: dict[int, Array]) -> dict[int, list[Part]]:
+        """The parts that crops of some vehicles show of them."""
+        closer, order = {}, sorted(boxes, key=lambda v: -long_side(boxes[v]))
+        for vehicle in [v for v in order if long_side(boxes[v]) >= LEAST][:MOST]:
+            margin = round(MARGIN * long_side(boxes[vehicle])) * np.array([-1, -1, 1, 1])
+            box = np.clip(boxes[vehicle] + margin, 0, [*photo.shape[1::-1]] * 2)
             found, _ = self._predict(photo[box[1] : box[3], box[0] : box[2]])
-            corner, place = np.tile(box[:2], 2), small[vehicle] - np.tile(box[:2], 2)
+            corner, place = np.tile(box[:2], 2), boxes[vehicle] - np.tile(box[:2], 2)
             # Something is likely to be there: that nothing is sure does not mean nothing is right.
             sure = min(CONFIDENT, max((part.score for part in found), default=0) / 2)
             alike = {v: overlap(h[None], place[None]) for v, h in hulls_of(found, sure).items()}
@@ -155,8 +180,7 @@ class PartFinder:
             if alike.get(best, 0) >= SAME:
                 own = [part._replace(vehicle=vehicle) for part in found if part.vehicle == best]
                 closer[vehicle] = [p._replace(box=tuple((corner + p.box).tolist())) for p in own]
-        others = [part for part in parts if part.vehicle not in closer]
-        return sorted(sum(closer.values(), others), key=lambda part: -part.score)
+        return closer
 
 
 def read_photo(path: str | Path) -> Array:
@@ -270,27 +294,22 @@ def components(masks: Array, size: tuple[int, int], seen: Array) -> list[Array]:
     cells = np.array([(shown & place).sum((1, 2)) for place in places])
     sizes, kinds = cells.sum(1), (cells > SPECK * cells.max(0).clip(1)).sum(1)
     large = (kinds >= SEVERAL) & (sizes >= SPECK * sizes.max())
-    chosen = [place for place in best_first(sizes) if large[place]]
-    boxes = [mask_boxes((union & places[place])[None])[0] for place in chosen if len(chosen) > 1]
+    chosen = np.flatnonzero(large) if large.sum() > 1 else []
+    boxes = np.reshape([mask_boxes((union & places[n])[None])[0] for n in chosen], (-1, 4))
     scale = np.tile((np.array(size) / seen)[::-1], 2)
-    low, high = (round_(np.reshape(boxes, (-1, 4)) * scale) for round_ in (np.floor, np.ceil))
+    low, high = np.floor(boxes * scale).astype(int), np.ceil(boxes * scale).astype(int)
     low[:, 2:] = np.minimum(high[:, 2:], size[::-1])
-    return [*low.astype(int)]
+    order = sorted(range(len(chosen)), key=lambda n: (-sizes[chosen[n]], *low[n]))
+    return [low[n] for n in order]
 
 
-def separate(parts: list[Part], hulls: dict[int, Array], boxes: list[Array]) -> tuple:
-    """Give each component its vehicle where one holds several: parts, other and new hulls."""
+def shared_vehicles(hulls: dict[int, Array], boxes: list[Array]) -> tuple[list[int], list[Array]]:
+    """The vehicles that cover several components, and those that are not all of another one."""
     held = {v: [n for n, b in enumerate(boxes) if shared(b, h) >= SAME] for v, h in hulls.items()}
     several = [v for v, own in held.items() if len(own) > 1]
-    if not several:
-        return parts, hulls, {}
-    homes = {n for v, own in held.items() if v not in several for n in own}
-    free = dict.fromkeys(n for v in several for n in held[v] if n not in homes)
-    last = max(part.vehicle for part in parts)
-    ids = [several[0], *range(last + 1, last + len(free))]
-    parts = [p._replace(vehicle=several[0]) if p.vehicle in several else p for p in parts]
-    others = {v: box for v, box in hulls.items() if v not in several}
-    return parts, others, {v: boxes[n] for v, n in zip(ids, free, strict=False)}
+    homes = {n for own in held.values() if len(own) == 1 for n in own}
+    free = {n for v in several for n in held[v]} - homes
+    return several, [boxes[n] for n in sorted(free)]
 
 
 def sigmoid(logits: Array) -> Array:
@@ -340,6 +359,16 @@ def hulls_of(parts: list[Part], least: float) -> dict[int, Array]:
     sure = [part for part in parts if part.score >= least]
     ids = sorted({part.vehicle for part in sure})
     return {v: hull(np.array([part.box for part in sure if part.vehicle == v])) for v in ids}
+
+
+def likely_hulls(parts: list[Part]) -> dict[int, Array]:
+    """The box of each vehicle that is at least likely to be there."""
+    return {**hulls_of(parts, LIKELY), **hulls_of(parts, CONFIDENT)}
+
+
+def long_side(box: Array) -> int:
+    """Of a box (4,)."""
+    return max(box[2] - box[0], box[3] - box[1])
 
 
 def area(boxes: Array) -> Array:

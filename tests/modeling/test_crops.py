@@ -7,7 +7,8 @@ import torch
 from sav.d2 import Boxes, Instances
 from sav.data.crops import PhotoCrops
 from sav.data.letterbox import Letterbox
-from sav.modeling.crops import CropPrediction, VehicleCrops, merge
+from sav.modeling.crop_predictions import CropPrediction, merge
+from sav.modeling.crops import VehicleCrops
 
 SIZE = 100, 200  # of the photo
 
@@ -52,12 +53,12 @@ class Model:
         return answers
 
 
-def predicted(instances, below=0.6, components=()):
+def predicted(instances, below=0.6, components=(), tiles=False):
     model = Model()
     height, width = instances.image_size
     item = {"height": height, "width": width, "crop": PhotoCrops(photo(), Letterbox(64))}
     first = output(instances, components=components)
-    (found,) = VehicleCrops(below)(model, [{**item, "photo_id": "a"}], [first])
+    (found,) = VehicleCrops(below, tiles)(model, [{**item, "photo_id": "a"}], [first])
     return model, found
 
 
@@ -82,17 +83,37 @@ def test_only_small_vehicles_are_predicted_again():
     assert sorted(found["instances"].vehicle_ids.tolist()) == [0, 1, 2, 3]
 
 
+APART = [(0, 0, 130, 90), (150, 40, 190, 80)]  # one of them large
+
+
 def test_vehicles_that_share_masks_are_predicted_one_by_one():
-    """Also one that is large: its masks go on in the other."""
-    components = [(0, 0, 130, 90), (150, 40, 190, 80)]
-    first = parts((0, 0, 190, 90), (20, 20, 170, 80), vehicles=[3, 3])
-    model, found = predicted(first, components=components)
+    first = parts((0, 0, 190, 90), (5, 90, 9, 95), vehicles=[3, 5])
+    model, found = predicted(first, components=APART)
     sizes = [(asked["width"], asked["height"]) for asked in model.asked]
     assert sizes == [(150, 100), (52, 52)]
     seen = found["instances"]
-    assert sorted(seen.vehicle_ids.tolist()) == [3, 4]
-    large, small = seen.pred_boxes.tensor[seen.vehicle_ids.argsort()]
-    assert large[2] < 140 < small[0]
+    assert sorted(seen.vehicle_ids.tolist()) == [3, 5, 6]
+    by_id = dict(zip(seen.vehicle_ids.tolist(), seen.pred_boxes.tensor.tolist(), strict=True))
+    assert by_id[3][2] < 140 < by_id[6][0]
+    assert by_id[5] == [5, 90, 9, 95]
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_a_vehicle_that_a_post_cuts_in_two_stays_one(tiles):
+    """Its pieces show no more than it did: 2 parts of 0.7 instead of 2 of 0.9."""
+    first = parts((0, 0, 190, 90), (20, 20, 170, 80), vehicles=[3, 3])
+    model, found = predicted(first, components=APART, tiles=tiles)
+    assert len(model.asked) >= 2
+    assert 3 in found["instances"].vehicle_ids
+    assert torch.equal(found["instances"].pred_masks[:2], first.pred_masks)
+    assert first.vehicle_ids.tolist() == [3, 3]
+
+
+def test_pieces_too_small_for_a_crop_change_nothing():
+    first = parts((0, 0, 190, 90), vehicles=[3])
+    model, found = predicted(first, components=[(0, 0, 10, 10), (150, 40, 160, 50)])
+    assert not model.asked
+    assert found["instances"].vehicle_ids.tolist() == [3]
 
 
 def test_unsure_parts_say_where_a_vehicle_is_only_if_it_has_no_others():
