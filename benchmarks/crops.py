@@ -2,7 +2,8 @@ r"""What vehicle crops and tiles give: photos shrunk on a larger ground, with an
 
 A photo that is shrunk to a third lies, at its full number of pixels, somewhere on a ground that is
 three times as wide and high. So nothing is lost but what the model's canvas loses. The ground is
-grey, or a photo without a vehicle. With ``--together`` several photos lie on one ground::
+grey, or a photo without a vehicle. With ``--together`` several photos lie on one ground; with
+``--post`` a grey post hides the middle of each::
 
     python benchmarks/crops.py --model RUN --dataset dsmlr_valid --shrunk 1 3 6 \
         --grounds no_vehicle_valid --output output/bench/crops
@@ -34,7 +35,9 @@ from sav.formats.masks import decode_codes, encode_mask, mask_box
 GREY = 127
 
 
-def shrink_all(name: str, factor: int, folder: Path, grounds: Sequence[str], together: int) -> Path:
+def shrink_all(
+    name: str, factor: int, folder: Path, *, grounds: Sequence[str], together: int, post: float
+) -> Path:
     """Write a data set's photos on larger grounds; returns its annotation file.
 
     Args:
@@ -43,6 +46,7 @@ def shrink_all(name: str, factor: int, folder: Path, grounds: Sequence[str], tog
         folder: gets the photos.
         grounds: files of photos, of which one is drawn for each new photo; none for grey.
         together: photos on one ground.
+        post: width of a grey post in front of each photo's middle, as a share of its width.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
@@ -61,7 +65,12 @@ def shrink_all(name: str, factor: int, folder: Path, grounds: Sequence[str], tog
         for first_vehicle, (record, photo, (top, left)) in zip(count(0, 100), pairs):
             place = slice(top, top + photo.shape[0]), slice(left, left + photo.shape[1])
             ground[place] = photo
-            annotations += _moved(record, number, ground.shape[:2], place, first_vehicle)
+            middle, half = left + photo.shape[1] / 2, post * photo.shape[1] / 2
+            hidden = place[0], slice(round(middle - half), round(middle + half))
+            ground[hidden] = GREY
+            annotations += _moved(
+                record, number, ground.shape[:2], place=place, hidden=hidden, first=first_vehicle
+            )
         cv2.imwrite(str(folder / "images" / f"{number}.png"), ground[..., ::-1])
         size = {"height": factor * height, "width": factor * width}
         images.append({"id": number, "file_name": f"{number}.png", **size})
@@ -91,7 +100,9 @@ def _moved(
     record: dict[str, Any],
     number: int,
     size: tuple[int, int],
+    *,
     place: tuple[slice, slice],
+    hidden: tuple[slice, slice],
     first: int,
 ) -> list[dict[str, Any]]:
     codes, classes, vehicles = load_instance_codes(record)
@@ -99,6 +110,9 @@ def _moved(
     for code, class_id, vehicle in zip(codes, classes.tolist(), vehicles.tolist(), strict=True):
         mask = np.zeros(size, np.uint8)
         (mask[place],) = decode_codes([code], record["height"], record["width"])
+        mask[hidden] = 0
+        if not mask.any():
+            continue
         left, top, right, bottom = mask_box(mask)
         found.append(
             {
@@ -125,24 +139,28 @@ def main() -> None:
     )
     parser.add_argument("--together", type=int, default=1, metavar="K", help="photos on one ground")
     parser.add_argument("--grounds", metavar="NAME", help="a data set of its config; default: grey")
+    parser.add_argument(
+        "--post", type=float, default=0.0, metavar="W", help="in front of each photo"
+    )
     parser.add_argument("--below", type=float, default=0.6, help="MODEL.SAV.TEST.CROPS")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config options")
     args = parser.parse_args()
-    if args.together > min(args.shrunk) ** 2:
-        parser.error(f"--together {args.together}: no room for more than the square of --shrunk")
+    if not 1 <= args.together <= min(args.shrunk) ** 2:
+        parser.error(f"--together {args.together}: from 1 to the square of --shrunk")
     cfg, _ = load_trained(args.model, args.opts)
     register_part_datasets(cfg)
     grounds = [r["file_name"] for r in DatasetCatalog.get(args.grounds)] if args.grounds else []
     rows = []
     for factor in args.shrunk:
         file = shrink_all(
-            args.dataset, factor, args.output / f"shrunk{factor}", grounds, args.together
+            args.dataset,
+            factor,
+            args.output / f"shrunk{factor}",
+            grounds=grounds,
+            together=args.together,
+            post=args.post,
         )
-        for below, tiles in (
-            (0.0, False),
-            (args.below, False),
-            (args.below, True),
-        ):
+        for below, tiles in ((0.0, False), (args.below, False), (args.below, True)):
             options = [
                 *args.opts,
                 *("DATASETS.TRAIN", "()", "DATASETS.TRAIN_SHARES", "()"),

@@ -160,8 +160,9 @@ class PartFinder:
         closer = self._predict_each(photo, dict(zip(ids, boxes, strict=False)))
         found = [part for own in closer.values() for part in own]
         own = [part for part in parts if part.vehicle in several]
-        before, now = (sum(p.score for p in some if p.score >= CONFIDENT) for some in (own, found))
-        if not closer or now < GAIN * before:
+        scores = [[p.score for p in some if p.score >= CONFIDENT] for some in (own, found)]
+        (before, number), (now, count) = ((sum(some), len(some)) for some in scores)
+        if not count or now < GAIN * before or now * number < before * count:
             return parts, []
         return [part for part in parts if part.vehicle not in several] + found, [*closer]
 

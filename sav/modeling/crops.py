@@ -158,7 +158,8 @@ def predict_apart(predict: Predict, item: dict[str, Any], output: Output) -> lis
     """Predict the vehicles that share masks one by one, if that shows more.
 
     The masks of one vehicle may cover several that lie apart, or one that a post cuts in two. What
-    crops of these components show takes its place if by the scores a quarter more parts are right.
+    crops of these components show takes its place if by the scores a quarter more parts are right,
+    and these are no less sure.
 
     Args:
         predict: the model.
@@ -176,8 +177,7 @@ def predict_apart(predict: Predict, item: dict[str, Any], output: Output) -> lis
     vehicles = dict(zip(itertools.chain(several[:1], new), components, strict=False))
     predictions = _predict_each(predict, item, _largest(vehicles))
     own = _belong(parts, several)
-    right = sum(_expected_right(prediction.parts) for prediction in predictions)
-    if not predictions or right < _GAIN * _expected_right(parts[own]):
+    if not _shows_more([prediction.parts for prediction in predictions], parts[own]):
         return []
     parts.vehicle_ids[own] = predictions[0].vehicle
     merge(output, predictions)
@@ -218,9 +218,14 @@ def _belong(parts: Instances, vehicles: Sequence[int]) -> torch.Tensor:
     return torch.isin(parts.vehicle_ids, parts.vehicle_ids.new_tensor(vehicles))
 
 
-def _expected_right(parts: Instances) -> float:
-    """How many of the parts that are shown are right, by their scores."""
-    return float(parts.scores[parts.scores >= CONFIDENT].sum())
+def _shows_more(pieces: Sequence[Instances], whole: Instances) -> bool:
+    """Whether pieces show more right parts than the whole, by the scores, and no less sure ones."""
+    shown = [parts.scores[parts.scores >= CONFIDENT] for parts in (*pieces, whole)]
+    if not sum(map(len, shown[:-1])):
+        return False
+    now, before = torch.cat(shown[:-1]), shown[-1]
+    more = bool(now.sum() >= _GAIN * before.sum())
+    return more and not (len(before) and now.mean() < before.mean())
 
 
 def _enlarge(box: Box, size: tuple[int, int]) -> Box:
