@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 Array = np.ndarray
 # As in sav.modeling: postprocess, grouping, context.vehicles, crops and components.
 SPECK, GAP, CONFIDENT, SAME, COVERED, SMALLEST, TIE = 0.02, 0.05, 0.3, 0.5, 0.7, 0.1, 1e-3
-LIKELY, MARGIN, LEAST, MOST, SEVERAL, GAIN = 0.1, 0.15, 16, 16, 3, 1.25
+LIKELY, MARGIN, LEAST, MOST, SEVERAL, GAIN, SURE = 0.1, 0.15, 16, 16, 3, 1.25, 0.95
 
 
 class Part(NamedTuple):
@@ -162,7 +162,7 @@ class PartFinder:
         own = [part for part in parts if part.vehicle in several]
         scores = [[p.score for p in some if p.score >= CONFIDENT] for some in (own, found)]
         (before, number), (now, count) = ((sum(some), len(some)) for some in scores)
-        if not count or now < GAIN * before or now * number < before * count:
+        if not count or now < GAIN * before or now * number < SURE * before * count:
             return parts, []
         return [part for part in parts if part.vehicle not in several] + found, [*closer]
 

@@ -30,7 +30,8 @@ _MARGIN = 0.15  # around a vehicle, as a share of its long side
 _LEAST = 16  # pixels of a vehicle's long side; below it there is nothing to enlarge
 _MOST = 16  # vehicles of a photo, the largest first
 _BATCH = 8  # crops a forward pass
-_GAIN = 1.25  # of the parts that are right, from which vehicles are predicted one by one
+_GAIN = 1.25  # of the parts that are right, from which vehicles are predicted one by one,
+_SURE = 0.95  # if their scores' mean is at least so much of what it was
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def predict_apart(predict: Predict, item: dict[str, Any], output: Output) -> lis
 
     The masks of one vehicle may cover several that lie apart, or one that a post cuts in two. What
     crops of these components show takes its place if by the scores a quarter more parts are right,
-    and these are no less sure.
+    and these are about as sure.
 
     Args:
         predict: the model.
@@ -219,13 +220,13 @@ def _belong(parts: Instances, vehicles: Sequence[int]) -> torch.Tensor:
 
 
 def _shows_more(pieces: Sequence[Instances], whole: Instances) -> bool:
-    """Whether pieces show more right parts than the whole, by the scores, and no less sure ones."""
+    """Whether pieces show more right parts than the whole, by the scores, and about as sure ones."""
     shown = [parts.scores[parts.scores >= CONFIDENT] for parts in (*pieces, whole)]
     if not sum(map(len, shown[:-1])):
         return False
     now, before = torch.cat(shown[:-1]), shown[-1]
     more = bool(now.sum() >= _GAIN * before.sum())
-    return more and not (len(before) and now.mean() < before.mean())
+    return more and not (len(before) and now.mean() < _SURE * before.mean())
 
 
 def _enlarge(box: Box, size: tuple[int, int]) -> Box:

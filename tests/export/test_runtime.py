@@ -57,7 +57,7 @@ def test_its_rules_are_those_of_the_model():
     assert runtime.LIKELY == reader.LIKELY
     assert (runtime.SPECK, runtime.SEVERAL) == (components._SMALLEST, components._PARTS)
     assert runtime.SAME == components._SAME
-    for name in ("MARGIN", "LEAST", "MOST", "GAIN"):
+    for name in ("MARGIN", "LEAST", "MOST", "GAIN", "SURE"):
         assert getattr(runtime, name) == getattr(crops, f"_{name}")
 
 
