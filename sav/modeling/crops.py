@@ -220,7 +220,7 @@ def _belong(parts: Instances, vehicles: Sequence[int]) -> torch.Tensor:
 
 
 def _shows_more(pieces: Sequence[Instances], whole: Instances) -> bool:
-    """Whether pieces show more right parts than the whole, by the scores, and about as sure ones."""
+    """Whether pieces show more right parts than the whole, by the scores, and as sure ones."""
     shown = [parts.scores[parts.scores >= CONFIDENT] for parts in (*pieces, whole)]
     if not sum(map(len, shown[:-1])):
         return False

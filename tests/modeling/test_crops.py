@@ -87,7 +87,7 @@ APART = [(0, 0, 130, 90), (150, 40, 190, 80)]  # one of them large
 
 
 def test_vehicles_that_share_masks_are_predicted_one_by_one():
-    first = parts((0, 0, 190, 90), (5, 90, 9, 95), vehicles=[3, 5])
+    first = parts((0, 0, 190, 90), (5, 90, 9, 95), vehicles=[3, 5], scores=[0.7, 0.9])
     model, found = predicted(first, components=APART)
     sizes = [(asked["width"], asked["height"]) for asked in model.asked]
     assert sizes == [(150, 100), (52, 52)]
