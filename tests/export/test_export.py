@@ -103,12 +103,12 @@ def test_vehicles_that_lie_apart_are_predicted_one_by_one(taught, exported, phot
     parts = Instances((200, 300))
     parts.pred_masks = torch.ones(1, 200, 300, dtype=torch.bool)
     parts.pred_boxes = Boxes(torch.tensor([[0.0, 0, 300, 200]]))
-    parts.scores, parts.pred_classes = torch.tensor([0.9]), torch.tensor([0])
+    parts.scores, parts.pred_classes = torch.tensor([0.3]), torch.tensor([0])
     parts.vehicle_ids = torch.tensor([0])
     output |= {"instances": parts, "components": torch.tensor(components)}
     with torch.no_grad():
         VehicleCrops(0.6)(taught.model, [taught._to_input(image)], [output])
-    seen = Part("any", 0, 0.9, 0, (0, 0, 300, 200), np.ones((200, 300), bool))
+    seen = Part("any", 0, 0.3, 0, (0, 0, 300, 200), np.ones((200, 300), bool))
     found = PartFinder(folder)._predict_crops(image, [seen], [np.array(b) for b in components])
     assert set(output["instances"].vehicle_ids.tolist()) == {0, 1}
     assert_alike(found, output["instances"])
