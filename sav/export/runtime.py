@@ -67,12 +67,12 @@ class PartFinder:
             vehicles = {"photo": np.zeros(len(own), np.int64), "own": own}
             seen = dict(zip(names[:3], self._context.run(None, seen | vehicles), strict=True))
         masks, presence, iou = (seen[name][0] for name in names[:3])
-        presence, iou, seen = sigmoid(presence), sigmoid(iou), np.array(small.shape[:2])
-        seen = masks.shape[1] * seen / size  # cells of the masks
-        axes = [tent(*side) for side in zip(photo.shape[:2], masks.shape[1:], seen, strict=True)]
-        likely = score(masks, presence, iou, self.about["calibration"]) >= LIKELY
-        apart = components(masks[likely] > 0, photo.shape[:2], seen)
-        return self._read(masks, presence, iou, axes), apart
+        presence, iou = sigmoid(presence), sigmoid(iou)
+        cells = masks.shape[1] * np.array(small.shape[:2]) / size
+        axes = [tent(*side) for side in zip(photo.shape[:2], masks.shape[1:], cells, strict=True)]
+        scores = score(masks, presence, iou, self.about["calibration"])
+        boxes = components(masks[scores >= LIKELY] > 0, photo.shape[:2], cells)
+        return self._read(masks, presence, iou, scores, axes), boxes
 
     def _vehicles(self, masks: Array, scores: Array) -> Array:
         """(V, N) bool: the queries that show each vehicle for which the gallery is searched."""
@@ -90,11 +90,13 @@ class PartFinder:
             number[shown[found == vehicle]] = place
         return number == np.arange(number.max() + 1)[:, None]
 
-    def _read(self, masks: Array, presence: Array, iou: Array, axes: list[Array]) -> list[Part]:
+    def _read(
+        self, masks: Array, presence: Array, iou: Array, scores: Array, axes: list[Array]
+    ) -> list[Part]:
         classes, vehicles = self._parts, None
         if self.about["unions"]:
-            masks, presence, iou, classes, vehicles = self._unite(masks, presence, iou)
-        scores = score(masks, presence, iou, self.about["calibration"])
+            masks, presence, iou, classes, vehicles = self._unite(masks, presence, iou, scores)
+            scores = score(masks, presence, iou, self.about["calibration"])
         queries = [q for q in best_first(scores) if scores[q] >= self.about["score_threshold"]]
         found = [(q, *piece) for q in queries if (piece := enlarge(masks[q], *axes))]
         q, boxes = [q for q, *_ in found], np.array([box for _, box, _ in found])
@@ -108,9 +110,8 @@ class PartFinder:
             for class_id, score, vehicle, (_, box, mask) in zip(*columns, strict=True)
         ]
 
-    def _unite(self, masks: Array, presence: Array, iou: Array) -> list[Array]:
+    def _unite(self, masks: Array, presence: Array, iou: Array, scores: Array) -> list[Array]:
         """The classes of a view: unions of the parts of one vehicle, as sav.modeling.views says."""
-        scores = score(masks, presence, iou, self.about["calibration"])
         boxes = mask_boxes(masks > 0)
         shown = (scores >= self.about["score_threshold"]) & (boxes[:, 2] > boxes[:, 0])
         seen = [q for q in best_first(scores) if shown[q]]
@@ -136,11 +137,11 @@ class PartFinder:
         presence = np.maximum(presence - np.where(rivals, presence, 0).max(1), 0)
         return [masks, presence, iou, classes, vehicles]
 
-    def _predict_crops(self, photo: Array, parts: list[Part], apart: list[Array]) -> list[Part]:
+    def _predict_crops(self, photo: Array, parts: list[Part], boxes: list[Array]) -> list[Part]:
         """Predict small vehicles again, each cut out and enlarged, as sav.modeling.crops does."""
         if not self.about["crops"]:
             return parts
-        parts, done = self._predict_apart(photo, parts, apart)
+        parts, done = self._predict_components(photo, parts, boxes)
         hulls = likely_hulls(parts)
         below = self.about["crops"] * max(photo.shape[:2])
         small = {v: box for v, box in hulls.items() if v not in done and long_side(box) < below}
@@ -148,11 +149,9 @@ class PartFinder:
         others = [part for part in parts if part.vehicle not in closer]
         return sorted(sum(closer.values(), others), key=lambda part: -part.score)
 
-    def _predict_apart(
-        self, photo: Array, parts: list[Part], apart: list[Array]
-    ) -> tuple[list[Part], list[int]]:
-        """Predict vehicles that share masks one by one, if that shows more."""
-        several, boxes = shared_vehicles(likely_hulls(parts), apart)
+    def _predict_components(self, photo: Array, parts: list[Part], boxes: list[Array]) -> tuple:
+        """Predict vehicles that share masks one by one, if that shows more; parts, and new ids."""
+        several, boxes = shared_vehicles(likely_hulls(parts), boxes)
         if not several:
             return parts, []
         last = max(part.vehicle for part in parts)

@@ -22,7 +22,7 @@ from sav.modeling.crop_predictions import (
     vehicle_hulls,
 )
 from sav.modeling.targets import Batch
-from sav.modeling.tiles import Box, Sighting, each_once, goes_on, renew, tile_boxes
+from sav.modeling.tiles import Box, TileDetection, each_once, goes_on, renew, tile_boxes
 
 Predict = Callable[[Batch], list[Output]]
 
@@ -76,7 +76,7 @@ class VehicleCrops:
             return outputs
         for item, output in zip(inputs, outputs, strict=True):
             if "crop" in item:
-                done = predict_apart(predict, item, output)
+                done = predict_components(predict, item, output)
                 boxes = self._vehicles(predict, item, output["instances"], done)
                 predict_crops(predict, item, output, boxes)
         return outputs
@@ -109,10 +109,10 @@ def _largest(boxes: Mapping[int, Box]) -> dict[int, Box]:
     return {id_: boxes[id_] for id_ in chosen[:_MOST]}
 
 
-def _in_tiles(predict: Predict, item: dict[str, Any]) -> list[Sighting]:
+def _in_tiles(predict: Predict, item: dict[str, Any]) -> list[TileDetection]:
     """The vehicles that tiles of a photo show."""
     size = int(item["height"]), int(item["width"])
-    sightings = []
+    detections = []
     tiles = tile_boxes(size)
     for tile, output in zip(tiles, _predict_pieces(predict, item, tiles), strict=True):
         parts, (left, top) = output["instances"], tile[:2]
@@ -122,8 +122,8 @@ def _in_tiles(predict: Predict, item: dict[str, Any]) -> list[Sighting]:
         for hull, ids in alone + [(box, several) for box in apart]:
             box = hull[0] + left, hull[1] + top, hull[2] + left, hull[3] + top
             score = float(parts.scores[_belong(parts, ids)].max())
-            sightings.append(Sighting(box, score, goes_on(box, tile, size)))
-    return sightings
+            detections.append(TileDetection(box, score, goes_on(box, tile, size)))
+    return detections
 
 
 def _predict_pieces(
@@ -155,7 +155,7 @@ def predict_crops(
     merge(output, _predict_each(predict, item, vehicles))
 
 
-def predict_apart(predict: Predict, item: dict[str, Any], output: Output) -> list[int]:
+def predict_components(predict: Predict, item: dict[str, Any], output: Output) -> list[int]:
     """Predict the vehicles that share masks one by one, if that shows more.
 
     The masks of one vehicle may cover several that lie apart, or one that a post cuts in two. What
@@ -221,12 +221,12 @@ def _belong(parts: Instances, vehicles: Sequence[int]) -> torch.Tensor:
 
 def _shows_more(pieces: Sequence[Instances], whole: Instances) -> bool:
     """Whether pieces show more right parts than the whole, by the scores, and as sure ones."""
-    shown = [parts.scores[parts.scores >= CONFIDENT] for parts in (*pieces, whole)]
-    if not sum(map(len, shown[:-1])):
-        return False
-    now, before = torch.cat(shown[:-1]), shown[-1]
-    more = bool(now.sum() >= _GAIN * before.sum())
-    return more and not (len(before) and now.mean() < _SURE * before.mean())
+    before, *found = (parts.scores[parts.scores >= CONFIDENT] for parts in (whole, *pieces))
+    number, total = sum(map(len, found)), sum(float(scores.sum()) for scores in found)
+    least = float(before.sum())
+    # The means are compared without division, for there may be no part.
+    sure = total * len(before) >= _SURE * least * number
+    return number > 0 and total >= _GAIN * least and sure
 
 
 def _enlarge(box: Box, size: tuple[int, int]) -> Box:

@@ -113,19 +113,18 @@ class PartReader:
             "instances", "part_map" and "components" of each, see
             :meth:`sav.modeling.meta_arch.SAV.forward`.
         """
-        output = output.float()
-        return [
-            {
-                "instances": self._instances(one, view, part_classes, frame),
-                "part_map": self._part_map(one, view, frame),
-                "components": self._components(one, frame),
-            }
-            for one, view, frame in zip(output.split(), views, frames, strict=True)
-        ]
+        photos = zip(output.float().split(), views, frames, strict=True)
+        return [self._read(one, view, part_classes, frame) for one, view, frame in photos]
 
-    def _components(self, output: DecoderOutput, frame: Frame) -> torch.Tensor:
-        likely = self._scores(output, output.presence[0].sigmoid()) >= LIKELY
-        return vehicle_components(output.masks[0, likely] > 0, frame)
+    def _read(
+        self, output: DecoderOutput, view: ViewQueries, part_classes: torch.Tensor, frame: Frame
+    ) -> dict[str, Instances | torch.Tensor]:
+        scores = self._scores(output, output.presence[0].sigmoid())
+        return {
+            "instances": self._instances(output, scores, view, part_classes, frame),
+            "part_map": self._part_map(output, view, frame),
+            "components": vehicle_components(output.masks[0, scores >= LIKELY] > 0, frame),
+        }
 
     def _part_map(self, output: DecoderOutput, view: ViewQueries, frame: Frame) -> torch.Tensor:
         united = view(output)
@@ -135,13 +134,18 @@ class PartReader:
         )
 
     def _instances(
-        self, output: DecoderOutput, view: ViewQueries, part_classes: torch.Tensor, frame: Frame
+        self,
+        output: DecoderOutput,
+        scores: torch.Tensor,
+        view: ViewQueries,
+        part_classes: torch.Tensor,
+        frame: Frame,
     ) -> Instances:
-        """Of one photo; unions are made of the parts of one vehicle."""
+        """Of one photo, whose part queries have scores; unions are of the parts of one vehicle."""
         vehicles = None
         members = view.members
         if not view.view.is_whole:
-            members, vehicles = self._by_vehicle(output, view, part_classes)
+            members, vehicles = self._by_vehicle(output, scores, view, part_classes)
             output = unite(output, members)
         presence = view.beyond_narrower(output.presence[0].sigmoid(), members)
         scores = self._scores(output, presence)
@@ -161,13 +165,16 @@ class PartReader:
         return calibrate(presence * matching, self.calibration)
 
     def _by_vehicle(
-        self, output: DecoderOutput, view: ViewQueries, part_classes: torch.Tensor
+        self,
+        output: DecoderOutput,
+        scores: torch.Tensor,
+        view: ViewQueries,
+        part_classes: torch.Tensor,
     ) -> tuple[Members, torch.Tensor]:
         """Unions of the parts that are seen, and the vehicle (Q,) of each.
 
         Where a vehicle has a part twice, the best ones belong together, then the second ones.
         """
-        scores = self._scores(output, output.presence[0].sigmoid())
         boxes = mask_boxes(output.masks[0] > 0)
         seen = ((scores >= self.score_threshold) & (boxes[:, 2] > boxes[:, 0])).nonzero()[:, 0]
         seen = seen[scores[seen].argsort(descending=True, stable=True)]

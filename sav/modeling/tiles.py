@@ -19,7 +19,7 @@ _SAME = 0.5  # share of the smaller of two boxes that is in the larger, from whi
 
 
 @dataclass(frozen=True)
-class Sighting:
+class TileDetection:
     """A vehicle that a tile shows.
 
     Attributes:
@@ -60,18 +60,18 @@ def goes_on(box: Box, tile: Box, size: tuple[int, int]) -> bool:
     )
 
 
-def each_once(sightings: Iterable[Sighting], known: Iterable[Box]) -> list[Box]:
-    """The vehicles that tiles show, each once, by its best sighting, without the known ones.
+def each_once(detections: Iterable[TileDetection], known: Iterable[Box]) -> list[Box]:
+    """The vehicles that tiles show, each once, by its best detection, without the known ones.
 
     Args:
-        sightings: of any tiles.
+        detections: of any tiles.
         known: boxes of other vehicles.
     """
     taken = [*known]
     count = len(taken)
-    for sighting in sorted(sightings, key=lambda s: (s.cut, -s.score)):
-        if all(shared(sighting.box, box) < _SAME for box in taken):
-            taken.append(sighting.box)
+    for detection in sorted(detections, key=lambda s: (s.cut, -s.score)):
+        if all(shared(detection.box, box) < _SAME for box in taken):
+            taken.append(detection.box)
     return taken[count:]
 
 

@@ -93,9 +93,9 @@ def test_small_vehicles_are_predicted_again(taught, exported, photo, tmp_path):
     assert_alike(PartFinder(folder)._predict_crops(image, [seen], []), output["instances"])
 
 
-def test_vehicles_that_lie_apart_are_predicted_one_by_one(taught, exported, photo, tmp_path):
+def test_components_are_predicted_one_by_one(taught, exported, photo, tmp_path):
     """Where one mask shows a part of two vehicles, each is cut out."""
-    folder, image = shutil.copytree(exported, tmp_path / "apart"), photo(200, 300, 3)
+    folder, image = shutil.copytree(exported, tmp_path / "components"), photo(200, 300, 3)
     about = json.loads((folder / "model.json").read_text("utf-8"))
     (folder / "model.json").write_text(json.dumps(about | {"crops": 0.6}))
     components = [(10, 10, 200, 180), (220, 40, 290, 110)]

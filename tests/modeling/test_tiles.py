@@ -11,7 +11,7 @@ from sav.data.crops import PhotoCrops
 from sav.data.letterbox import Letterbox
 from sav.errors import SAVError
 from sav.modeling.crops import VehicleCrops, nothing_found
-from sav.modeling.tiles import Sighting, each_once, goes_on, renew, tile_boxes
+from sav.modeling.tiles import TileDetection, each_once, goes_on, renew, tile_boxes
 
 HEIGHT, WIDTH = 300, 400
 VEHICLE = (230, 140, 290, 170)  # across the middle of the photo
@@ -51,11 +51,14 @@ def test_a_box_goes_on_where_it_touches_a_side_within_the_photo():
 
 
 def test_each_vehicle_is_taken_once_whole_rather_than_cut_and_surer_first():
-    whole, sure = Sighting((10, 10, 50, 40), 0.4, False), Sighting((60, 10, 90, 40), 0.9, False)
-    piece = Sighting((30, 10, 50, 40), 0.99, True)
-    unsure = Sighting((58, 12, 88, 42), 0.5, False)
+    whole, sure = (
+        TileDetection((10, 10, 50, 40), 0.4, False),
+        TileDetection((60, 10, 90, 40), 0.9, False),
+    )
+    piece = TileDetection((30, 10, 50, 40), 0.99, True)
+    unsure = TileDetection((58, 12, 88, 42), 0.5, False)
     known = (200, 200, 300, 300)
-    inside = Sighting((210, 210, 250, 250), 0.9, False)
+    inside = TileDetection((210, 210, 250, 250), 0.9, False)
     found = each_once([piece, unsure, whole, sure, inside], [known])
     assert found == [sure.box, whole.box]
 
