@@ -10,6 +10,7 @@ from typing import Any
 from sav.d2 import CfgNode, DatasetCatalog, MetadataCatalog
 from sav.data.annotation_file import Stamp, file_stamp, read_annotation_file
 from sav.errors import SAVError
+from sav.formats.folders import is_folder
 from sav.ontology import Ontology, available_ontologies, load_ontology, load_views
 
 _LISTED = 3
@@ -117,7 +118,7 @@ def _describe(name: str, path: Path, known_sources: tuple[str, ...]) -> Ontology
     # Who knows better where the images are has said so before.
     known_root = MetadataCatalog.get(name).get("image_root")
     image_root = Path(known_root or path.parent / file.info.get("image_root", ".")).resolve()
-    if not image_root.is_dir():
+    if not is_folder(image_root):
         raise SAVError(f"{path}: its image folder {image_root} does not exist; prepare it again")
     MetadataCatalog.get(name).set(
         thing_classes=ontology.class_names,

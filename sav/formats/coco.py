@@ -16,7 +16,7 @@ from sav.errors import SAVError
 from sav.files import write_atomic
 from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, LabelledPhoto
 from sav.formats.coco_lists import annotations_of, category_names, id_of, images_by_id
-from sav.formats.folders import files_below, portable
+from sav.formats.folders import files_below, is_folder, portable
 from sav.formats.image_names import OTHER_NAME, ImageFolder
 from sav.formats.json_files import read_json
 from sav.formats.records import Shape, check_size
@@ -179,7 +179,7 @@ def _image_root(contents: dict[str, Any], file: Path, data: Path) -> Path:
     absolute = [name for name in names if PurePosixPath(name).is_absolute()]
     if absolute:
         folder = PurePosixPath(os.path.commonpath([PurePosixPath(n).parent for n in absolute]))
-        there = f": --images {folder}" if Path(folder).is_dir() else ""
+        there = f": --images {folder}" if is_folder(Path(folder)) else ""
         raise SAVError(
             f"{file}: none of its photos is beside it, and their names are absolute; name the "
             f"folder that they are in with --images{there}"

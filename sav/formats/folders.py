@@ -44,6 +44,14 @@ def files_of(data: Path, suffixes: Collection[str]) -> list[Path]:
     return files_below(data, suffixes) if data.is_dir() else [data]
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path, as somebody wrote it, is that of a folder; False where it can be none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # longer than the system allows; with a null character
+        return False
+
+
 def any_is(files: Sequence[Path], read: Callable[[Path], Any]) -> bool:
     """Whether one of the first files is of a format.
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sav.errors import SAVError
-from sav.formats.folders import files_below
+from sav.formats.folders import files_below, is_folder
 from sav.formats.images import IMAGE_SUFFIXES
 
 OTHER_NAME = "photos found under another name than the annotations give"
@@ -33,7 +33,7 @@ class ImageFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        if not root.is_dir():
+        if not is_folder(root):
             raise SAVError(f"{root}: there is no such image folder")
         self.root = root
 

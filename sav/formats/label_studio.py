@@ -114,7 +114,7 @@ def _results(
     Predictions count where no task has an annotation: else they are drafts that nobody has checked.
     """
     answers = task.get("predictions") if drafts else _annotations(task)
-    known = [one for one in answers or () if isinstance(one, dict)]
+    known = [one for one in answers if isinstance(one, dict)] if isinstance(answers, list) else []
     usable = [one for one in known if not (one.get("was_cancelled") or one.get("skipped"))]
     if not usable:
         return ([], None), [

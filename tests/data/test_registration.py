@@ -167,6 +167,13 @@ def remove_images(cfg, path):
     return "image folder .* does not exist"
 
 
+def too_long_a_folder(cfg, path):
+    contents = json.loads(path.read_text())
+    contents["info"]["image_root"] = "x" * 5000
+    path.write_text(json.dumps(contents))
+    return "image folder .* does not exist"
+
+
 def wrong_model(cfg, path):
     cfg.MODEL.SAV.ONTOLOGY = "dsmlr"
     return "MODEL.SAV.ONTOLOGY is dsmlr"
@@ -198,6 +205,7 @@ def unknown_name(cfg, path):
         remove_file,
         remove_image,
         remove_images,
+        too_long_a_folder,
         wrong_model,
         unknown_vocabulary,
         wrong_category,

@@ -175,6 +175,13 @@ def test_drafts_that_nobody_has_checked_do_not_count_beside_annotations(read):
     assert any("it is not annotated" in problem for problem in problems)
 
 
+@pytest.mark.parametrize("predictions", [7, {"score": 1}, "x", None])
+def test_predictions_that_are_no_list_are_none(read, predictions):
+    parts, problems = read(task(annotations=[], predictions=predictions))
+    assert parts is None
+    assert any("it is not annotated" in problem for problem in problems)
+
+
 def test_json_min(read):
     flat = {"id": 1, "image": ADDRESS, "annotation_id": 4, "annotator": 1, "lead_time": 3.5}
     drawn = {**SQUARE, "original_width": 64, "original_height": 48}

@@ -278,6 +278,21 @@ def test_neither_a_missing_file_nor_a_pipe_is_waited_for(folder):
     assert "there is no such image folder" in outcome(COCO, folder / "x.json", folder / "y").error
 
 
+@pytest.mark.parametrize("root", ["gone", "x" * 5000, "\ud800", "images/a.jpg"])
+def test_an_image_folder_that_cannot_be_is_one_error(folder, root):
+    (folder / "x.json").write_text(json.dumps({**valid(), "info": {"image_root": root}}))
+    assert "there is no such image folder" in outcome(COCO, folder / "x.json").error
+
+
+def test_absolute_names_longer_than_the_system_allows_are_one_error(folder):
+    (folder / "alone").mkdir()
+    images = valid()["images"]
+    for image in images:
+        image["file_name"] = f"/{'x' * 5000}/other_{image['file_name']}"
+    (folder / "alone" / "x.json").write_text(json.dumps({**valid(), "images": images}))
+    assert "their names are absolute" in outcome(COCO, folder / "alone" / "x.json").error
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_other_encodings_are_read(folder, encoding):
     (folder / "x.json").write_text(json.dumps(valid()), encoding=encoding)
