@@ -11,6 +11,7 @@ What no rule fits, such as 12 bits in 16 or a float that is not a number, is an 
 
 from __future__ import annotations
 
+import io
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -59,6 +60,21 @@ def list_left_out(paths: Iterable[Path]) -> str:
     return f"{files} left out: {', '.join(names)}" if names else ""
 
 
+class _ImageFile(io.BufferedReader):
+    """A file of which nobody reads more than there is.
+
+    A broken PNG can ask for 4 GiB, and Python takes the memory for it before it reads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.open("rb", buffering=0))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to so many bytes, or all."""
+        return super().read(None if size is None else min(size, self._size))
+
+
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image and turn what may go wrong, decoding included, into user errors.
@@ -68,7 +84,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """
     try:
         # Not by its name: PIL would map the file into memory, and garbles turned TIFFs then.
-        with path.open("rb") as stream, Image.open(stream, formats=PICTURE_FORMATS) as image:
+        with _ImageFile(path) as stream, Image.open(stream, formats=PICTURE_FORMATS) as image:
             yield image
     except FileNotFoundError as error:
         raise SAVError("there is no such image") from error

@@ -1,5 +1,7 @@
 """Photos of every kind are read by one rule, or refused with a reason."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -145,6 +147,19 @@ def test_broken_files_are_refused(tmp_path):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(SAVError, match="the image cannot be read"):
         read_rgb(tmp_path / "folder.png")
+
+
+def test_a_png_that_claims_gigabytes_takes_no_memory_for_them(tmp_path):
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    at = content.index(b"IDAT")
+    (tmp_path / "a.png").write_bytes(content[: at - 4] + b"\x7f\xff\xff\xff" + content[at:])
+    tracemalloc.start()
+    try:
+        assert read_rgb(tmp_path / "a.png")[0, 0].tolist() == [255, 0, 0]
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_left_out_is_named_by_its_ending(tmp_path):
