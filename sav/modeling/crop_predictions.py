@@ -147,10 +147,9 @@ def likely_hulls(parts: Instances) -> dict[int, Box]:
 
 def vehicle_hulls(parts: Instances, least: float) -> dict[int, Box]:
     """The box around the parts of each vehicle, by its id, that score so much."""
-    sure = parts[parts.scores >= least]
-    boxes = sure.pred_boxes.tensor
-    ids = sure.vehicle_ids.unique().tolist()
-    return {vehicle: _hull(boxes[sure.vehicle_ids == vehicle]) for vehicle in ids}
+    sure = parts.scores >= least  # not of all parts together: their masks would be copied
+    boxes, owners = parts.pred_boxes.tensor[sure], parts.vehicle_ids[sure]
+    return {vehicle: _hull(boxes[owners == vehicle]) for vehicle in owners.unique().tolist()}
 
 
 def _hull(boxes: torch.Tensor) -> Box:

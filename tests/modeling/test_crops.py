@@ -7,7 +7,7 @@ import torch
 from sav.d2 import Boxes, Instances
 from sav.data.crops import PhotoCrops
 from sav.data.letterbox import Letterbox
-from sav.modeling.crop_predictions import CropPrediction, merge
+from sav.modeling.crop_predictions import CropPrediction, likely_hulls, merge
 from sav.modeling.crops import VehicleCrops
 
 SIZE = 100, 200  # of the photo
@@ -35,6 +35,22 @@ def output(instances, label=1, components=()):
 
 def photo(size=SIZE):
     return np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+
+
+class Untouched:
+    """Masks, of which a photo of 12 megapixels has hundreds of megabytes."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, item):
+        raise AssertionError("the masks are copied")
+
+
+def test_boxes_of_vehicles_are_found_without_copying_masks():
+    found = parts((0, 0, 10, 10), (5, 5, 30, 20), (90, 9, 99, 40), vehicles=[0, 0, 4])
+    found.pred_masks = Untouched()
+    assert likely_hulls(found) == {0: (0, 0, 30, 20), 4: (90, 9, 99, 40)}
 
 
 class Model:
