@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 .PHONY: help quickstart test test-all lint docs bench clean
 
 help:
-	@echo "make quickstart  install, make synthetic vehicles, train, evaluate, draw (11 minutes with AVX-512, and the downloads)"
+	@echo "make quickstart  install, make synthetic vehicles, train, evaluate, draw (12 minutes with AVX2, and the downloads)"
 	@echo "make test        install, lint, run the tests but the slow ones (2 cores with AVX-512: 9 minutes)"
 	@echo "make test-all    install, lint, run all tests, three minutes of spoiled files a format among them"
 	@echo "make lint        check style"

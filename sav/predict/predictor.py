@@ -203,7 +203,8 @@ class SAVPredictor:
 
         Returns:
             For each photo {"instances": Instances, "part_map": (H, W) uint8 tensor of class id + 1,
-            0 background}, on the CPU.
+            0 background, "components": boxes of what lies apart, see
+            :func:`sav.modeling.components.vehicle_components`}, on the CPU.
 
         Raises:
             SAVError: one is no photo; or this process was forked, see
