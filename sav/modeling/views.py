@@ -109,6 +109,13 @@ class Members:
         columns = (self.part[kept], self.counts[kept])
         return self.from_pairs(self.classes[unions], self.group[unions], number[kept], *columns)
 
+    def of_images(self, count: int, num_queries: int) -> Members:
+        """The unions of several images, whose part queries follow one another."""
+        image = torch.arange(count)[:, None]
+        union, part = image * len(self.classes) + self.union, image * num_queries + self.part
+        same = (x.repeat(count) for x in (self.classes, self.group))
+        return self.from_pairs(*same, union.flatten(), part.flatten(), self.counts.repeat(count))
+
     def to(self, device: torch.device) -> Members:
         """On another device."""
         return Members(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -285,10 +292,10 @@ class ViewQueries(nn.Module):
             return output.masks[
                 image.to(device, non_blocking=True), query.to(device, non_blocking=True)
             ]
-        counts = image.bincount(minlength=len(output.masks)).tolist()
-        members = [self._members.select(some) for some in query.split(counts)]
-        pairs = zip(output.split(), members, strict=True)
-        return torch.cat([unite(one, own.to(device)).masks[0] for one, own in pairs])
+        # One image with the queries of all: a GPU waits for each of many small operations.
+        every = self._members.of_images(len(output.masks), self.num_queries)
+        chosen = every.select(image * len(self._members.classes) + query)
+        return unite(output.joined(), chosen.to(device)).masks[0]
 
     def beyond_narrower(self, presence: torch.Tensor, members: Members) -> torch.Tensor:
         """How likely unions are, where no narrower class of the view says it better.

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sav.modeling.criterion import PartCriterion
 from sav.modeling.original_frame import Frame
@@ -125,6 +126,24 @@ def test_a_mask_that_is_almost_nowhere_still_learns():
             torch.testing.assert_close(united.masks[0, 0, 0, 0], logit.float(), rtol=1e-4, atol=0)
             gradient = masks.grad[0, pieces, 0, 0]
             torch.testing.assert_close(gradient, exact.grad.float(), rtol=1e-3, atol=1e-6)
+
+
+class CountedOperations(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_masks_of_more_photos_are_not_more_operations():
+    view, counts = queries(COARSE), []
+    for photos in (2, 9):
+        image = torch.arange(photos).repeat_interleave(2)
+        with CountedOperations() as counted:
+            view.masks_of(decoded(batch=photos), image, torch.tensor([5, 1]).repeat(photos))
+        counts.append(counted.count)
+    assert counts[0] == counts[1] > 0
 
 
 def test_masks_of_some_queries_are_those_of_all_united():

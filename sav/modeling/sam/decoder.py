@@ -53,6 +53,11 @@ class DecoderOutput:
         masks, presence, iou = (x.float() for x in (self.masks, self.presence, self.iou))
         return replace(self, masks=masks, presence=presence, iou=iou)
 
+    def joined(self) -> DecoderOutput:
+        """Masks and scores as those of one image with B * N queries; the rest is left out."""
+        columns = (x.flatten(0, 1)[None] for x in (self.masks, self.presence, self.iou))
+        return DecoderOutput(*columns, features=self.features[:0])
+
     def split(self) -> list[DecoderOutput]:
         """That of each image, as a batch of one."""
         return [self.select(slice(row, row + 1)) for row in range(len(self.presence))]
