@@ -16,7 +16,7 @@ from PIL import Image
 
 from sav.errors import SAVError
 from sav.files import check_new, write_atomic
-from sav.formats.images import PICTURE_FORMATS
+from sav.formats.images import BROKEN, PICTURE_FORMATS
 from sav.predict.sources import read_photo
 
 STDIN = "-"
@@ -105,7 +105,7 @@ def _photo_ending(content: bytes) -> str:
     try:
         with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             form = (image.format or "").lower()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise SAVError("-: the standard input is no photo; videos are read from files") from error
     return {"jpeg": "jpg", "mpo": "jpg"}.get(form, form)
 

@@ -117,14 +117,14 @@ def _describe(name: str, path: Path, known_sources: tuple[str, ...]) -> Ontology
         )
     # Who knows better where the images are has said so before.
     known_root = MetadataCatalog.get(name).get("image_root")
-    image_root = Path(known_root or path.parent / file.info.get("image_root", ".")).resolve()
+    image_root = Path(known_root or path.parent / file.info.get("image_root", "."))
     if not is_folder(image_root):
         raise SAVError(f"{path}: its image folder {image_root} does not exist; prepare it again")
     MetadataCatalog.get(name).set(
         thing_classes=ontology.class_names,
         thing_colors=ontology.colors,
         thing_dataset_id_to_contiguous_id={c["id"]: i for i, c in enumerate(file.categories)},
-        image_root=str(image_root),
+        image_root=str(image_root.resolve()),
         ontology=str(source),
         evaluator_type="sav_parts",
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sav.d2 import Instances
 
 CONFIDENT = 0.3
-"""Score from which parts are shown: the best F1 on the quickstart's valid set lies there."""
+"""Score from which parts are shown: the best F1 of an early model on renderings lies there."""
 
 _OPACITY = 0.45
 _MAX_SAMPLES = 20_000

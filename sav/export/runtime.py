@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, defaultdict
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -185,7 +186,8 @@ class PartFinder:
 
 def read_photo(path: str | Path) -> Array:
     """Read a photo of 8 bits, upright and on white: (H, W, 3) uint8 RGB."""
-    with Image.open(path) as image:
+    # In memory: of a file, a broken PNG may ask for gigabytes.
+    with Image.open(BytesIO(Path(path).read_bytes())) as image:
         image = ImageOps.exif_transpose(image)  # noqa: PLW2901
     if image.mode == "F" or image.mode.startswith("I"):
         raise ValueError(f"{path}: more than 8 bits a colour; save it with 8")
@@ -476,7 +478,7 @@ def main(paths: list[str]) -> None:
         for path in paths:
             parts = [p._asdict() | {"mask": int(p.mask.sum())} for p in finder(read_photo(path))]
             sys.stdout.write(json.dumps({"file": path, "parts": parts}) + "\n")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         sys.exit(f"{path}: {error}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sav.errors import SAVError
-from sav.formats.images import PICTURE_FORMATS
+from sav.formats.images import BROKEN, PICTURE_FORMATS
 from sav.formats.masks import Code, encode_mask, mask_box
 
 _FURTHEST = 1e9
@@ -124,7 +124,7 @@ def picture_mask(data: bytes, max_pixels: int) -> np.ndarray:
             if picture.has_transparency_data:
                 return np.asarray(picture.convert("RGBA").getchannel("A")) >= _HALF_SEEN
             return np.asarray(picture.convert("L")) > 0
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise SAVError(f"the picture of its mask cannot be read: {error}") from error
 
 

@@ -26,7 +26,10 @@ from sav.formats.jpeg import is_whole_jpeg
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError),
+    struct.error,
+)
 """What PIL raises on files that are broken, or on modes that it cannot convert."""
 _LEAST_WHITE = 4096
 """A 16-bit photo that is darker everywhere holds fewer bits, and would be black in 8."""
@@ -93,7 +96,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise SAVError(f"the image is too large: more than {most:.0f} million pixels") from error
     except Image.UnidentifiedImageError as error:
         raise SAVError("the image cannot be read: it is broken, or of an unknown format") from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise SAVError(f"the image cannot be read: {error}") from error
 
 
@@ -147,7 +150,7 @@ def image_to_rgb(image: Image.Image) -> np.ndarray:
     """
     try:
         return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
-    except _BROKEN as error:
+    except BROKEN as error:
         raise SAVError(f"the image cannot be read: {error}") from error
 
 

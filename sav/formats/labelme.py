@@ -23,7 +23,7 @@ from sav.formats.annotation_format import AnnotationFormat, Entry, Holds, Labell
 from sav.formats.folders import any_is, files_of
 from sav.formats.geometry import ellipse, placed
 from sav.formats.image_names import OTHER_NAME, ImageFolder, existing
-from sav.formats.images import IMAGE_SUFFIXES, PICTURE_FORMATS
+from sav.formats.images import BROKEN, IMAGE_SUFFIXES, PICTURE_FORMATS
 from sav.formats.json_files import read_json, read_record
 from sav.formats.masks import Code
 from sav.formats.outlines import outlines
@@ -138,7 +138,7 @@ def _mask(shape: dict[str, Any], height: int, width: int) -> Code:
             if picture.width > 2 * width or picture.height > 2 * height:
                 raise SAVError("the picture of its mask is larger than the photo")
             piece = np.asarray(picture.convert("L")) > 0
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise SAVError(f"the picture of its mask cannot be read: {error}") from error
     return placed(piece, left, top, height, width)
 
@@ -225,7 +225,7 @@ def _photo(entry: Entry) -> bytes | None:
         picture = base64.b64decode(read_json(entry.content).get("imageData") or "")
         with Image.open(io.BytesIO(picture), formats=PICTURE_FORMATS):
             return picture
-    except (AttributeError, TypeError, ValueError, OSError, SyntaxError):
+    except (*BROKEN, AttributeError, Image.DecompressionBombError):
         return None
 
 

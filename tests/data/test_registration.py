@@ -167,11 +167,15 @@ def remove_images(cfg, path):
     return "image folder .* does not exist"
 
 
-def too_long_a_folder(cfg, path):
-    contents = json.loads(path.read_text())
-    contents["info"]["image_root"] = "x" * 5000
-    path.write_text(json.dumps(contents))
-    return "image folder .* does not exist"
+def image_root(folder):
+    def change(cfg, path):
+        contents = json.loads(path.read_text())
+        contents["info"]["image_root"] = folder
+        path.write_text(json.dumps(contents))
+        (path.parent / "loop").symlink_to("loop")
+        return "image folder .* does not exist"
+
+    return change
 
 
 def wrong_model(cfg, path):
@@ -205,7 +209,7 @@ def unknown_name(cfg, path):
         remove_file,
         remove_image,
         remove_images,
-        too_long_a_folder,
+        *map(image_root, ["x" * 5000, "a\0b", "\ud800", "loop"]),
         wrong_model,
         unknown_vocabulary,
         wrong_category,

@@ -1,6 +1,7 @@
 """Each step of the runtime against the module whose work it does without torch."""
 
 import ast
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -237,3 +238,16 @@ def test_photos_are_read_alike(rng, tmp_path):
     Image.fromarray(pixels[..., 0].astype(np.uint16) * 200).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match=r"deep\.png: more than 8 bits"):
         runtime.read_photo(tmp_path / "deep.png")
+
+
+def test_a_png_that_claims_gigabytes_takes_no_memory_for_them(tmp_path):
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    at = content.index(b"IDAT")
+    (tmp_path / "a.png").write_bytes(content[: at - 4] + b"\x7f\xff\xff\xff" + content[at:])
+    tracemalloc.start()
+    try:
+        assert runtime.read_photo(tmp_path / "a.png")[0, 0].tolist() == [255, 0, 0]
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()

@@ -27,7 +27,7 @@ from sav.formats.registry import FORMATS
 
 GIBIBYTE = 2**30
 LONGEST = 20
-"""Seconds of CPU that one data set of two small photos may take."""
+"""Seconds of CPU that one data set of three small photos may take."""
 CLASSES = ["Wheel", "door"]
 ODD = [None, True, 0, -1, 0.5, 1e308, -1e308, float("nan"), float("inf"), 2**31, 2**63, 10**40]
 ODD += ["", "a", "1", "..", "/", "\0", "\ud800", "x" * 5000, [], {}, [[]], [0] * 7, [None], {"": 0}]
@@ -58,7 +58,7 @@ def write_seed(name: str, folder: Path) -> None:
         PartInstance("Wheel", PartInstance.of_mask("", ~mask).code, None, 0.5),
     ]
     photos = []
-    for photo in ("a.jpg", "b.png"):
+    for photo in ("a.jpg", "b.png", "c.avif"):
         (folder / "photos").mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 48), (9, 9, 9)).save(folder / "photos" / photo)
         photos.append(LabelledPhoto(folder / "photos" / photo, photo, 48, 64, parts))

@@ -149,6 +149,22 @@ def test_broken_files_are_refused(tmp_path):
         read_rgb(tmp_path / "folder.png")
 
 
+def broken_avif(path):
+    """Its pixels are gone, which PIL finds when it decodes them."""
+    Image.new("RGB", (64, 48)).save(path)
+    content = path.read_bytes()
+    at = content.index(b"mdat") + 4
+    path.write_bytes(content[:at] + bytes(12) + content[at + 12 :])
+    return path
+
+
+def test_a_broken_avif_is_refused(tmp_path):
+    path = broken_avif(tmp_path / "a.avif")
+    for read in (read_rgb, read_image_size):
+        with pytest.raises(SAVError, match=r"the image cannot be read: .*decod"):
+            read(path)
+
+
 def test_a_png_that_claims_gigabytes_takes_no_memory_for_them(tmp_path):
     Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
