@@ -105,7 +105,7 @@ def _photo_ending(content: bytes) -> str:
     try:
         with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             form = (image.format or "").lower()
-    except (*BROKEN, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise SAVError("-: the standard input is no photo; videos are read from files") from error
     return {"jpeg": "jpg", "mpo": "jpg"}.get(form, form)
 

@@ -124,7 +124,7 @@ def picture_mask(data: bytes, max_pixels: int) -> np.ndarray:
             if picture.has_transparency_data:
                 return np.asarray(picture.convert("RGBA").getchannel("A")) >= _HALF_SEEN
             return np.asarray(picture.convert("L")) > 0
-    except (*BROKEN, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise SAVError(f"the picture of its mask cannot be read: {error}") from error
 
 

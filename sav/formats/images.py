@@ -28,7 +28,7 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError),
-    struct.error,
+    *(struct.error, Image.DecompressionBombError),
 )
 """What PIL raises on files that are broken, or on modes that it cannot convert."""
 _LEAST_WHITE = 4096
@@ -64,9 +64,9 @@ def list_left_out(paths: Iterable[Path]) -> str:
 
 
 class _ImageFile(io.BufferedReader):
-    """A file of which nobody reads more than there is.
+    """A file that is never asked for more bytes than it has.
 
-    A broken PNG can ask for 4 GiB, and Python takes the memory for it before it reads.
+    A broken PNG says that it has gigabytes, and Python takes memory for all before it reads.
     """
 
     def __init__(self, path: Path) -> None:

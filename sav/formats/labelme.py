@@ -138,7 +138,7 @@ def _mask(shape: dict[str, Any], height: int, width: int) -> Code:
             if picture.width > 2 * width or picture.height > 2 * height:
                 raise SAVError("the picture of its mask is larger than the photo")
             piece = np.asarray(picture.convert("L")) > 0
-    except (*BROKEN, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise SAVError(f"the picture of its mask cannot be read: {error}") from error
     return placed(piece, left, top, height, width)
 
@@ -225,7 +225,7 @@ def _photo(entry: Entry) -> bytes | None:
         picture = base64.b64decode(read_json(entry.content).get("imageData") or "")
         with Image.open(io.BytesIO(picture), formats=PICTURE_FORMATS):
             return picture
-    except (*BROKEN, AttributeError, Image.DecompressionBombError):
+    except (*BROKEN, AttributeError):
         return None
 
 
